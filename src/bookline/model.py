@@ -1,0 +1,468 @@
+"""The values of an import: what goes in, what is found, what comes out, and the job's states.
+
+Units:   times are epoch milliseconds (``_ms``) inside and ISO 8601 with Z in JSON.
+Rule 1:  ``to_json`` and ``from_json`` of a value are its one stored and sent form (camelCase,
+         unknown fields null, lists for tuples). The engine's records hold these very dicts.
+Rule 2:  standard library only: the Cloudflare Worker runs this file as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+SOURCES: Final = ("auto", "google_books", "isbndb", "openlibrary")
+"""What a caller may name as ``source``; ``auto`` asks all usable ones in turn."""
+
+METHODS: Final = ("workflow", "legacy")
+
+# ------------------------------------------------------------------ the job's states
+QUEUED, RUNNING = "queued", "running"
+COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
+JOB_STATUSES: Final = (QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED)
+TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
+
+NEXT_STATUSES: Final[Mapping[str, frozenset[str]]] = {
+    QUEUED: frozenset({RUNNING, FAILED, CANCELLED}),
+    RUNNING: frozenset({COMPLETED, FAILED, CANCELLED}),
+    COMPLETED: frozenset(),
+    FAILED: frozenset({QUEUED}),  # an explicit retry, and nothing else
+    CANCELLED: frozenset(),
+}
+"""The state table: where a job may go from each status."""
+
+# ------------------------------------------------------------------ events
+STARTED = "started"
+METADATA_FETCHED = "metadata_fetched"
+COVER_UPLOADED = "cover_uploaded"
+EMBEDDING_GENERATED = "embedding_generated"
+PROGRESS: Final[Mapping[str, float]] = {
+    STARTED: 0.0,
+    METADATA_FETCHED: 0.25,
+    COVER_UPLOADED: 0.5,
+    EMBEDDING_GENERATED: 0.75,
+    COMPLETED: 1.0,
+}
+"""Share of the job that is done when an event of this status is told (SPEC §4)."""
+
+WORKFLOW_PROGRESS = "workflow_progress"
+WORKFLOW_RETRY = "workflow_retry"
+WORKFLOW_WARNING = "workflow_warning"
+WORKFLOW_RESUMED = "workflow_resumed"
+EVENT_TYPES: Final = (WORKFLOW_PROGRESS, WORKFLOW_RETRY, WORKFLOW_WARNING, WORKFLOW_RESUMED)
+
+EVENT_DESCRIPTION_CHARS: Final = 2_000  # SPEC §4
+EVENT_LIST_ITEMS: Final = 10  # authors and categories in an event; the book keeps them all
+DESCRIPTION_CHARS: Final = 20_000  # our choice: 80 KB in the worst script, so a job stays < 128 KB
+
+
+def iso(ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds: ``2026-11-22T21:19:19.123Z``."""
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# ------------------------------------------------------------------ what goes in
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportInput:
+    """One import as it was asked for. It is the workflow's stored input."""
+
+    job_id: str
+    isbn: str
+    """ISBN-13."""
+    input_isbn: str
+    """As the caller wrote it."""
+    source: str = "auto"
+    user_id: str | None = None
+
+    def to_json(self) -> Json:
+        return {
+            "jobId": self.job_id,
+            "isbn": self.isbn,
+            "inputIsbn": self.input_isbn,
+            "source": self.source,
+            "userId": self.user_id,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> ImportInput:
+        return cls(
+            job_id=data["jobId"],
+            isbn=data["isbn"],
+            input_isbn=data["inputIsbn"],
+            source=data["source"],
+            user_id=data["userId"],
+        )
+
+
+# ------------------------------------------------------------------ what is found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What a provider knows of a book: plain text, capped; what is not known is None or empty."""
+
+    isbn: str
+    isbn10: str | None = None
+    title: str
+    subtitle: str | None = None
+    authors: tuple[str, ...] = ()
+    description: str | None = None
+    publisher: str | None = None
+    publication_date: str | None = None
+    """YYYY, YYYY-MM or YYYY-MM-DD."""
+    page_count: int | None = None
+    language: str | None = None
+    """BCP 47 where the provider's code could be read as one, else as given."""
+    categories: tuple[str, ...] = ()
+    cover_url: str | None = None
+    source: str = ""
+    source_id: str | None = None
+
+    @property
+    def author(self) -> str | None:
+        """The first author, as PLAN's clients expect."""
+        return self.authors[0] if self.authors else None
+
+    @property
+    def embedding_text(self) -> str:
+        """``title by author. description``, without the parts that are not known."""
+        by = f" by {self.author}" if self.author else ""
+        return f"{self.title}{by}. {self.description or ''}".strip()
+
+    def to_json(self) -> Json:
+        return {
+            "isbn": self.isbn,
+            "isbn10": self.isbn10,
+            "title": self.title,
+            "subtitle": self.subtitle,
+            "author": self.author,
+            "authors": list(self.authors),
+            "description": self.description,
+            "publisher": self.publisher,
+            "publicationDate": self.publication_date,
+            "pageCount": self.page_count,
+            "language": self.language,
+            "categories": list(self.categories),
+            "coverUrl": self.cover_url,
+            "source": self.source,
+            "sourceId": self.source_id,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> Metadata:
+        return cls(
+            isbn=data["isbn"],
+            isbn10=data["isbn10"],
+            title=data["title"],
+            subtitle=data["subtitle"],
+            authors=tuple(data["authors"]),
+            description=data["description"],
+            publisher=data["publisher"],
+            publication_date=data["publicationDate"],
+            page_count=data["pageCount"],
+            language=data["language"],
+            categories=tuple(data["categories"]),
+            cover_url=data["coverUrl"],
+            source=data["source"],
+            source_id=data["sourceId"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """A stored picture: its key in the object store and what was measured of it."""
+
+    key: str
+    """``covers/{isbn13}.{jpg|png|webp|gif}``"""
+    content_type: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    sha256: str
+    """Hex of the stored bytes."""
+    source_url: str
+    """Where it was fetched, after redirects."""
+    fetched_at: str
+    """ISO 8601."""
+
+    @property
+    def url(self) -> str:
+        """The path that serves it; the hash in it makes it cacheable for ever."""
+        isbn = self.key.removeprefix("covers/").rsplit(".", 1)[0]
+        return f"/v2/covers/{isbn}?v={self.sha256[:16]}"
+
+    def to_json(self) -> Json:
+        return {
+            "key": self.key,
+            "url": self.url,
+            "contentType": self.content_type,
+            "width": self.width,
+            "height": self.height,
+            "sha256": self.sha256,
+            "sourceUrl": self.source_url,
+            "fetchedAt": self.fetched_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> Cover:
+        return cls(
+            key=data["key"],
+            content_type=data["contentType"],
+            width=data["width"],
+            height=data["height"],
+            sha256=data["sha256"],
+            source_url=data["sourceUrl"],
+            fetched_at=data["fetchedAt"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """A vector with the model that made it. ``vector`` is little-endian float32 in base64."""
+
+    model: str
+    dimensions: int
+    vector: str
+
+    def to_json(self) -> Json:
+        return {"model": self.model, "dimensions": self.dimensions, "vector": self.vector}
+
+    @classmethod
+    def from_json(cls, data: Json) -> Embedding:
+        return cls(model=data["model"], dimensions=data["dimensions"], vector=data["vector"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a book's row came from, last."""
+
+    source: str
+    source_id: str | None
+    job_id: str
+    imported_at: str
+    """ISO 8601 of the first import."""
+    updated_at: str
+    """ISO 8601 of the last one."""
+
+    def to_json(self) -> Json:
+        return {
+            "source": self.source,
+            "sourceId": self.source_id,
+            "jobId": self.job_id,
+            "importedAt": self.imported_at,
+            "updatedAt": self.updated_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> Provenance:
+        return cls(
+            source=data["source"],
+            source_id=data["sourceId"],
+            job_id=data["jobId"],
+            imported_at=data["importedAt"],
+            updated_at=data["updatedAt"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """A book of the library: what the provider knew, the cover, the vector, where it is from."""
+
+    metadata: Metadata
+    cover: Cover | None = None
+    embedding: Embedding | None = None
+    provenance: Provenance
+
+    @property
+    def isbn(self) -> str:
+        return self.metadata.isbn
+
+    def merged_over(self, older: Book) -> Book:
+        """This book, with what only the older one knows kept: a poorer import never erases."""
+        new, old = self.metadata, older.metadata
+        return Book(
+            metadata=replace(
+                new,
+                isbn10=new.isbn10 or old.isbn10,
+                subtitle=new.subtitle or old.subtitle,
+                authors=new.authors or old.authors,
+                description=new.description or old.description,
+                publisher=new.publisher or old.publisher,
+                publication_date=new.publication_date or old.publication_date,
+                page_count=new.page_count or old.page_count,
+                language=new.language or old.language,
+                categories=new.categories or old.categories,
+                cover_url=new.cover_url or old.cover_url,
+                source_id=new.source_id or (old.source_id if new.source == old.source else None),
+            ),
+            cover=self.cover or older.cover,
+            embedding=self.embedding or older.embedding,
+            provenance=replace(self.provenance, imported_at=older.provenance.imported_at),
+        )
+
+    def to_json(self) -> Json:
+        """The public shape (SPEC §3): the vector itself and internal addresses are left out."""
+        public = self.metadata.to_json()
+        for internal in ("coverUrl", "source", "sourceId"):
+            del public[internal]
+        cover = self.cover.to_json() if self.cover else None
+        if cover:
+            del cover["sourceUrl"], cover["fetchedAt"]
+        embedding = self.embedding
+        public["cover"] = cover
+        public["embedding"] = embedding and {
+            "model": embedding.model,
+            "dimensions": embedding.dimensions,
+        }
+        public["provenance"] = self.provenance.to_json()
+        return public
+
+    def to_stored(self) -> Json:
+        """The whole book: the form of the fallback store, and of the save step's argument."""
+        return {
+            "metadata": self.metadata.to_json(),
+            "cover": self.cover and self.cover.to_json(),
+            "embedding": self.embedding and self.embedding.to_json(),
+            "provenance": self.provenance.to_json(),
+        }
+
+    @classmethod
+    def from_stored(cls, data: Json) -> Book:
+        return cls(
+            metadata=Metadata.from_json(data["metadata"]),
+            cover=Cover.from_json(data["cover"]) if data["cover"] else None,
+            embedding=Embedding.from_json(data["embedding"]) if data["embedding"] else None,
+            provenance=Provenance.from_json(data["provenance"]),
+        )
+
+
+# ------------------------------------------------------------------ what comes out
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """An optional part that failed, in words; the import went on without it."""
+
+    step: str
+    code: str
+    message: str
+
+    def to_json(self) -> Json:
+        return {"step": self.step, "code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportResult:
+    """What an import has come to."""
+
+    isbn: str
+    title: str
+    source: str
+    stored_in: str
+    """``database`` or ``kv``."""
+    cover: Cover | None
+    has_embedding: bool
+    """True only if the vector was stored."""
+    warnings: tuple[Warned, ...] = ()
+
+    def to_json(self) -> Json:
+        return {
+            "success": True,
+            "isbn": self.isbn,
+            "title": self.title,
+            "source": self.source,
+            "saved": True,
+            "storedIn": self.stored_in,
+            "coverR2Key": self.cover.key if self.cover else None,
+            "coverUrl": self.cover.url if self.cover else None,
+            "hasEmbedding": self.has_embedding,
+            "warnings": [warned.to_json() for warned in self.warnings],
+        }
+
+
+# ------------------------------------------------------------------ the job
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An import as it stands: what lists and the status endpoint show."""
+
+    order: ImportInput
+    method: str
+    status: str = QUEUED
+    step: str | None = None
+    attempt: int | None = None
+    """Which try of ``step``, from 1."""
+    progress: float = 0.0
+    created_ms: int
+    updated_ms: int
+    run: int = 1
+    """1, and one more for each explicit retry."""
+    node: str | None = None
+    """Whose process has it (an executor id)."""
+    cancel_requested: bool = False
+    last_event: Json | None = None
+    result: Json | None = None
+    error: Json | None = None
+
+    @property
+    def job_id(self) -> str:
+        return self.order.job_id
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in TERMINAL
+
+    def to_json(self) -> Json:
+        event = self.last_event
+        return {
+            "jobId": self.order.job_id,
+            "isbn": self.order.isbn,
+            "inputIsbn": self.order.input_isbn,
+            "source": self.order.source,
+            "method": self.method,
+            "status": self.status,
+            "step": self.step,
+            "attempt": self.attempt,
+            "progress": self.progress,
+            "createdAt": iso(self.created_ms),
+            "lastUpdated": iso(self.updated_ms),
+            "lastEvent": event,
+            "data": event["data"] if event else None,
+            "result": self.result,
+            "error": self.error,
+        }
+
+
+# ------------------------------------------------------------------ retries and steps
+CONSTANT, LINEAR, EXPONENTIAL = "constant", "linear", "exponential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often a step is tried again, and after how long. ``limit`` counts retries, not tries."""
+
+    limit: int
+    delay_seconds: float
+    backoff: str = EXPONENTIAL
+
+    def delay_after(self, failure: int) -> float:
+        """Seconds to wait after the n-th failure (from 1): d, d·n or d·2^(n-1); no jitter."""
+        if self.backoff == CONSTANT:
+            return self.delay_seconds
+        if self.backoff == LINEAR:
+            return self.delay_seconds * failure
+        return self.delay_seconds * float(2 ** (failure - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step's stored name and its policy."""
+
+    name: str
+    retries: Retries
+    limit_seconds: float
+    """For each try."""
+    failed_code: str
+    """The error code when a try fails in a way that has no code of its own."""
+    timeout_code: str

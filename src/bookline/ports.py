@@ -1,0 +1,330 @@
+"""What the import needs from outside: small roles, each with at least two adapters.
+
+Way:      steps/, workflow.py and imports.py speak to these; app.py chooses who fills them.
+Rule 1:   no foreign error leaves an adapter: only those of errors.py.
+Rule 2:   whatever an adapter keeps, keeping it twice is the same as once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from bookline.isbn import Isbn
+from bookline.model import Book, Embedding, ImportInput, Job, Json, Metadata, Step, Warned
+from bookline.progress.events import Event, News
+
+T = TypeVar("T")
+
+
+# ------------------------------------------------------------------ the workflow's two sides
+class Run(Protocol):
+    """One running import, as the workflow sees its engine."""
+
+    async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        """The step's result: from its record when it has finished before, else by doing it.
+
+        Raises: StepFailed when its tries are used up or one was enough to know;
+        DeadlineExceeded and Cancelled (no StepFailed) when the job must end.
+        """
+        ...
+
+    async def tell(self, status: str, data: Json) -> None:
+        """Progress to whoever watches. Never fails; the same one told twice counts once."""
+        ...
+
+    async def warn(self, warned: Warned) -> None:
+        """That an optional part failed. Never fails; told twice counts once."""
+        ...
+
+
+class Steps(Protocol):
+    """What each step does. A step may run twice: the second time must do no harm."""
+
+    async def fetch_metadata(self, order: ImportInput) -> Metadata: ...
+
+    async def upload_cover(self, isbn: str, url: str) -> Json:
+        """The stored cover as ``Cover.to_json()``."""
+        ...
+
+    async def generate_embedding(self, metadata: Metadata) -> Json | None:
+        """``Embedding.to_json()``, or None when embeddings are switched off."""
+        ...
+
+    async def save(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        """``{"storedIn", "hasEmbedding"}`` after the book is in the library."""
+        ...
+
+    async def save_aside(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        """The same, into the fallback store."""
+        ...
+
+
+# ------------------------------------------------------------------ the network
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An HTTP answer, read to its end (or to the cap)."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+    body: bytes = b""
+    url: str = ""
+    """After redirects."""
+
+
+class Http(Protocol):
+    """Questions to a provider. Follows redirects on the same host only."""
+
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Raises: ProviderDown (no connection, cut body, body over the cap)."""
+        ...
+
+    async def post(
+        self, url: str, *, json: object, headers: Mapping[str, str] | None = None
+    ) -> Answer: ...
+
+
+class MetadataProvider(Protocol):
+    """Google Books, ISBNdb, Open Library."""
+
+    @property
+    def name(self) -> str:
+        """As in ``source``."""
+        ...
+
+    async def find(self, isbn: Isbn) -> Metadata:
+        """What the provider knows.
+
+        Raises: BookNotFound, MetadataIncomplete, WrongKey, ProviderRefused (final);
+        SlowDown, ProviderDown (later).
+        """
+        ...
+
+
+class CoverFetcher(Protocol):
+    """Pictures from addresses that providers name, with every guard of SPEC §5."""
+
+    async def fetch(self, url: str) -> Answer:
+        """The picture's bytes, capped.
+
+        Raises: CoverRefused (address, host, size, 4xx), SlowDown, ProviderDown.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What the bytes of an image say of themselves."""
+
+    content_type: str
+    extension: str
+    width: int
+    height: int
+
+
+ReadPicture = Callable[[bytes], Awaitable[Picture]]
+"""Raises: CoverRefused when the bytes are no usable picture."""
+
+
+class Embedder(Protocol):
+    """Text to vector."""
+
+    @property
+    def model(self) -> str: ...
+
+    async def embed(self, text: str) -> Embedding:
+        """Raises: EmbeddingRefused, ProviderDown, SlowDown, WrongKey."""
+        ...
+
+
+class Pace(Protocol):
+    """Turns to ask a provider, shared by all processes of a deployment."""
+
+    def turn(self, provider: str) -> AbstractAsyncContextManager[None]:
+        """Waits for the next turn; the wait does not count against a try's limit."""
+        ...
+
+
+# ------------------------------------------------------------------ stores
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """Bytes of the object store with their type."""
+
+    key: str
+    body: bytes
+    content_type: str
+
+
+class ObjectStore(Protocol):
+    """Pictures by key."""
+
+    async def keep(
+        self, key: str, body: bytes, content_type: str, attributes: Mapping[str, str]
+    ) -> None: ...
+
+    async def find(self, key: str) -> StoredObject | None: ...
+
+    async def remove(self, key: str) -> None: ...
+
+    async def check(self) -> None:
+        """Raises: StoreDown when it cannot be written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A book found by meaning; ``score`` is the cosine, 1 for the same direction."""
+
+    book: Book
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """A part of a list; ``next_cursor`` is None at its end."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+class Library(Protocol):
+    """The books, with their vectors beside them."""
+
+    async def keep(self, book: Book) -> Book:
+        """The book as it now stands: merged over an older one, never erasing. Safe twice.
+
+        Raises: StoreDown.
+        """
+        ...
+
+    async def find(self, isbn: str) -> Book | None: ...
+
+    async def list(self, *, limit: int, cursor: str | None) -> Page[Book]:
+        """Last imported first. Raises: Refused for a cursor that is not ours."""
+        ...
+
+    async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:
+        """Nearest first, among the vectors of the same model only."""
+        ...
+
+
+class KeyValue(Protocol):
+    """The fallback store."""
+
+    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None: ...
+
+    async def find(self, key: str) -> Json | None: ...
+
+    async def keys(self, prefix: str) -> Sequence[str]: ...
+
+    async def remove(self, key: str, *, if_value: Json) -> bool:
+        """False, and nothing removed, when the value is another by now."""
+        ...
+
+
+# ------------------------------------------------------------------ the journal: jobs and events
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A caller's ``Idempotency-Key`` with what it stood for, both hashed."""
+
+    key: str
+    body: str
+
+
+class Jobs(Protocol):
+    """The jobs as callers see them."""
+
+    async def open(self, job: Job, idempotency: Idempotency | None = None) -> Job:
+        """The job, kept as queued; or the one that the same key and body opened within 24 h.
+
+        Raises: Refused (INVALID_STATE) when the key stood for another body; StoreDown.
+        """
+        ...
+
+    async def find(self, job_id: str) -> Job | None: ...
+
+    async def list(
+        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+    ) -> Page[Job]:
+        """Newest first. Raises: Refused for a cursor that is not ours."""
+        ...
+
+    async def request_cancel(self, job_id: str) -> Job:
+        """Raises: Refused (JOB_NOT_FOUND, INVALID_STATE)."""
+        ...
+
+    async def reopen(self, job_id: str) -> Job:
+        """A failed job, queued again; told as ``workflow_resumed``.
+
+        Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an execution needs to know of its job before it begins."""
+
+    run: int
+    started_ms: int
+    """Begin of this run: its deadline counts from here."""
+    restarts: int
+    """How often a restart has found this run unfinished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Whether a try may begin."""
+
+    cancelled: bool = False
+    died: bool = False
+    """The process died in this very try: it counts, and is not done again."""
+
+
+class Runs(Protocol):
+    """The jobs as executions write them. Every write names its run: an outdated one does nothing."""
+
+    async def claim(self, job_id: str, node: str) -> Claim | None:
+        """None when the job is over or gone. Tells ``workflow_resumed`` after a restart."""
+        ...
+
+    async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
+        """Marks the try as begun, before it has any effect."""
+        ...
+
+    async def release(self, job_id: str, run: int, step: str, attempt: int) -> None:
+        """Takes the mark back: the try was stopped in good order and does not count."""
+        ...
+
+    def tell(self, job_id: str, news: News) -> None:
+        """Keeps the event soon, in the order of the calls, and then fans it out. Never fails."""
+        ...
+
+    async def finish(
+        self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
+    ) -> bool:
+        """The terminal write. False when this run has ended already. Raises: StoreDown."""
+        ...
+
+
+class EventLog(Protocol):
+    """The events as watchers read them: append-only, ``seq`` 1, 2, 3 … without gaps."""
+
+    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]: ...
+
+    def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        """Calls ``hear`` in the event loop after each commit; the answer ends it."""
+        ...

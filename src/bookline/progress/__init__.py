@@ -1,0 +1,1 @@
+"""Events as values, their fan-out to watchers, and what a late watcher needs."""

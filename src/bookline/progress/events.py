@@ -1,0 +1,130 @@
+"""An event: what happened in a job, once, in order. A value; whoever shows it makes the sentence.
+
+Rule 1:  the key says what happened. The same key told twice is one event (a replay tells again).
+Rule 2:  a message is encoded once, when it is kept, and sent as it was kept.
+Source:  SPEC §4; PLAN phase 3.2 (``workflow_progress``), fields added.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bookline.model import (
+    COMPLETED,
+    PROGRESS,
+    WORKFLOW_PROGRESS,
+    WORKFLOW_RESUMED,
+    WORKFLOW_RETRY,
+    WORKFLOW_WARNING,
+    Json,
+    Warned,
+    iso,
+)
+
+MESSAGE_BYTES = 32_000  # SPEC §4: a message is below 32 KB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something to be told of a job; the journal gives it its ``seq``."""
+
+    key: str
+    type: str
+    status: str | None
+    data: Json
+
+    @property
+    def progress(self) -> float | None:
+        """Share done once this is told; None where it stays as it was."""
+        return PROGRESS.get(self.status) if self.status else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A kept event: its place in the job's story and its message as it is sent."""
+
+    job_id: str
+    seq: int
+    message: str
+    is_terminal: bool
+
+
+def milestone(status: str, data: Json) -> News:
+    """That a part of the import is done."""
+    return News(key=status, type=WORKFLOW_PROGRESS, status=status, data=data)
+
+
+def retry(step: str, attempt: int, delay_ms: int, error: Json, wake_ms: int) -> News:
+    """That a try failed and when the next one comes. ``wake_ms`` tells one run's tries apart."""
+    return News(
+        key=f"retry:{step}:{attempt}:{wake_ms}",
+        type=WORKFLOW_RETRY,
+        status=None,
+        data={"step": step, "attempt": attempt, "delayMs": delay_ms, "error": error},
+    )
+
+
+def warning(warned: Warned) -> News:
+    """That an optional part failed for good."""
+    return News(
+        key=f"warning:{warned.step}", type=WORKFLOW_WARNING, status=None, data=warned.to_json()
+    )
+
+
+def resumed(by: str, after_seq: int) -> News:
+    """That the job goes on, after a restart or an explicit retry."""
+    return News(
+        key=f"resumed:{by}:{after_seq}", type=WORKFLOW_RESUMED, status=None, data={"by": by}
+    )
+
+
+def ending(run: int, status: str, data: Json) -> News:
+    """How the job's run ended."""
+    return News(key=f"end:{run}", type=WORKFLOW_PROGRESS, status=status, data=data)
+
+
+def message_of(job_id: str, seq: int, news: News, progress: float, at_ms: int) -> str:
+    """The JSON text that watchers get, below ``MESSAGE_BYTES``."""
+    message = {
+        "type": news.type,
+        "jobId": job_id,
+        "seq": seq,
+        "status": news.status,
+        "progress": progress,
+        "timestamp": iso(at_ms),
+        "data": news.data,
+    }
+    text = _encode(message)
+    if len(text) * 4 > MESSAGE_BYTES and len(text.encode()) > MESSAGE_BYTES:
+        text = _encode({**message, "data": _cut(news.data)})
+    return text
+
+
+def _encode(message: Json) -> str:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def _cut(value: object) -> object:
+    """A value that cannot make a message too long: the caps upstream make this the rare case."""
+    if isinstance(value, str):
+        return value[:1_000]
+    if isinstance(value, dict):
+        return {name: _cut(inner) for name, inner in list(value.items())[:30]}
+    if isinstance(value, Sequence):
+        return [_cut(inner) for inner in value[:5]]
+    return value
+
+
+def is_terminal(news: News) -> bool:
+    return news.type == WORKFLOW_PROGRESS and news.key.startswith("end:")
+
+
+def completed(run: int, result: Json) -> News:
+    """The good ending: SPEC's ``completed`` data."""
+    data = {
+        "isbn": result["isbn"],
+        "saved": result["saved"],
+        "storedIn": result["storedIn"],
+        "result": result,
+    }
+    return ending(run, COMPLETED, data)

@@ -1,0 +1,1 @@
+"""Adapters by product: SQLite, obstore, Redis, memory."""

@@ -1,0 +1,151 @@
+"""The order of the steps, and nothing else. Reads as the story of one import.
+
+Way:      imports.py starts it through an engine → here → steps/
+Rule 1:   no clock, no random number, no network, no setting: those live in steps.
+Rule 2:   a step's name, order and arguments are a stored format; whoever changes them raises
+          ``VERSION``, so that running imports finish where they began.
+Source:   PLAN phase 3.1; retries count as on Cloudflare Workflows (limit 3 = up to 4 tries).
+"""
+
+from functools import partial
+
+from bookline.errors import StepFailed
+from bookline.model import (
+    COVER_UPLOADED,
+    EMBEDDING_GENERATED,
+    EVENT_DESCRIPTION_CHARS,
+    EVENT_LIST_ITEMS,
+    EXPONENTIAL,
+    LINEAR,
+    METADATA_FETCHED,
+    STARTED,
+    Cover,
+    ImportInput,
+    ImportResult,
+    Json,
+    Metadata,
+    Retries,
+    Step,
+    Warned,
+)
+from bookline.ports import Run, Steps
+
+VERSION = "book-import-1"
+
+FETCH_METADATA = Step(
+    name="fetch-metadata",
+    retries=Retries(limit=3, delay_seconds=1, backoff=LINEAR),
+    limit_seconds=15,
+    failed_code="PROVIDER_ERROR",
+    timeout_code="PROVIDER_TIMEOUT",
+)
+UPLOAD_COVER = Step(
+    name="upload-cover",
+    retries=Retries(limit=5, delay_seconds=0.5, backoff=EXPONENTIAL),
+    limit_seconds=20,
+    failed_code="COVER_FAILED",
+    timeout_code="COVER_TIMEOUT",
+)
+GENERATE_EMBEDDING = Step(
+    name="generate-embedding",
+    retries=Retries(limit=2, delay_seconds=2, backoff=LINEAR),
+    limit_seconds=30,
+    failed_code="EMBEDDING_FAILED",
+    timeout_code="EMBEDDING_TIMEOUT",
+)
+SAVE_TO_DATABASE = Step(
+    name="save-to-database",
+    retries=Retries(limit=3, delay_seconds=1, backoff=EXPONENTIAL),
+    limit_seconds=15,
+    failed_code="SAVE_FAILED",
+    timeout_code="SAVE_FAILED",
+)
+SAVE_TO_FALLBACK = Step(
+    name="save-to-fallback",
+    retries=SAVE_TO_DATABASE.retries,
+    limit_seconds=15,
+    failed_code="SAVE_FAILED",
+    timeout_code="SAVE_FAILED",
+)
+STEPS = (FETCH_METADATA, UPLOAD_COVER, GENERATE_EMBEDDING, SAVE_TO_DATABASE, SAVE_TO_FALLBACK)
+
+
+async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResult:
+    """The finished import. Cover and embedding are optional; metadata and saving are not.
+
+    Raises: StepFailed, DeadlineExceeded, Cancelled; the engine makes the job's end of them.
+    """
+    warnings: list[Warned] = []
+    await run.tell(STARTED, {"isbn": order.isbn})
+
+    async def fetch_metadata() -> Json:
+        return (await steps.fetch_metadata(order)).to_json()
+
+    metadata = Metadata.from_json(await run.do(FETCH_METADATA, fetch_metadata))
+    await run.tell(METADATA_FETCHED, {"metadata": _summary(metadata)})
+
+    cover = None
+    if metadata.cover_url is not None:
+        upload_cover = partial(steps.upload_cover, order.isbn, metadata.cover_url)
+        try:
+            cover = await run.do(UPLOAD_COVER, upload_cover)
+            await run.tell(COVER_UPLOADED, _cover_facts(cover))
+        except StepFailed as failure:
+            warnings.append(await _warned(run, failure))
+
+    async def generate_embedding() -> Json:
+        return {"embedding": await steps.generate_embedding(metadata)}
+
+    embedding = None
+    try:
+        embedding = (await run.do(GENERATE_EMBEDDING, generate_embedding))["embedding"]
+        if embedding is not None:
+            facts = {"dimensions": embedding["dimensions"], "model": embedding["model"]}
+            await run.tell(EMBEDDING_GENERATED, facts)
+    except StepFailed as failure:
+        warnings.append(await _warned(run, failure))
+
+    book = (order, metadata, cover, embedding)
+    try:
+        saved = await run.do(SAVE_TO_DATABASE, partial(steps.save, *book))
+    except StepFailed as failure:
+        warnings.append(await _warned(run, failure))
+        try:
+            saved = await run.do(SAVE_TO_FALLBACK, partial(steps.save_aside, *book))
+        except StepFailed as aside:
+            raise failure from aside  # a retry of the job begins at the database again
+
+    return ImportResult(
+        isbn=order.isbn,
+        title=metadata.title,
+        source=metadata.source,
+        stored_in=saved["storedIn"],
+        cover=Cover.from_json(cover) if cover else None,
+        has_embedding=saved["hasEmbedding"],
+        warnings=tuple(warnings),
+    )
+
+
+def _summary(metadata: Metadata) -> Json:
+    """The metadata as watchers get it, cut so that a message stays below 32 KB (SPEC §4)."""
+    summary = metadata.to_json()
+    if metadata.description is not None:
+        summary["description"] = metadata.description[:EVENT_DESCRIPTION_CHARS]
+    summary["authors"] = summary["authors"][:EVENT_LIST_ITEMS]
+    summary["categories"] = summary["categories"][:EVENT_LIST_ITEMS]
+    return summary
+
+
+def _cover_facts(cover: Json) -> Json:
+    return {
+        "coverR2Key": cover["key"],
+        "coverUrl": cover["url"],
+        "width": cover["width"],
+        "height": cover["height"],
+    }
+
+
+async def _warned(run: Run, failure: StepFailed) -> Warned:
+    warned = Warned(step=failure.step or "", code=failure.code, message=str(failure))
+    await run.warn(warned)
+    return warned
