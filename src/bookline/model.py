@@ -8,10 +8,15 @@ Rule 2:  standard library only: the Cloudflare Worker runs this file as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import math
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from bookline.errors import EmbeddingRefused
 
 Json = dict[str, Any]
 
@@ -227,6 +232,36 @@ class Embedding:
     model: str
     dimensions: int
     vector: str
+
+    @classmethod
+    def of(cls, model: str, numbers: Sequence[float]) -> Embedding:
+        """Raises: EmbeddingRefused for a number that float32 does not hold."""
+        try:
+            packed = struct.pack(f"<{len(numbers)}f", *numbers)
+        except (struct.error, OverflowError) as error:
+            raise EmbeddingRefused(f"{model} gave a number that is none: {error}") from error
+        return cls.of_bytes(model, packed)
+
+    @classmethod
+    def of_bytes(cls, model: str, packed: bytes) -> Embedding:
+        """From the bytes that ``to_bytes`` gives."""
+        vector = base64.b64encode(packed).decode()
+        return cls(model=model, dimensions=len(packed) // 4, vector=vector)
+
+    def to_bytes(self) -> bytes:
+        """Little-endian float32.
+
+        Raises: EmbeddingRefused when there are not ``dimensions`` numbers, or one is not finite.
+        """
+        try:
+            packed = base64.b64decode(self.vector, validate=True)
+            numbers = struct.unpack(f"<{self.dimensions}f", packed)
+        except (ValueError, struct.error) as error:
+            what = f"{self.model} gave no vector of {self.dimensions} numbers"
+            raise EmbeddingRefused(what) from error
+        if not numbers or not math.isfinite(sum(numbers)):
+            raise EmbeddingRefused(f"{self.model} gave a vector that is empty or not finite")
+        return packed
 
     def to_json(self) -> Json:
         return {"model": self.model, "dimensions": self.dimensions, "vector": self.vector}

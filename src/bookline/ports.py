@@ -328,3 +328,29 @@ class EventLog(Protocol):
     def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Calls ``hear`` in the event loop after each commit; the answer ends it."""
         ...
+
+
+class Engine(Protocol):
+    """What runs the workflow, durably."""
+
+    async def start(self, order: ImportInput) -> None:
+        """Begins the import of a job that was opened. Safe twice. Raises: StoreDown."""
+        ...
+
+    async def restart(self, job_id: str) -> None:
+        """Goes on at the step that failed; the results of the steps before it are kept.
+
+        The job must be reopened before. Raises: StoreDown.
+        """
+        ...
+
+    async def settle(self, job_id: str) -> None:
+        """Waits until the end of a finished job is recorded, a few seconds at most.
+
+        Raises: StoreDown when it is not.
+        """
+        ...
+
+    def wake(self, job_id: str) -> None:
+        """Lets a cancel take effect at once if the job waits for a retry in this process."""
+        ...

@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from bookline.stores.sqlite import Sqlite
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+Told = list[Event]
 
 MIGRATIONS = (
     """
@@ -149,7 +150,7 @@ class SqliteJournal:
         return await self.file.write(work)
 
     async def reopen(self, job_id: str) -> Job:
-        def work(db: sqlite3.Connection, told: list[Event]) -> Job:
+        def work(db: sqlite3.Connection, told: Told) -> Job:
             job = _get(db, job_id)
             if job.status != FAILED:
                 raise Refused(
@@ -170,7 +171,7 @@ class SqliteJournal:
 
     # -------------------------------------------------------------- Runs
     async def claim(self, job_id: str, node: str) -> Claim | None:
-        def work(db: sqlite3.Connection, told: list[Event]) -> Claim | None:
+        def work(db: sqlite3.Connection, told: Told) -> Claim | None:
             row = _row(db, job_id)
             if not row or row["status"] in TERMINAL:
                 return None
@@ -219,7 +220,7 @@ class SqliteJournal:
         await self.file.write(work)
 
     def tell(self, job_id: str, news: News) -> None:
-        def work(db: sqlite3.Connection, told: list[Event]) -> None:
+        def work(db: sqlite3.Connection, told: Told) -> None:
             row = _row(db, job_id)
             if row and row["status"] not in TERMINAL and not _is_told(db, job_id, news.key):
                 told.append(self._append(db, row, news))
@@ -237,7 +238,7 @@ class SqliteJournal:
         if news.status not in TERMINAL:
             raise ValueError(f"{news.status} is no end")
 
-        def work(db: sqlite3.Connection, told: list[Event]) -> bool:
+        def work(db: sqlite3.Connection, told: Told) -> bool:
             row = _row(db, job_id)
             if not row or row["run"] != run or row["status"] in TERMINAL:
                 return False
@@ -296,12 +297,16 @@ class SqliteJournal:
         return self.file.read_now(lambda db: int(db.execute("PRAGMA data_version").fetchone()[0]))
 
     # -------------------------------------------------------------- upkeep
-    async def open_jobs(self) -> Sequence[Job]:
-        """All that are queued or running, oldest first."""
+    async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
+        """Open jobs of processes that are not alive, and own ones not touched since then."""
+        marks = ", ".join("?" * len(alive))
 
         def work(db: sqlite3.Connection) -> Sequence[Job]:
             rows = db.execute(
-                f"{_JOB} WHERE jobs.status IN ('queued', 'running') ORDER BY jobs.created_ms"
+                f"""{_JOB} WHERE jobs.status IN ('queued', 'running') AND (
+                        jobs.node NOT IN ({marks}) OR (jobs.node = ? AND jobs.updated_ms < ?))
+                    ORDER BY jobs.created_ms""",
+                (*alive, own, own_before_ms),
             )
             return [_job(row) for row in rows]
 
@@ -347,9 +352,9 @@ class SqliteJournal:
         return await self.file.read(work)
 
     # -------------------------------------------------------------- telling
-    def _write_and_tell(self, work: Callable[[sqlite3.Connection, list[Event]], T]) -> "Future[T]":
+    def _write_and_tell(self, work: Callable[[sqlite3.Connection, Told], T]) -> "Future[T]":
         """Does the work; what it puts in its list is heard after the commit."""
-        told: list[Event] = []
+        told: Told = []
 
         def hear(done: "Future[T]") -> None:
             if told and done.exception() is None:

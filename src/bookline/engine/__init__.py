@@ -1,0 +1,1 @@
+"""Durable running of the workflow: attempts and waits, the DBOS engine, recovery, retention."""

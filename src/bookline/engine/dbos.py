@@ -1,0 +1,215 @@
+"""The workflow on DBOS Transact over SQLite. The only file that imports dbos.
+
+Way:     imports.py starts, retries → here → job_run.py; recovery.py and retention.py use the rest
+Rule 1:  one DBOS step a try; our own JSON in its records, never pickle.
+Rule 2:  the application version is ours (``workflow.VERSION``): DBOS' own hashes source text, so a
+         changed comment would strand running imports.
+Rule 3:  the executor id is new for each process: what a dead one left is found by recovery.py.
+Source:  https://docs.dbos.dev/python; DESIGN §3 for what was measured.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos._error import DBOSException
+from dbos._serialization import Serializer
+from sqlalchemy.pool import QueuePool
+
+from bookline.engine.job_run import World, execute
+from bookline.errors import StoreDown
+from bookline.model import ImportInput, Json
+from bookline.workflow import VERSION
+
+log = logging.getLogger(__name__)
+
+WORKFLOW_NAME = "book-import"
+SETTLE_SECONDS = 5.0
+RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
+THREADS = 4  # DBOS' database calls; SQLite takes one at a time, more threads only wait
+
+
+class JsonRecords(Serializer):
+    """Records as plain JSON text: nobody who can write the database can run code."""
+
+    def name(self) -> str:
+        return "bookline_json"
+
+    def serialize(self, data: Any) -> str:
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+    def deserialize(cls, serialized_data: str) -> Any:  # noqa: N805 - as DBOS spells it
+        value = json.loads(serialized_data)
+        if isinstance(value, dict) and set(value) == {"__error__"}:
+            return RuntimeError(value["__error__"])
+        return value
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, BaseException):
+        return {"__error__": f"{type(value).__name__}: {value}"}
+    raise TypeError(f"{type(value).__name__} does not belong in a record")
+
+
+class DbosEngine:
+    """Fills the port Engine. One in a process at a time: DBOS is a singleton."""
+
+    def __init__(self, path: Path, world: World) -> None:
+        self._world = world
+        self._path = path
+        self._cancels: dict[str, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    async def launch(self) -> None:
+        """Opens the database and begins to take up work that is queued in it."""
+        _quiet()
+        self._database = _sqlite(self._path)
+        config: DBOSConfig = {
+            "name": "bookline",
+            "system_database_url": f"sqlite:///{self._path}",
+            "system_database_engine": self._database,
+            "serializer": JsonRecords(),
+            "application_version": VERSION,
+            "executor_id": self._world.node,
+            "max_executor_threads": THREADS,
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+
+        @DBOS.workflow(name=WORKFLOW_NAME, max_recovery_attempts=None)
+        async def book_import(order: Json) -> Json:
+            return await self._execute(ImportInput.from_json(order))
+
+        self._workflow = book_import
+        # In this thread, so that recovered imports run in this event loop too.
+        DBOS.launch()
+
+    async def close(self) -> None:
+        """Stops all imports in good order; they go on after the next start."""
+        self._closing = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        self._database.dispose()
+
+    async def start(self, order: ImportInput) -> None:
+        with _ours(), SetWorkflowID(order.job_id):
+            await DBOS.start_workflow_async(self._workflow, order.to_json())
+
+    async def restart(self, job_id: str) -> None:
+        with _ours():
+            status = await DBOS.get_workflow_status_async(job_id)
+            output = status.output if status is not None else None
+            error = (output or {}).get("error") or {}
+            steps = await DBOS.list_workflow_steps_async(job_id)
+            places = [s["function_id"] for s in steps if s["function_name"] == error.get("step")]
+            await DBOS.rewind_workflow_async(job_id, start_step=min(places, default=1))
+
+    async def settle(self, job_id: str) -> None:
+        with _ours():
+            for _ in range(int(SETTLE_SECONDS / 0.05)):
+                status = await DBOS.get_workflow_status_async(job_id)
+                if status is None or status.status not in RUNNING_STATES:
+                    return
+                await asyncio.sleep(0.05)
+        raise StoreDown(f"the end of {job_id} is still being recorded", code="UNAVAILABLE")
+
+    def wake(self, job_id: str) -> None:
+        event = self._cancels.get(job_id)
+        if event is not None:
+            event.set()
+
+    @property
+    def running(self) -> Sequence[str]:
+        """Ids of the jobs that this process runs now."""
+        return list(self._cancels)
+
+    async def look_up(self, job_ids: Sequence[str]) -> dict[str, tuple[str, str | None, Any]]:
+        """State, executor and output of each job that DBOS knows."""
+        if not job_ids:
+            return {}
+        with _ours():
+            found = await DBOS.list_workflows_async(
+                workflow_ids=list(job_ids), load_input=False, load_output=True
+            )
+        return {row.workflow_id: (row.status, row.executor_id, row.output) for row in found}
+
+    async def resume(self, job_ids: Sequence[str]) -> None:
+        """Queues what a dead process left; whichever process is free takes it."""
+        if job_ids:
+            with _ours():
+                await DBOS.resume_workflows_async(list(job_ids))
+
+    async def remove(self, job_ids: Sequence[str]) -> None:
+        """Forgets finished jobs."""
+        if job_ids:
+            with _ours():
+                await DBOS.delete_workflows_async(list(job_ids))
+
+    async def _execute(self, order: ImportInput) -> Json:
+        task = asyncio.current_task()
+        if self._closing or task is None:
+            raise asyncio.CancelledError
+        cancel = self._cancels.setdefault(order.job_id, asyncio.Event())
+        self._tasks.add(task)
+        try:
+            return await execute(order, _record, self._world, cancel)
+        finally:
+            self._tasks.discard(task)
+            self._cancels.pop(order.job_id, None)
+
+
+async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
+    async def recorded() -> Json:
+        return await body()
+
+    return await DBOS.run_step_async({"name": name}, recorded)
+
+
+def _sqlite(path: Path) -> sa.Engine:
+    """As DESIGN §3 measured it: WAL, one connection (SQLite has one writer anyway)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=60,
+        connect_args={"check_same_thread": False},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "busy_timeout=30000",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+@contextlib.contextmanager
+def _ours() -> Iterator[None]:
+    """No error of DBOS or SQLAlchemy leaves this file."""
+    try:
+        yield
+    except (DBOSException, sa.exc.SQLAlchemyError) as error:
+        raise StoreDown(f"engine: {error}", code="WORKFLOW_FAILED") from error
+
+
+def _quiet() -> None:
+    """DBOS logs every start at info and advertises; warnings are worth reading."""
+    logging.getLogger("dbos").setLevel(logging.WARNING)

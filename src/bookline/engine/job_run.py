@@ -1,0 +1,265 @@
+"""One running import on any engine that can record a function's result: tries, waits, the end.
+
+Way:      engine/dbos.py or engine/memory.py → ``execute`` → workflow.py → ``JobRun.do`` → steps/
+Rule 1:   a try is one engine step whose recorded result may be a failure, with its wake-up time in
+          it; so success costs one record and a restart forgets neither tries nor waits.
+Rule 2:   a try is marked as begun before it has any effect: one that the process died in is found
+          again, counts, and is not done a second time under the same number.
+Rule 3:   clock and chance are used inside a recorded try only, so that a replay takes the same way.
+Rule 4:   ``CancelledError`` is the process stopping: the mark is taken back, nothing is recorded.
+Source:   PITFALLS 20–25, 33, 36; Cloudflare Workflows count retries, not tries.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from bookline.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    GiveUp,
+    JobStopped,
+    StepFailed,
+    StoreDown,
+    TryLater,
+)
+from bookline.model import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    ImportInput,
+    ImportResult,
+    Json,
+    Step,
+    Warned,
+)
+from bookline.ports import Claim, Runs, Steps
+from bookline.progress.events import News, completed, ending, milestone, retry, warning
+from bookline.time_limit import time_limit
+from bookline.workflow import import_book
+
+log = logging.getLogger(__name__)
+
+Record = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
+"""Runs the function once for this place in the workflow; a replay gets the recorded result."""
+
+MOST_RETRY_AFTER_SECONDS = 60.0  # SPEC §2
+JITTER = 0.1  # SPEC §2: up to 10 % is added, so that jobs that failed together come back apart
+MESSAGE_CHARS = 500  # our choice: an error's sentence in records and events
+MOST_RESTARTS = 50  # our choice: a job that takes its process down each time must end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What is configured about running."""
+
+    deadline_seconds: float = 900.0
+    retry_scale: float = 1.0
+    """Multiplies every retry delay, Retry-After excepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a run needs besides its job. ``clock`` gives epoch milliseconds, ``chance`` 0 to 1."""
+
+    runs: Runs
+    steps: Steps
+    policy: Policy
+    node: str
+    clock: Callable[[], int]
+    slots: asyncio.Semaphore
+    """Imports that may be at work at once in this process; one that waits for a retry gives way."""
+    chance: Callable[[], float] = random.random
+
+
+async def execute(order: ImportInput, record: Record, world: World, cancel: asyncio.Event) -> Json:
+    """Runs one import to its end, writes the end, and answers with it.
+
+    The answer is ``{"run", "status", "result" | "error"}``; status ``over`` when there was nothing
+    to do. Raises: StoreDown when the end could not be written; the engine then tries again.
+    """
+    async with world.slots:
+        claim = await world.runs.claim(order.job_id, world.node)
+        if claim is None:
+            return {"run": 0, "status": "over"}
+        run = JobRun(order, claim, record, world, cancel)
+        try:
+            if claim.restarts > MOST_RESTARTS:
+                raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
+            result = await import_book(order, run, world.steps)
+        except JobStopped as stop:
+            return await _stop(order, claim, stop, world)
+        except Exception:
+            log.exception("the workflow of %s broke", order.job_id)
+            broken = StepFailed(None, 0, "INTERNAL_ERROR", "the import broke; see the log")
+            return await _stop(order, claim, broken, world)
+        return await _complete(order, claim, result, world)
+
+
+class JobRun:
+    """Fills the port Run: the engine as the workflow sees it."""
+
+    def __init__(
+        self,
+        order: ImportInput,
+        claim: Claim,
+        record: Record,
+        world: World,
+        cancel: asyncio.Event,
+    ) -> None:
+        self._job_id = order.job_id
+        self._run = claim.run
+        self._deadline_ms = claim.started_ms + int(world.policy.deadline_seconds * 1000)
+        self._record = record
+        self._world = world
+        self._cancel = cancel
+
+    async def tell(self, status: str, data: Json) -> None:
+        self._world.runs.tell(self._job_id, milestone(status, data))
+
+    async def warn(self, warned: Warned) -> None:
+        self._world.runs.tell(self._job_id, warning(warned))
+
+    async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        for attempt in count(1):
+            outcome = await self._record(step.name, partial(self._try, step, attempt, work))
+            if "value" in outcome:
+                value: Json = outcome["value"]
+                return value
+            if outcome.get("stop") == "cancelled":
+                raise _cancelled(step, attempt - 1)
+            error = outcome["error"]
+            if outcome.get("stop") == "deadline":
+                raise DeadlineExceeded(step.name, attempt, error["code"], error["message"])
+            if outcome["wakeMs"] is None:
+                raise StepFailed(step.name, attempt, error["code"], error["message"])
+            told = retry(step.name, attempt, outcome["delayMs"], error, outcome["wakeMs"])
+            self._world.runs.tell(self._job_id, told)
+            await self._wait(step, attempt, outcome["wakeMs"])
+        raise AssertionError  # count() has no end
+
+    async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
+        """One try, as it is recorded: a value, or an error with its wake-up time, or a stop."""
+        began = await self._world.runs.begin(self._job_id, self._run, step.name, attempt)
+        if began.cancelled:
+            return {"stop": "cancelled"}
+        left_seconds = (self._deadline_ms - self._world.clock()) / 1000
+        if left_seconds <= 0:
+            return self._too_late()
+        if began.died:
+            return self._failed(
+                step, attempt, TryLater("the process died in this try", step.failed_code)
+            )
+        try:
+            async with asyncio.timeout(left_seconds), time_limit(step.limit_seconds):
+                return {"value": await work()}
+        except TimeoutError:
+            if self._world.clock() >= self._deadline_ms:
+                return self._too_late()
+            late = f"no end within {step.limit_seconds:g} s"
+            return self._failed(step, attempt, TryLater(late, step.timeout_code))
+        except TryLater as error:
+            return self._failed(step, attempt, error)
+        except GiveUp as error:
+            return {"error": _error(error.code, str(error)), "wakeMs": None}
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreDown):
+                await asyncio.shield(
+                    self._world.runs.release(self._job_id, self._run, step.name, attempt)
+                )
+            raise
+        except Exception as error:
+            log.exception("%s broke in %s", step.name, self._job_id)
+            broke = f"unexpected {type(error).__name__}; see the log"
+            return self._failed(step, attempt, TryLater(broke, step.failed_code))
+
+    def _failed(self, step: Step, attempt: int, error: TryLater) -> Json:
+        """The record of a try that may be repeated: with a wake-up time while retries are left."""
+        told = _error(error.code, str(error))
+        if attempt > step.retries.limit:
+            return {"error": told, "wakeMs": None}
+        seconds = step.retries.delay_after(attempt) * self._world.policy.retry_scale
+        seconds *= 1 + JITTER * self._world.chance()
+        seconds = max(seconds, min(error.retry_after_seconds or 0.0, MOST_RETRY_AFTER_SECONDS))
+        delay_ms = round(seconds * 1000)
+        wake_ms = self._world.clock() + delay_ms
+        if wake_ms >= self._deadline_ms:
+            return self._too_late(f"; the last failure was: {error}")
+        return {"error": told, "wakeMs": wake_ms, "delayMs": delay_ms}
+
+    def _too_late(self, more: str = "") -> Json:
+        limit = self._world.policy.deadline_seconds
+        message = f"the job did not end within {limit:g} s{more}"
+        return {"stop": "deadline", "error": _error("DEADLINE_EXCEEDED", message)}
+
+    async def _wait(self, step: Step, attempt: int, wake_ms: int) -> None:
+        """Until the wake-up time that was recorded, which a restart finds again.
+
+        Raises: Cancelled at once when somebody cancels.
+        """
+        left_seconds = (wake_ms - self._world.clock()) / 1000
+        if left_seconds <= 0:
+            return
+        self._world.slots.release()
+        try:
+            async with asyncio.timeout(left_seconds):
+                await self._cancel.wait()
+        except TimeoutError:
+            return
+        finally:
+            await self._world.slots.acquire()
+        raise _cancelled(step, attempt)
+
+
+async def _complete(order: ImportInput, claim: Claim, result: ImportResult, world: World) -> Json:
+    outcome = result.to_json()
+    news = completed(claim.run, outcome)
+    await _finish(order, claim, news, world, result=outcome)
+    return {"run": claim.run, "status": COMPLETED, "result": outcome}
+
+
+async def _stop(order: ImportInput, claim: Claim, stop: JobStopped, world: World) -> Json:
+    error = {
+        "code": stop.code,
+        "message": stop.message[:MESSAGE_CHARS],
+        "step": stop.step,
+        "attempts": stop.attempts,
+    }
+    status = CANCELLED if isinstance(stop, Cancelled) else FAILED
+    news = ending(claim.run, status, {"error": error})
+    await _finish(order, claim, news, world, error=error)
+    return {"run": claim.run, "status": status, "error": error}
+
+
+async def _finish(
+    order: ImportInput,
+    claim: Claim,
+    news: News,
+    world: World,
+    *,
+    result: Json | None = None,
+    error: Json | None = None,
+) -> None:
+    """The terminal write; a journal that is down for a while does not lose it."""
+    for pause_seconds in (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, None):
+        try:
+            await world.runs.finish(order.job_id, news, run=claim.run, result=result, error=error)
+        except StoreDown:
+            if pause_seconds is None:
+                raise
+            await asyncio.sleep(pause_seconds)
+        else:
+            return
+
+
+def _error(code: str, message: str) -> Json:
+    return {"code": code, "message": message[:MESSAGE_CHARS]}
+
+
+def _cancelled(step: Step, attempts: int) -> Cancelled:
+    return Cancelled(step.name, attempts, "CANCELLED", "the job was cancelled")

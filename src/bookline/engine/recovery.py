@@ -1,0 +1,76 @@
+"""Open imports that no living process runs go on by themselves.
+
+Way:     app.py calls ``sweep`` at start and every ``SWEEP_SECONDS``
+Rule 1:  the journal says what is open, the locks say who is alive, DBOS says what was recorded.
+Rule 2:  one process sweeps at a time. Sweeping twice does no harm.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from bookline.engine.dbos import RUNNING_STATES, DbosEngine
+from bookline.engine.nodes import Node, only_one
+from bookline.model import COMPLETED, FAILED, Job
+from bookline.progress.events import completed, ending
+from bookline.stores.sqlite_journal import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+LOST_MS = 15_000  # an own job, open but not running, is looked at after this long: its end is lost
+
+
+class Recovery:
+    """Finds what a dead process left. ``clock`` gives epoch milliseconds."""
+
+    def __init__(
+        self, folder: Path, node: Node, engine: DbosEngine, journal: SqliteJournal,
+        clock: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._lock = folder / "recovery.lock"
+        self._node = node
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+
+    async def sweep(self) -> int:
+        """How many imports were set going again."""
+        with only_one(self._lock) as ours:
+            if not ours:
+                return 0
+            alive = self._node.living()
+            own = self._node.node_id
+            found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
+            running = set(self._engine.running)
+            left = [job for job in found if job.job_id not in running]
+            if not left:
+                return 0
+            known = await self._engine.look_up([job.job_id for job in left])
+            again = []
+            for job in left:
+                state, executor, output = known.get(job.job_id, (None, None, None))
+                if state is None:
+                    await self._engine.start(job.order)
+                elif state == "PENDING" and executor not in alive - {own}:
+                    again.append(job.job_id)
+                elif state not in RUNNING_STATES:
+                    await self._close(job, state, output)
+            await self._engine.resume(again)
+        log.info("%d imports go on after a restart", len(left))
+        return len(left)
+
+    async def _close(self, job: Job, state: str, output: object) -> None:
+        """DBOS has ended it, the journal has not: the end is written, or the retry is begun."""
+        end = output if isinstance(output, dict) else {}
+        if end.get("run", job.run) < job.run:
+            await self._engine.restart(job.job_id)
+            return
+        if end.get("status") == COMPLETED:
+            news, result, error = completed(job.run, end["result"]), end["result"], None
+        else:
+            lost = {"code": "INTERNAL_ERROR", "message": f"the engine ended the job ({state})",
+                    "step": job.step, "attempts": job.attempt or 0}  # fmt: skip
+            result, error = None, end.get("error") or lost
+            news = ending(job.run, end.get("status") or FAILED, {"error": error})
+        await self._journal.finish(job.job_id, news, run=job.run, result=result, error=error)

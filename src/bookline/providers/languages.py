@@ -1,0 +1,89 @@
+"""Languages as providers name them → BCP 47.
+
+Source:  ISO 639-1 and 639-2 (both the terminology and the library codes), the older MARC codes
+         that Open Library's records still hold, RFC 5646.
+"""
+
+import re
+from typing import Final
+
+_TABLE: Final = """
+aa aar = Afar; ab abk = Abkhazian; ae ave = Avestan; af afr = Afrikaans; ak aka = Akan; am amh =
+Amharic; an arg = Aragonese; ar ara = Arabic; as asm = Assamese; av ava = Avaric; ay aym =
+Aymara; az aze = Azerbaijani; ba bak = Bashkir; be bel = Belarusian; bg bul = Bulgarian; bh bih
+= Bihari; bi bis = Bislama; bm bam = Bambara; bn ben = Bengali, Bangla; bo bod tib = Tibetan; br
+bre = Breton; bs bos = Bosnian; ca cat = Catalan, Valencian; ce che = Chechen; ch cha =
+Chamorro; co cos = Corsican; cr cre = Cree; cs ces cze = Czech; cu chu = Church Slavic, Old
+Slavonic, Church Slavonic, Old Bulgarian, Old Church Slavonic; cv chv = Chuvash; cy cym wel =
+Welsh; da dan = Danish; de deu ger = German; dv div = Divehi, Dhivehi, Maldivian; dz dzo =
+Dzongkha; ee ewe = Ewe; el ell gre = Greek, Modern Greek; en eng = English; eo epo esp =
+Esperanto; es spa = Spanish, Castilian; et est = Estonian; eu eus baq = Basque; fa fas per =
+Persian, Farsi; ff ful = Fulah; fi fin = Finnish; fj fij = Fijian; fo fao far = Faroese; fr fra
+fre = French; fy fry = Western Frisian; ga gle iri = Irish; gd gla gae = Gaelic, Scottish
+Gaelic; gl glg gag = Galician; gn grn gua = Guarani; gu guj = Gujarati; gv glv = Manx; ha hau =
+Hausa; he heb = Hebrew; hi hin = Hindi; ho hmo = Hiri Motu; hr hrv scr = Croatian; ht hat =
+Haitian, Haitian Creole; hu hun = Hungarian; hy hye arm = Armenian; hz her = Herero; ia ina int
+= Interlingua; id ind = Indonesian; ie ile = Interlingue, Occidental; ig ibo = Igbo; ii iii =
+Sichuan Yi, Nuosu; ik ipk = Inupiaq; io ido = Ido; is isl ice = Icelandic; it ita = Italian; iu
+iku = Inuktitut; ja jpn = Japanese; jv jav = Javanese; ka kat geo = Georgian; kg kon = Kongo; ki
+kik = Kikuyu, Gikuyu; kj kua = Kuanyama, Kwanyama; kk kaz = Kazakh; kl kal = Kalaallisut,
+Greenlandic; km khm cam = Khmer, Central Khmer; kn kan = Kannada; ko kor = Korean; kr kau =
+Kanuri; ks kas = Kashmiri; ku kur = Kurdish; kv kom = Komi; kw cor = Cornish; ky kir = Kirghiz,
+Kyrgyz; la lat = Latin; lb ltz = Luxembourgish, Letzeburgesch; lg lug = Ganda; li lim =
+Limburgan, Limburger, Limburgish; ln lin = Lingala; lo lao = Lao; lt lit = Lithuanian; lu lub =
+Luba-Katanga; lv lav = Latvian; mg mlg mla = Malagasy; mh mah = Marshallese; mi mri mao = Maori;
+mk mkd mac = Macedonian; ml mal = Malayalam; mn mon = Mongolian; mr mar = Marathi; ms msa may =
+Malay; mt mlt = Maltese; my mya bur = Burmese; na nau = Nauru; nb nob = Norwegian Bokmål,
+Bokmål; nd nde = North Ndebele; ne nep = Nepali; ng ndo = Ndonga; nl nld dut = Dutch, Flemish;
+nn nno = Norwegian Nynorsk, Nynorsk; no nor = Norwegian; nr nbl = South Ndebele; nv nav =
+Navajo, Navaho; ny nya = Chichewa, Chewa, Nyanja; oc oci lan = Occitan, Provençal; oj oji =
+Ojibwa; om orm gal = Oromo; or ori = Oriya; os oss = Ossetian, Ossetic; pa pan = Panjabi,
+Punjabi; pi pli = Pali; pl pol = Polish; ps pus = Pushto, Pashto; pt por = Portuguese; qu que =
+Quechua; rm roh = Romansh; rn run = Rundi; ro ron rum mol = Romanian, Moldavian, Moldovan; ru
+rus = Russian; rw kin = Kinyarwanda; sa san = Sanskrit; sc srd = Sardinian; sd snd = Sindhi; se
+sme lap = Northern Sami; sg sag = Sango; si sin snh = Sinhala, Sinhalese; sk slk slo = Slovak;
+sl slv = Slovenian; sm smo sao = Samoan; sn sna sho = Shona; so som = Somali; sq sqi alb =
+Albanian; sr srp scc = Serbian; ss ssw swz = Swati; st sot sso = Southern Sotho, Sesotho; su sun
+= Sundanese; sv swe = Swedish; sw swa = Swahili; ta tam = Tamil; te tel = Telugu; tg tgk taj =
+Tajik; th tha = Thai; ti tir = Tigrinya; tk tuk = Turkmen; tl tgl tag = Tagalog, Filipino; tn
+tsn tsw = Tswana; to ton = Tonga; tr tur = Turkish; ts tso = Tsonga; tt tat tar = Tatar; tw twi
+= Twi; ty tah = Tahitian; ug uig = Uighur, Uyghur; uk ukr = Ukrainian; ur urd = Urdu; uz uzb =
+Uzbek; ve ven = Venda; vi vie = Vietnamese; vo vol = Volapük; wa wln = Walloon; wo wol = Wolof;
+xh xho = Xhosa; yi yid = Yiddish; yo yor = Yoruba; za zha = Zhuang, Chuang; zh zho chi =
+Chinese; zu zul = Zulu
+"""
+
+
+def _read_table() -> dict[str, str]:
+    known: dict[str, str] = {}
+    for row in _TABLE.replace("\n", " ").split(";"):
+        codes, names = row.split(" = ")
+        short, *longer = codes.split()
+        for word in (short, *longer, *names.split(", ")):
+            known[word.strip().casefold()] = short
+    return known
+
+
+_KNOWN: Final = _read_table()
+_UNKNOWN: Final = frozenset({"un", "und", "zxx", "undetermined", "unknown", "n/a", "none"})
+_TAG: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,4}")
+
+
+def bcp47(name: str) -> str | None:
+    """The tag for a code or an English name; None where it says "unknown"; else the name itself."""
+    folded = name.casefold().replace("_", "-")
+    if not folded or folded in _UNKNOWN:
+        return None
+    if folded in _KNOWN:
+        return _KNOWN[folded]
+    first, *rest = folded.split("-")
+    if _TAG.fullmatch(folded):
+        return "-".join((_KNOWN.get(first, first), *map(_cased, rest)))
+    return name
+
+
+def _cased(subtag: str) -> str:
+    """Scripts as ``Hant``, regions as ``BR``, the rest in lower case (RFC 5646 §2.1.1)."""
+    if len(subtag) == 4 and subtag.isalpha():
+        return subtag.title()
+    return subtag.upper() if len(subtag) == 2 else subtag

@@ -1,0 +1,10 @@
+"""A local stand-in for Google Books, Open Library, ISBNdb, their cover hosts and embedding services.
+
+Speaks their true wire formats from one port, with faults on demand; knows about 200 real books.
+"""
+
+from bookline.sandbox.app import create_app
+from bookline.sandbox.faults import BadRule
+from bookline.sandbox.server import Sandbox, serve
+
+__all__ = ["BadRule", "Sandbox", "create_app", "serve"]

@@ -1,0 +1,57 @@
+"""`python -m bookline.sandbox --port 0`: serves, and says where in one line of JSON."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+
+from bookline.sandbox.server import Sandbox, serve
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m bookline.sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--require-keys", action="store_true")
+    parser.add_argument("--fault", action="append", default=[], help="a rule as JSON", metavar="RULE")
+    parser.add_argument("--make", type=int, default=0, help="made-up books", metavar="COUNT")
+    asked = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+        _runner()(_serve(asked))
+
+
+def _runner():
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+async def _serve(asked: argparse.Namespace) -> None:
+    def say(sandbox: Sandbox) -> None:
+        if asked.make:
+            sandbox.make(asked.make)
+        json.dump({"url": sandbox.url, "settings": sandbox.settings()}, sys.stdout)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+    task = asyncio.current_task()
+    if task:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await serve(
+        asked.host,
+        asked.port,
+        [json.loads(rule) for rule in asked.fault],
+        asked.latency_ms,
+        require_keys=asked.require_keys,
+        ready=say,
+    )
+
+
+if __name__ == "__main__":
+    main()
