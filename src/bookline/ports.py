@@ -326,7 +326,11 @@ class EventLog(Protocol):
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]: ...
 
     def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Calls ``hear`` in the event loop after each commit; the answer ends it."""
+        """Calls ``hear`` in the event loop after each commit here; the answer ends it."""
+        ...
+
+    async def others(self) -> Sequence[Event]:
+        """What was committed since the last call, by other processes too. Cheap when nothing was."""
         ...
 
 

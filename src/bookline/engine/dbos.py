@@ -5,6 +5,7 @@ Rule 1:  one DBOS step a try; our own JSON in its records, never pickle.
 Rule 2:  the application version is ours (``workflow.VERSION``): DBOS' own hashes source text, so a
          changed comment would strand running imports.
 Rule 3:  the executor id is new for each process: what a dead one left is found by recovery.py.
+Rule 4:  nothing else may use the loop's default threads: DBOS makes them its own (``THREADS``).
 Source:  https://docs.dbos.dev/python; DESIGN §3 for what was measured.
 """
 
@@ -13,6 +14,8 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 WORKFLOW_NAME = "book-import"
 SETTLE_SECONDS = 5.0
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
-THREADS = 4  # DBOS' database calls; SQLite takes one at a time, more threads only wait
+THREADS = 1  # for DBOS' database calls: SQLite takes one at a time, and each thread more was slower
 
 
 class JsonRecords(Serializer):
@@ -98,7 +101,10 @@ class DbosEngine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        # Not in DBOS' own thread, which is being stopped.
+        with ThreadPoolExecutor(1) as stopper:
+            stop = partial(DBOS.destroy, destroy_registry=True)
+            await asyncio.get_running_loop().run_in_executor(stopper, stop)
         self._database.dispose()
 
     async def start(self, order: ImportInput) -> None:

@@ -9,8 +9,7 @@ from dataclasses import replace
 from bookline.errors import EmbeddingRefused
 from bookline.model import Book, Embedding
 from bookline.ports import Found, Page
-from bookline.stores.books import combined, storable
-from bookline.stores.cursors import read_cursor, write_cursor
+from bookline.stores.books import combined, place, read_place, storable, write_place
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +37,13 @@ class MemoryLibrary:
         return self._books.get(isbn)
 
     async def list(self, *, limit: int, cursor: str | None) -> Page[Book]:
-        books = sorted(self._books.values(), key=_place, reverse=True)
+        books = sorted(self._books.values(), key=place, reverse=True)
         if cursor is not None:
-            after = read_cursor(cursor, str, str)
-            books = [book for book in books if _place(book) < after]
+            after = read_place(cursor)
+            books = [book for book in books if place(book) < after]
         items = books[:limit]
         more = len(books) > limit and items
-        return Page(items=items, next_cursor=write_cursor(*_place(items[-1])) if more else None)
+        return Page(items=items, next_cursor=write_place(items[-1]) if more else None)
 
     async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:
         embedding.to_bytes()
@@ -67,10 +66,6 @@ class MemoryLibrary:
         of_model = (one for (_, model), one in self._vectors.items() if model == embedding.model)
         there = next(of_model, embedding)
         return there.dimensions == embedding.dimensions
-
-
-def _place(book: Book) -> tuple[str, str]:
-    return book.provenance.updated_at, book.isbn
 
 
 def _cosine(one: Embedding, other: Embedding) -> float:

@@ -66,6 +66,7 @@ MIGRATIONS = (
     """,
 )
 
+OTHERS_MOST = 1_000  # events of other processes read at once
 IDEMPOTENCY_MS = 24 * 3_600_000  # SPEC §3
 _JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
           LEFT JOIN events ON events.job_id = jobs.job_id AND events.seq = jobs.last_seq"""
@@ -82,6 +83,8 @@ class SqliteJournal:
         self._wake = threading.Lock()
         self._waking = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._seen_version: int | None = None
+        self._seen_id: int | None = None
 
     def close(self) -> None:
         self.file.close()
@@ -273,28 +276,26 @@ class SqliteJournal:
 
         return end
 
-    async def last_id(self) -> int:
-        """The newest event's place in the whole file, over all jobs."""
-        return self.file.read_now(
-            lambda db: int(db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
-        )
-
-    async def read_since(self, last_id: int, limit: int) -> tuple[int, Sequence[Event]]:
-        """Events of all jobs behind ``last_id``, whichever process wrote them."""
+    async def others(self) -> Sequence[Event]:
+        version = self.file.read_now(lambda db: db.execute("PRAGMA data_version").fetchone()[0])
+        if version == self._seen_version:  # no other connection has committed (4 µs to know)
+            return ()
 
         def work(db: sqlite3.Connection) -> tuple[int, Sequence[Event]]:
+            if self._seen_id is None:
+                newest = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
+                return newest, ()
             rows = db.execute(
                 """SELECT id, job_id, seq, message, terminal FROM events
                    WHERE id > ? ORDER BY id LIMIT ?""",
-                (last_id, limit),
+                (self._seen_id, OTHERS_MOST),
             ).fetchall()
-            return (rows[-1]["id"] if rows else last_id), [_event(row) for row in rows]
+            return (rows[-1]["id"] if rows else self._seen_id), [_event(row) for row in rows]
 
-        return await self.file.read(work)
-
-    def data_version(self) -> int:
-        """Another number after another connection has committed (4 µs)."""
-        return self.file.read_now(lambda db: int(db.execute("PRAGMA data_version").fetchone()[0]))
+        self._seen_id, events = await self.file.read(work)
+        if len(events) < OTHERS_MOST:
+            self._seen_version = version
+        return events
 
     # -------------------------------------------------------------- upkeep
     async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:

@@ -21,8 +21,7 @@ import sqlite_vec
 from bookline.errors import EmbeddingRefused
 from bookline.model import Book, Cover, Embedding, Metadata, Provenance
 from bookline.ports import Found, Page
-from bookline.stores.books import combined, storable
-from bookline.stores.cursors import read_cursor, write_cursor
+from bookline.stores.books import combined, read_place, storable, write_place
 from bookline.stores.sqlite import Sqlite
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ MIGRATIONS = (
 )
 
 _COLUMNS = 27
-_KEEP = f"REPLACE INTO books VALUES ({', '.join('?' * _COLUMNS)})"  # noqa: S608 - only marks
+_KEEP = f"REPLACE INTO books VALUES ({', '.join('?' * _COLUMNS)})"
 _KEEP_VECTOR = "REPLACE INTO vectors VALUES (?, ?, ?, ?)"
 _BOOKS = """
     SELECT books.*, vectors.vector FROM books
@@ -107,7 +106,7 @@ class SqliteLibrary:
     async def keep(self, book: Book) -> Book:
         """The book as it now stands. Safe twice, and in any order.
 
-        A vector that does not fit its model is left out with a warning in the log; the book is kept.
+        A vector that does not fit its model is left out, with a warning in the log.
         """
         book = storable(book)
         embedding = book.embedding
@@ -122,19 +121,20 @@ class SqliteLibrary:
         return await self._file.write(lambda connection: _keep(connection, book, packed))
 
     async def find(self, isbn: str) -> Book | None:
-        row = await self._file.read(lambda connection: connection.execute(_FIND, (isbn,)).fetchone())
+        row = await self._file.read(
+            lambda connection: connection.execute(_FIND, (isbn,)).fetchone()
+        )
         return None if row is None else _read_book(row)
 
     async def list(self, *, limit: int, cursor: str | None) -> Page[Book]:
         """Last imported first. Raises: Refused for a cursor that is not ours."""
-        query, values = _FIRST, (limit + 1,)
-        if cursor is not None:
-            query, values = _NEXT, (*read_cursor(cursor, str, str), limit + 1)  # type: ignore[assignment]
-        rows = await self._rows(query, values)
+        if cursor is None:
+            rows = await self._rows(_FIRST, (limit + 1,))
+        else:
+            rows = await self._rows(_NEXT, (*read_place(cursor), limit + 1))
         books = [_read_book(row) for row in rows[:limit]]
         more = len(rows) > limit and books
-        last = write_cursor(books[-1].provenance.updated_at, books[-1].isbn) if more else None
-        return Page(items=books, next_cursor=last)
+        return Page(items=books, next_cursor=write_place(books[-1]) if more else None)
 
     async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:
         """Nearest first, among the vectors of the same model and dimensions only.
@@ -157,7 +157,9 @@ class SqliteLibrary:
         await asyncio.to_thread(self._file.close)
 
     async def _rows(self, query: str, values: Any) -> Sequence[sqlite3.Row]:
-        return await self._file.read(lambda connection: connection.execute(query, values).fetchall())
+        return await self._file.read(
+            lambda connection: connection.execute(query, values).fetchall()
+        )
 
 
 def _keep(connection: sqlite3.Connection, book: Book, packed: bytes | None) -> Book:

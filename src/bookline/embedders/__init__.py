@@ -1,0 +1,1 @@
+"""Text to vector, by product; ``open_embedder`` chooses."""

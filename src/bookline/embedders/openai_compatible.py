@@ -1,0 +1,46 @@
+"""OpenAI's embeddings, and all services that speak their form: Ollama, vLLM, LM Studio, LiteLLM.
+
+Way:      opening.py → here → Http
+Source:   https://platform.openai.com/docs/api-reference/embeddings/create;
+          https://docs.ollama.com/api/openai-compatibility (``http://localhost:11434/v1``, no key)
+"""
+
+from bookline.embedders.vectors import check, plain, read_vector
+from bookline.model import Embedding
+from bookline.ports import Answer, Http
+from bookline.providers.answers import read_json
+
+NAME = "The embedding service"
+DEFAULT_URL = "https://api.openai.com/v1"
+DEFAULT_MODEL = "text-embedding-3-small"
+"""1,536 numbers, OpenAI's cheapest. With Ollama, name one that it has (``bge-m3``)."""
+
+
+class OpenAiCompatible:
+    """``url`` goes up to and without ``/embeddings``; ``key`` may be missing."""
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        url: str | None = None,
+        key: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        self.model = model or DEFAULT_MODEL
+        self._http = http
+        self._url = f"{(url or DEFAULT_URL).rstrip('/')}/embeddings"
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
+
+    async def embed(self, text: str) -> Embedding:
+        """Raises: EmbeddingRefused, WrongKey, SlowDown, ProviderDown."""
+        asked = {"model": self.model, "input": plain(text)}
+        answer = await self._http.post(self._url, json=asked, headers=self._headers)
+        return self.read(answer)
+
+    def read(self, answer: Answer) -> Embedding:
+        """The vector of an answer, without asking anybody."""
+        check(NAME, self.model, answer)
+        rows = read_json(NAME, answer).get("data")
+        first = rows[0] if isinstance(rows, list) and rows else None
+        return read_vector(self.model, first.get("embedding") if isinstance(first, dict) else None)

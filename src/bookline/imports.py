@@ -1,0 +1,189 @@
+"""The service: start an import once, find it, list, cancel, retry. What api/ and cli/ call.
+
+Way:      api/ or cli/ → here → the journal, then the engine → workflow.py
+Rule 1:   a job is kept as queued before the engine hears of it: from the answer on it is known and
+          survives anything. Recovery starts what the engine did not take.
+Rule 2:   job id, workflow id and the events' job are one id.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from bookline.errors import Refused, StoreDown
+from bookline.isbn import read_isbn
+from bookline.model import (
+    FAILED,
+    JOB_STATUSES,
+    METHODS,
+    SOURCES,
+    ImportInput,
+    Job,
+)
+from bookline.ports import Engine, Idempotency, Jobs, Page
+
+log = logging.getLogger(__name__)
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")  # SPEC §3; also what Cloudflare takes as instance id
+USER_ID_CHARS = 200  # our choice
+IDEMPOTENCY_KEY_CHARS = 200  # our choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a caller asks for, unchecked."""
+
+    isbn: str
+    source: str = "auto"
+    user_id: str | None = None
+    idempotency_key: str | None = None
+    caller: str = ""
+    """Whose idempotency keys these are."""
+
+
+class Imports:
+    """``clock`` gives epoch milliseconds; ``usable`` are the sources that can be asked."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        engine: Engine,
+        *,
+        usable: Collection[str],
+        node: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._jobs = jobs
+        self._engine = engine
+        self._usable = frozenset(usable)
+        self._node = node
+        self._clock = clock
+
+    async def start(self, order: Order, method: str = "workflow") -> tuple[Job, bool]:
+        """The job, and whether it is new. The same Idempotency-Key and body give the same job.
+
+        Raises: Refused (INVALID_ISBN, INVALID_SOURCE, SOURCE_NOT_CONFIGURED, INVALID_REQUEST,
+        INVALID_STATE), StoreDown.
+        """
+        isbn = read_isbn(order.isbn)
+        self._check_source(order.source)
+        _check_length("userId", order.user_id, USER_ID_CHARS)
+        now = self._clock()
+        job = Job(
+            order=ImportInput(
+                job_id=f"import-{isbn}-{now}-{secrets.token_urlsafe(12)}",
+                isbn=isbn.isbn13,
+                input_isbn=order.isbn,
+                source=order.source,
+                user_id=order.user_id,
+            ),
+            method=method,
+            created_ms=now,
+            updated_ms=now,
+            node=self._node,
+        )
+        opened = await self._jobs.open(job, _idempotency(order, isbn.isbn13, method))
+        is_new = opened.job_id == job.job_id
+        if is_new:
+            try:
+                await self._engine.start(job.order)
+            except StoreDown as error:
+                log.warning("%s is kept and starts later: %s", job.job_id, error)
+        return opened, is_new
+
+    async def find(self, job_id: str) -> Job:
+        """Raises: Refused (JOB_NOT_FOUND, INVALID_REQUEST)."""
+        job = await self._jobs.find(check_job_id(job_id))
+        if job is None:
+            raise Refused("JOB_NOT_FOUND", f"there is no job {job_id}")
+        return job
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        method: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Job]:
+        """Newest first. Raises: Refused (INVALID_REQUEST)."""
+        _check_one_of("status", status, JOB_STATUSES)
+        _check_one_of("method", method, METHODS)
+        return await self._jobs.list(status=status, method=method, limit=limit, cursor=cursor)
+
+    async def cancel(self, job_id: str) -> Job:
+        """The job, marked: it ends at its next step's edge, or at once in a retry wait.
+
+        Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
+        """
+        job = await self._jobs.request_cancel(check_job_id(job_id))
+        self._engine.wake(job_id)
+        return job
+
+    async def retry(self, job_id: str) -> Job:
+        """The failed job, going on at the step that failed.
+
+        Raises: Refused (JOB_NOT_FOUND, INVALID_STATE), StoreDown.
+        """
+        job = await self.find(job_id)
+        if job.status == FAILED:
+            await self._engine.settle(job_id)
+        job = await self._jobs.reopen(job_id)
+        await self._engine.restart(job_id)
+        return job
+
+    def _check_source(self, source: str) -> None:
+        if source not in SOURCES:
+            raise Refused(
+                "INVALID_SOURCE",
+                f"source must be one of {', '.join(SOURCES)}",
+                {"source": source[:100], "allowed": list(SOURCES)},
+            )
+        if source != "auto" and source not in self._usable:
+            key = (
+                "GOOGLE_BOOKS_API_KEY" if source == "google_books" else f"{source.upper()}_API_KEY"
+            )
+            raise Refused(
+                "SOURCE_NOT_CONFIGURED",
+                f"{source} needs a key: set BOOKLINE_{source.upper()}_API_KEY, or ask another",
+                {"source": source, "usable": sorted(self._usable)},
+            )
+
+
+def check_job_id(job_id: str) -> str:
+    """The same text. Raises: Refused for what no job id looks like."""
+    if not JOB_ID.fullmatch(job_id):
+        raise Refused(
+            "JOB_NOT_FOUND", "there is no such job: a job id has up to 100 of A-Z a-z 0-9 _ -"
+        )
+    return job_id
+
+
+def _check_length(name: str, value: str | None, most: int) -> None:
+    if value is not None and len(value) > most:
+        raise Refused("INVALID_REQUEST", f"{name} may have {most} characters")
+
+
+def _check_one_of(name: str, value: str | None, allowed: Collection[str]) -> None:
+    if value is not None and value not in allowed:
+        raise Refused("INVALID_REQUEST", f"{name} must be one of {', '.join(allowed)}")
+
+
+def _idempotency(order: Order, isbn13: str, method: str) -> Idempotency | None:
+    key = order.idempotency_key
+    if key is None:
+        return None
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_CHARS:
+        raise Refused(
+            "INVALID_REQUEST", f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS} characters"
+        )
+    body = json.dumps([isbn13, order.source, order.user_id, method])
+    return Idempotency(key=_hash(f"{order.caller}\0{key}"), body=_hash(body))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,121 @@
+"""ISBNdb: one book by its ISBN-13.
+
+Way:      steps/metadata.py → here → ports.Http
+Source:   ISBNdb's OpenAPI 2.7.0, and the older field names that its answers still use.
+Rule 1:   a record counts only if one of its ISBN fields is the ISBN asked for.
+"""
+
+import re
+from typing import Final
+
+from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown
+from bookline.isbn import Isbn
+from bookline.model import Json, Metadata
+from bookline.ports import Answer, Http
+from bookline.providers.answers import check, read_json
+from bookline.providers.reading import (
+    entries,
+    names_isbn,
+    read_authors,
+    read_categories,
+    read_date,
+    read_description,
+    read_language,
+    read_pages,
+    read_publisher,
+    read_title,
+    read_url,
+    with_https,
+)
+
+_TITLE: Final = "ISBNdb"
+_ADVICE: Final = (
+    "check BOOKLINE_ISBNDB_API_KEY, and that BOOKLINE_ISBNDB_URL is the host of the key's plan"
+)
+
+
+class IsbnDb:
+    """ISBNdb v2. A wrong host for the key's plan is refused just like a wrong key."""
+
+    name = "isbndb"
+
+    def __init__(self, http: Http, base_url: str, api_key: str) -> None:
+        self._http = http
+        self._url = base_url.rstrip("/")
+        self._headers = {"Authorization": api_key} if api_key else None
+
+    async def find(self, isbn: Isbn) -> Metadata:
+        """The record of this ISBN; one question.
+
+        Raises: as ``MetadataProvider.find``.
+        """
+        return read(isbn, await self._http.get(self._url + request(isbn), headers=self._headers))
+
+
+def request(isbn: Isbn) -> str:
+    """The path of the book."""
+    return f"/book/{isbn.isbn13}"
+
+
+def read(isbn: Isbn, answer: Answer) -> Metadata:
+    """The book of an answer.
+
+    Raises: BookNotFound, MetadataIncomplete, and as ``answers.check``.
+    """
+    check(_TITLE, answer, advice=_ADVICE)
+    book = read_json(_TITLE, answer).get("book")
+    if not isinstance(book, dict):
+        raise ProviderDown(f"{_TITLE} answered with JSON that holds no book")
+    if not names_isbn([book.get(name) for name in ("isbn13", "isbn10", "isbn")], isbn):
+        raise BookNotFound(f"{_TITLE} answered with another book than {isbn}")
+    title, subtitle = _read_titles(book)
+    if title is None:
+        raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")
+    return Metadata(
+        isbn=isbn.isbn13,
+        isbn10=isbn.isbn10,
+        title=title,
+        subtitle=subtitle,
+        authors=read_authors(_without_marks(book.get("authors"))),
+        description=_read_synopsis(book),
+        publisher=read_publisher(book.get("publisher")),
+        publication_date=read_date(book.get("date_published")),
+        page_count=read_pages(book.get("pages")),
+        language=read_language(book.get("language")),
+        categories=read_categories(_without_marks(book.get("subjects"))),
+        cover_url=_read_cover(book),
+        source=IsbnDb.name,
+        source_id=isbn.isbn13,
+    )
+
+
+def _read_titles(book: Json) -> tuple[str | None, str | None]:
+    """Title and subtitle: the latter is what ``title_long`` has after the title and a colon."""
+    title, long = read_title(book.get("title")), read_title(book.get("title_long"))
+    if title is None or long is None:
+        return title or long, None
+    start, colon, rest = long[: len(title)], long[len(title) :][:1], long[len(title) + 1 :]
+    return title, rest.strip() or None if start == title and colon == ":" else None
+
+
+_MARK: Final = re.compile(r"~[a-z_ -]{1,30}~", re.IGNORECASE)  # "~autofilled~", seen at authors
+
+
+def _without_marks(values: object) -> list[object]:
+    return [
+        _MARK.sub("", value[:1_000]) if isinstance(value, str) else value
+        for value in entries(values)
+    ]
+
+
+def _read_synopsis(book: Json) -> str | None:
+    for name in ("synopsis", "synopsys", "overview"):
+        if text := read_description(book.get(name)):
+            return text
+    return None
+
+
+def _read_cover(book: Json) -> str | None:
+    """``image``, since the address in ``image_original`` is dead after two hours."""
+    url = read_url(book.get("image")) or read_url(book.get("image_original"))
+    return with_https(url, "isbndb.com") if url else None

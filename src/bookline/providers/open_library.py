@@ -1,0 +1,247 @@
+"""Open Library: the Books API first, then the edition's record (and the work's) for what it lacks.
+
+Way:      steps/metadata.py → here → ports.Http
+Source:   openlibrary.org/dev/docs/api/books; openlibrary/plugins/books/dynlinks.py; recorded
+          editions and works.
+Rule 1:   a hit counts only if its identifiers hold the ISBN.
+Rule 2:   the first answer has the facts that matter. Whatever goes wrong after it, be it an
+          outage, costs a description at most and never the book.
+"""
+
+import logging
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Final
+
+from bookline.errors import BooklineError, BookNotFound, MetadataIncomplete, ProviderDown
+from bookline.isbn import Isbn
+from bookline.model import Json, Metadata
+from bookline.ports import Answer, Http
+from bookline.providers.answers import check, read_json
+from bookline.providers.reading import (
+    entries,
+    names_isbn,
+    read_authors,
+    read_categories,
+    read_date,
+    read_description,
+    read_language,
+    read_pages,
+    read_publisher,
+    read_title,
+    read_url,
+)
+from bookline.time_limit import time_limit
+
+_TITLE: Final = "Open Library"
+_ADVICE: Final = "set BOOKLINE_CONTACT to an address: it blocks callers who name none"
+_MORE_SECONDS: Final = 3.0  # our choice, for all further questions together
+_MOST_AUTHORS_ASKED: Final = 5  # our choice: each is a question of its own
+_MOST_REDIRECTS: Final = 2  # from one record to another, after a merge
+
+_log = logging.getLogger(__name__)
+
+
+class OpenLibrary:
+    """Open Library, which needs no key but wants to know whom to write to."""
+
+    name = "openlibrary"
+
+    def __init__(self, http: Http, base_url: str, covers_url: str) -> None:
+        self._http = http
+        self._url = base_url.rstrip("/")
+        self._covers_url = covers_url.rstrip("/")
+
+    async def find(self, isbn: Isbn) -> Metadata:
+        """The edition of this ISBN, as full as the further questions could make it.
+
+        Raises: as ``MetadataProvider.find``.
+        """
+        answer = await self._http.get(f"{self._url}/api/books", params=request(isbn))
+        book, key = read(isbn, answer, self._covers_url)
+        try:
+            async with time_limit(_MORE_SECONDS), aclosing(self._fuller(isbn, book, key)) as steps:
+                async for fuller in steps:
+                    book = fuller
+        except (BooklineError, TimeoutError) as error:
+            _log.info("%s: no further facts of %s: %s", _TITLE, isbn, error or "took too long")
+        return book
+
+    async def _fuller(self, isbn: Isbn, book: Metadata, key: str) -> AsyncGenerator[Metadata, None]:
+        """The book after each further answer."""
+        edition = await self._record(key)
+        if not _holds(isbn, edition):
+            return
+        book = with_edition(book, edition, self._covers_url)
+        yield book
+        if book.authors and book.description:
+            return
+        author_keys = _keys(edition.get("authors"), _AUTHOR)
+        if work_keys := _keys(edition.get("works"), _WORK):
+            work = await self._record(work_keys[0])
+            author_keys = author_keys or _keys(work.get("authors"), _AUTHOR)
+            book = replace(
+                book, description=book.description or read_description(work.get("description"))
+            )
+            yield book
+        if book.authors:
+            return
+        for author_key in author_keys[:_MOST_AUTHORS_ASKED]:
+            name = (await self._record(author_key)).get("name")
+            book = replace(book, authors=read_authors([*book.authors, name]))
+            yield book
+
+    async def _record(self, key: str) -> Json:
+        """A record by its key, followed when it was merged into another.
+
+        Raises: BookNotFound (deleted too), and as ``answers.check``.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = await self._http.get(f"{self._url}{key}.json")
+            check(_TITLE, answer, advice=_ADVICE)
+            record = read_json(_TITLE, answer)
+            kind = record.get("type")
+            kind = kind.get("key") if isinstance(kind, dict) else kind
+            if kind == "/type/delete":
+                break
+            if kind != "/type/redirect":
+                return record
+            location = record.get("location")
+            if not isinstance(location, str) or not _RECORD.fullmatch(location):
+                break
+            key = location
+        raise BookNotFound(f"{_TITLE} has deleted a record")
+
+
+# ------------------------------------------------------------------ the Books API
+def request(isbn: Isbn) -> Mapping[str, str]:
+    """The parameters of the first question, with both forms of the ISBN at once."""
+    keys = ",".join(f"ISBN:{form}" for form in isbn.forms)
+    return {"bibkeys": keys, "format": "json", "jscmd": "data"}
+
+
+def read(isbn: Isbn, answer: Answer, covers_url: str) -> tuple[Metadata, str]:
+    """The book, and the key of its record.
+
+    Raises: BookNotFound, MetadataIncomplete, and as ``answers.check``.
+    """
+    check(_TITLE, answer, advice=_ADVICE)
+    found = read_json(_TITLE, answer)
+    known = [data for form in isbn.forms if (data := found.get(f"ISBN:{form}")) is not None]
+    if found and not known:
+        raise ProviderDown(f"{_TITLE} answered with JSON that is not about this book")
+    if not all(isinstance(data, dict) for data in known):
+        raise ProviderDown(f"{_TITLE} answered with JSON that holds no book")
+    right = [data for data in known if _holds(isbn, data.get("identifiers"))]
+    if not right:
+        raise BookNotFound(f"{_TITLE} does not know {isbn}")
+    for data in right:
+        if title := read_title(data.get("title")):
+            return _read_data(isbn, title, data, covers_url)
+    raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")
+
+
+def _holds(isbn: Isbn, identifiers: object) -> bool:
+    if not isinstance(identifiers, dict):
+        return False
+    return any(names_isbn(identifiers.get(name), isbn) for name in ("isbn_13", "isbn_10"))
+
+
+def _read_data(isbn: Isbn, title: str, data: Json, covers_url: str) -> tuple[Metadata, str]:
+    keys = _keys([data], _EDITION)
+    book = Metadata(
+        isbn=isbn.isbn13,
+        isbn10=isbn.isbn10,
+        title=title,
+        subtitle=read_title(data.get("subtitle")),
+        authors=read_authors(data.get("authors")),
+        publisher=read_publisher(data.get("publishers")),
+        publication_date=read_date(data.get("publish_date")),
+        page_count=read_pages(data.get("number_of_pages")),
+        categories=read_categories(data.get("subjects")),
+        cover_url=_read_cover(data.get("cover"), covers_url),
+        source=OpenLibrary.name,
+        source_id=keys[0].removeprefix("/books/") if keys else None,
+    )
+    return book, keys[0] if keys else f"/isbn/{isbn.isbn13}"
+
+
+_COVER: Final = re.compile(r"/b/id/(-?[0-9]{1,18})-[SML]\.jpg", re.ASCII)
+
+
+def _read_cover(links: object, covers_url: str) -> str | None:
+    if not isinstance(links, dict):
+        return None
+    for size in ("large", "medium", "small"):
+        url = read_url(links.get(size))
+        if url is None:
+            continue
+        numbered = _COVER.search(url)
+        return _cover_url(int(numbered[1]), covers_url) if numbered else url
+    return None
+
+
+def _cover_url(number: int, covers_url: str) -> str | None:
+    # Without default=false a picture that is not there is a 1×1 GIF with status 200.
+    return f"{covers_url}/b/id/{number}-L.jpg?default=false" if number > 0 else None
+
+
+# ------------------------------------------------------------------ the records
+_EDITION: Final = re.compile(r"/books/OL[0-9]{1,18}M", re.ASCII)
+_WORK: Final = re.compile(r"/works/OL[0-9]{1,18}W", re.ASCII)
+_AUTHOR: Final = re.compile(r"/authors/OL[0-9]{1,18}A", re.ASCII)
+_RECORD: Final = re.compile("|".join(kind.pattern for kind in (_EDITION, _WORK, _AUTHOR)), re.ASCII)
+
+
+def with_edition(book: Metadata, edition: Json, covers_url: str) -> Metadata:
+    """The book with what only the edition's record tells."""
+    return replace(
+        book,
+        subtitle=book.subtitle or read_title(edition.get("subtitle")),
+        description=book.description or read_description(edition.get("description")),
+        publisher=book.publisher or read_publisher(edition.get("publishers")),
+        publication_date=book.publication_date or read_date(edition.get("publish_date")),
+        page_count=book.page_count or read_pages(edition.get("number_of_pages")),
+        language=book.language or _read_language(edition.get("languages")),
+        categories=book.categories or read_categories(edition.get("subjects")),
+        cover_url=book.cover_url or _read_covers(edition.get("covers"), covers_url),
+        source_id=book.source_id or _read_id(edition),
+    )
+
+
+def _read_language(languages: object) -> str | None:
+    """The first of the languages, from keys such as ``/languages/eng``."""
+    for entry in entries(languages):
+        key = entry.get("key") if isinstance(entry, dict) else entry
+        if isinstance(key, str) and (tag := read_language(key.removeprefix("/languages/"))):
+            return tag
+    return None
+
+
+def _read_covers(numbers: object, covers_url: str) -> str | None:
+    """The first picture that is one: the list may begin with -1 or null."""
+    for number in entries(numbers):
+        if type(number) is int and 0 < number < 10**18:  # True is an int, and no picture
+            return _cover_url(number, covers_url)
+    return None
+
+
+def _read_id(edition: Json) -> str | None:
+    keys = _keys([edition], _EDITION)
+    return keys[0].removeprefix("/books/") if keys else None
+
+
+def _keys(values: object, kind: re.Pattern[str]) -> list[str]:
+    """The different keys of a kind in a list of ``{"key"}`` or ``{"author": {"key"}}``.
+
+    An edition was seen that names the same three authors seventy times.
+    """
+    found: dict[str, None] = {}
+    for value in entries(values):
+        entry = value.get("author", value) if isinstance(value, dict) else value
+        key = entry.get("key") if isinstance(entry, dict) else entry
+        if isinstance(key, str) and kind.fullmatch(key):
+            found[key] = None
+    return list(found)

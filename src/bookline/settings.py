@@ -1,0 +1,263 @@
+"""The environment, read once: names, defaults and what they mean.
+
+Way:      app.py, api/ and cli/ take a ``Settings``; nobody else looks at the environment
+Rule 1:   an unknown name with our prefix, and a bad value, are refused at start in plain words.
+Rule 2:   everything has a default that works on one machine with nothing else installed.
+Source:   SPEC §8.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+from bookline.errors import Refused
+
+PREFIX = "BOOKLINE_"
+GOOGLE_BOOKS_URL = "https://www.googleapis.com/books/v1"
+ISBNDB_URL = "https://api2.isbndb.com"
+_RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour)$")
+_SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
+
+
+class Rate(BaseModel):
+    """So many in so many seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int = Field(gt=0, le=1_000_000)
+    seconds: float
+
+
+def read_rate(text: object) -> object:
+    """``10/s``, ``120/minute``, or None for ``off``."""
+    if not isinstance(text, str):
+        return text
+    if text.strip().lower() == "off":
+        return None
+    match = _RATE.match(text.strip().lower())
+    if match is None:
+        raise ValueError("must look like 10/s, 120/minute or off")
+    return Rate(count=int(match[1]), seconds=_SECONDS[match[2]])
+
+
+def _read_switch(text: object) -> object:
+    """``on`` or ``off``: also true, false, yes, no, 1, 0."""
+    words = {"on": True, "true": True, "yes": True, "1": True}
+    words |= {"off": False, "false": False, "no": False, "0": False}
+    if isinstance(text, str):
+        if text.strip().lower() not in words:
+            raise ValueError("must be on or off")
+        return words[text.strip().lower()]
+    return text
+
+
+def _read_list(text: object) -> object:
+    if isinstance(text, str):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+def _read_rates(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    rates = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, rate = part.partition("=")
+        if not equals:
+            raise ValueError("must look like google_books=10/s,openlibrary=3/s")
+        rates[name.strip()] = read_rate(rate)
+    return rates
+
+
+Switch = Annotated[bool, BeforeValidator(_read_switch)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
+Limit = Annotated[Rate | None, BeforeValidator(read_rate)]
+Rates = Annotated[dict[str, Rate | None], BeforeValidator(_read_rates)]
+PROVIDERS = ("google_books", "openlibrary", "isbndb")
+DEFAULT_RATES = "google_books=10/s,openlibrary=3/s,isbndb=1/s"
+
+
+class Settings(BaseModel):
+    """What is in force. Field names are the variables' names without the prefix, in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    host: str = "127.0.0.1"
+    """The address that ``serve`` binds; another than loopback needs API_KEYS."""
+    port: int = Field(default=8787, ge=0, le=65_535)
+    """The port that ``serve`` binds; 0 takes a free one."""
+    data_dir: Path = Path("./bookline-data")
+    """Everything that is kept on this machine lies below it."""
+    database_url: str = ""
+    """Jobs, events, library and engine: SQLite below DATA_DIR when empty, or ``sqlite:///folder``."""
+    library: Switch = True
+    """``off``: no library database; books go to the fallback store."""
+    object_store_url: str = ""
+    """Covers: a folder below DATA_DIR when empty; ``file:///…``, ``s3://…?endpoint=…``, ``memory://``."""
+    kv_url: str = ""
+    """The fallback store: SQLite below DATA_DIR when empty; ``sqlite:///…``, ``redis://…``, ``memory://``."""
+    embedder: Literal["local", "workers-ai", "openai", "none"] = "local"
+    """Who makes the vectors; ``openai`` is any compatible endpoint, ``none`` switches the step off."""
+    embedder_url: str = ""
+    """The embedding service's address; for ``workers-ai`` up to and with ``/ai/run``."""
+    embedder_model: str = ""
+    """The service's model; empty takes the adapter's default."""
+    embedder_api_key: SecretStr = SecretStr("")
+    """The service's key."""
+    google_books_url: str = GOOGLE_BOOKS_URL
+    """``GET {url}/volumes?q=…``; one that is not Google's own needs no key."""
+    google_books_api_key: SecretStr = SecretStr("")
+    """Google answers nothing without one."""
+    google_books_country: str = Field(default="US", pattern="^[A-Z]{2}$")
+    """ISO 3166 code that Google asks of servers."""
+    isbndb_url: str = ISBNDB_URL
+    """``GET {url}/book/{isbn}``; the host depends on the plan."""
+    isbndb_api_key: SecretStr = SecretStr("")
+    """ISBNdb answers nothing without one."""
+    openlibrary_url: str = "https://openlibrary.org"
+    """Open Library's address."""
+    openlibrary_covers_url: str = "https://covers.openlibrary.org"
+    """Open Library's covers."""
+    contact: str = ""
+    """An e-mail or web address for the User-Agent: Open Library asks for one and then allows 3/s."""
+    provider_rates: Rates = Field(default=DEFAULT_RATES)  # type: ignore[assignment]
+    """Most questions a provider gets from all processes together."""
+    cover_hosts: Names = ()
+    """``host`` or ``host:port`` that covers may also come from."""
+    allow_private_covers: Switch = False
+    """``on``: COVER_HOSTS may be http and private (sandbox, tests)."""
+    api_keys: Names = ()
+    """Comma list; with one set, every route but health needs it as a bearer."""
+    token_secret: SecretStr = SecretStr("")
+    """Signs job tokens; made and kept in DATA_DIR when empty."""
+    cors_origins: Names = ()
+    """Comma list of origins that browsers may call from."""
+    trusted_proxies: Names = ()
+    """Comma list of addresses whose X-Forwarded-For counts."""
+    rate_limit_start: Limit = Field(default="10/minute")  # type: ignore[assignment]
+    """Most starts for each client; ``off`` switches it off."""
+    rate_limit_read: Limit = Field(default="120/minute")  # type: ignore[assignment]
+    """Most reads for each client and route; ``off`` switches it off."""
+    workflow_rollout_percent: int = Field(default=100, ge=0, le=100)
+    """Where a fresh deployment starts; the run-time value is kept in the database."""
+    job_deadline_seconds: float = Field(default=900, gt=0, le=7 * 86_400)
+    """How long a whole job may take."""
+    retention_days: float = Field(default=30, gt=0, le=36_500)
+    """Finished jobs and their events are removed after it, books never."""
+    retry_scale: float = Field(default=1.0, ge=0, le=100)
+    """Multiplies every retry delay, Retry-After excepted."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """How it is logged."""
+
+    @field_validator("google_books_url", "isbndb_url", "openlibrary_url", "openlibrary_covers_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be an http or https address")
+        return url.rstrip("/")
+
+    @field_validator("provider_rates")
+    @classmethod
+    def _are_providers(cls, rates: dict[str, Rate | None]) -> dict[str, Rate | None]:
+        for name in rates:
+            if name not in PROVIDERS:
+                raise ValueError(f"{name} is no provider; there are {', '.join(PROVIDERS)}")
+        return rates
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_sqlite(cls, url: str) -> str:
+        if url and not url.startswith("sqlite:///"):
+            raise ValueError("this version keeps its data in SQLite: sqlite:///folder, or empty")
+        return url
+
+    @property
+    def database_dir(self) -> Path:
+        """The folder with the SQLite files."""
+        return Path(self.database_url.removeprefix("sqlite:///") or self.data_dir)
+
+    @property
+    def usable_sources(self) -> tuple[str, ...]:
+        """Sources that can be asked, in the order in which ``auto`` asks them (SPEC §5)."""
+        google = self.google_books_api_key.get_secret_value()
+        isbndb = self.isbndb_api_key.get_secret_value()
+        usable = []
+        if google or self.google_books_url != GOOGLE_BOOKS_URL:
+            usable.append("google_books")
+        usable.append("openlibrary")
+        if isbndb or not (urlsplit(self.isbndb_url).hostname or "").endswith("isbndb.com"):
+            usable.append("isbndb")
+        return tuple(usable)
+
+
+def read_settings(
+    environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> Settings:
+    """The settings of an environment, with a ``.env`` file below it.
+
+    Raises: Refused with every fault at once.
+    """
+    given: dict[str, str | None] = {}
+    if env_file is not None and env_file.is_file():
+        given.update(dotenv_values(env_file))
+    given.update(os.environ if environment is None else environment)
+    ours = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in given.items()
+        if name.startswith(PREFIX) and value is not None
+    }
+    try:
+        return Settings.model_validate(ours)
+    except ValidationError as error:
+        raise Refused("INVALID_REQUEST", "\n".join(map(_in_words, error.errors()))) from None
+
+
+def _in_words(fault: Mapping[str, object]) -> str:
+    place = fault["loc"]
+    name = PREFIX + str(place[0] if isinstance(place, tuple) and place else "").upper()
+    if fault["type"] == "extra_forbidden":
+        return f"{name} is not a setting; `bookline config` lists them"
+    reason = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{name}: {reason}"
+
+
+def show_settings(settings: Settings) -> dict[str, str]:
+    """Each variable with what is in force, secrets masked."""
+    shown = {}
+    for name, value in settings:
+        shown[PREFIX + name.upper()] = _show(name, value)
+    return shown
+
+
+def _show(name: str, value: object) -> str:
+    if isinstance(value, SecretStr) or name == "api_keys":
+        secret = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return "********" if secret else ""
+    if name == "kv_url" or name == "object_store_url":
+        return re.sub(r"//[^@/]*@", "//********@", str(value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, dict):
+        return ",".join(f"{part}={_show('', rate)}" for part, rate in value.items())
+    if isinstance(value, Rate):
+        return f"{value.count}/{value.seconds:g}s"
+    return "off" if value is None else str(value)

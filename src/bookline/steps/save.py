@@ -1,0 +1,128 @@
+"""The book into the library; without one, or when it is down, into the fallback store.
+
+Way:      workflow.py → here → Library, KeyValue, ObjectStore
+Rule 1:   what is told is what was stored: ``hasEmbedding`` only if this vector was.
+Rule 2:   a book never points to a picture that is gone: an older one goes after the book points
+          elsewhere. At worst (a crash, two first imports at once) one remains that no book has.
+Rule 3:   standard library only: the Cloudflare Worker runs this file as it is.
+Not here: from the fallback store back into the library: stores/drain.py.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from bookline.errors import StoreDown
+from bookline.model import (
+    Book,
+    Cover,
+    Embedding,
+    ImportInput,
+    Json,
+    Metadata,
+    Provenance,
+    iso,
+)
+from bookline.ports import KeyValue, Library, ObjectStore
+
+log = logging.getLogger(__name__)
+
+FALLBACK_PREFIX = "book:isbn:"  # PLAN, phase 3.1
+FALLBACK_TTL_SECONDS = 30 * 86_400.0  # SPEC §2
+
+
+class SaveBook:
+    """The two steps that save. ``clock`` gives epoch milliseconds.
+
+    ``library`` None is LIBRARY=off: every book goes to the fallback store.
+    """
+
+    def __init__(
+        self,
+        library: Library | None,
+        fallback: KeyValue,
+        objects: ObjectStore,
+        clock: Callable[[], int],
+    ) -> None:
+        self._library = library
+        self._fallback = fallback
+        self._objects = objects
+        self._clock = clock
+        self._aside = asyncio.Lock()
+
+    async def save(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        """``{"storedIn", "hasEmbedding"}``. Safe twice. Raises: StoreDown."""
+        if self._library is None:
+            return await self.save_aside(order, metadata, cover, embedding)
+        book = self._book(order, metadata, cover, embedding)
+        older = await self._library.find(book.isbn)
+        if _has_other_cover(book, older) and await self._is_gone(book.cover):
+            book = self._book(order, metadata, None, embedding)
+        kept = await self._library.keep(book)
+        for one in (older, book):
+            if one is not None and _has_other_cover(one, kept):
+                await self._remove(one.cover)
+        stored = book.embedding is not None and kept.embedding == book.embedding
+        return {"storedIn": "database", "hasEmbedding": stored}
+
+    async def save_aside(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        """The same, into the fallback store, laid over an older entry. Raises: StoreDown."""
+        book = self._book(order, metadata, cover, embedding)
+        key = FALLBACK_PREFIX + book.isbn
+        async with self._aside:  # reading and keeping are two questions there
+            older = _read_entry(await self._fallback.find(key))
+            if older is not None:
+                book = book.merged_over(older)
+            await self._fallback.keep(key, book.to_stored(), ttl_seconds=FALLBACK_TTL_SECONDS)
+        return {"storedIn": "kv", "hasEmbedding": embedding is not None}
+
+    def _book(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Book:
+        now = iso(self._clock())
+        return Book(
+            metadata=metadata,
+            cover=Cover.from_json(cover) if cover else None,
+            embedding=Embedding.from_json(embedding) if embedding else None,
+            provenance=Provenance(
+                source=metadata.source,
+                source_id=metadata.source_id,
+                job_id=order.job_id,
+                imported_at=now,
+                updated_at=now,
+            ),
+        )
+
+    async def _is_gone(self, cover: Cover | None) -> bool:
+        """Whether an import of the same book, at the same time, has removed our picture.
+
+        Asked only when a book's picture changes its type, so hardly ever.
+        """
+        return cover is not None and await self._objects.find(cover.key) is None
+
+    async def _remove(self, cover: Cover | None) -> None:
+        if cover is None:
+            return
+        try:
+            await self._objects.remove(cover.key)
+        except StoreDown as error:
+            log.warning("the older cover %s remains: %s", cover.key, error)
+
+
+def _has_other_cover(book: Book, other: Book | None) -> bool:
+    """Whether both have a cover, under two keys (``.png`` and ``.jpg``)."""
+    if other is None or book.cover is None or other.cover is None:
+        return False
+    return book.cover.key != other.cover.key
+
+
+def _read_entry(entry: Json | None) -> Book | None:
+    """None too for what is no book: a good one may lie over it."""
+    try:
+        return Book.from_stored(entry) if entry is not None else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,87 @@
+"""The fallback store in Redis, or what speaks its protocol (Valkey, KeyDB).
+
+Rule 1:  every wait is limited; a server that does not answer is StoreDown, not a hanging import.
+Rule 2:  KEYS is never used: it stops a big server. SCAN may give a key twice, so a set is made.
+Source:  https://redis.io/docs/latest/commands/ (SET PX, SCAN, EVAL)
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from bookline.errors import Refused, StoreDown
+from bookline.model import Json
+from bookline.stores.key_value import read_value, write_value
+
+CONNECT_SECONDS = 2.0  # our choice
+READ_SECONDS = 5.0  # our choice; a third of what a try of the save step may take
+SCAN_COUNT = 500  # keys looked at in one question
+
+_REMOVE_IF = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+
+
+class RedisKeyValue:
+    """Entries of one Redis database. Connects at the first use. Raises: StoreDown.
+
+    Raises: Refused from its making, for a URL that cannot be read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        try:
+            self._redis: Redis = Redis.from_url(
+                url,
+                decode_responses=True,
+                encoding_errors="replace",
+                socket_connect_timeout=connect_seconds,
+                socket_timeout=read_seconds,
+                retry=Retry(NoBackoff(), 1),  # a connection that died idle; steps do the rest
+            )
+        except ValueError as error:
+            raise Refused("INVALID_REQUEST", "the redis:// address cannot be read") from error
+
+    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
+        """In place of an older value; the time to live begins anew."""
+        async with _ours("keep"):
+            await self._redis.set(key, write_value(value), px=max(1, round(ttl_seconds * 1000)))
+
+    async def find(self, key: str) -> Json | None:
+        async with _ours("find"):
+            text = await self._redis.get(key)
+        return None if text is None else read_value(key, str(text))
+
+    async def keys(self, prefix: str) -> Sequence[str]:
+        """Sorted."""
+        pattern = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix) + "*"
+        async with _ours("list"):
+            found = {key async for key in self._redis.scan_iter(match=pattern, count=SCAN_COUNT)}
+        return sorted(found)
+
+    async def remove(self, key: str, *, if_value: Json) -> bool:
+        """False, and nothing removed, when the value is another by now."""
+        async with _ours("remove"):
+            removed = await self._redis.eval(_REMOVE_IF, 1, key, write_value(if_value))
+        return bool(removed == 1)
+
+    async def close(self) -> None:
+        """Safe twice."""
+        async with _ours("close"):
+            await self._redis.aclose()
+
+
+@asynccontextmanager
+async def _ours(what: str) -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreDown(f"Redis could not {what}: {type(error).__name__}") from error
