@@ -144,9 +144,6 @@ class Imports:
                 {"source": source[:100], "allowed": list(SOURCES)},
             )
         if source != "auto" and source not in self._usable:
-            key = (
-                "GOOGLE_BOOKS_API_KEY" if source == "google_books" else f"{source.upper()}_API_KEY"
-            )
             raise Refused(
                 "SOURCE_NOT_CONFIGURED",
                 f"{source} needs a key: set BOOKLINE_{source.upper()}_API_KEY, or ask another",

@@ -295,7 +295,7 @@ class Attempt:
 
 
 class Runs(Protocol):
-    """The jobs as executions write them. Every write names its run: an outdated one does nothing."""
+    """The jobs as executions write them. A write names its run: an outdated one does nothing."""
 
     async def claim(self, job_id: str, node: str) -> Claim | None:
         """None when the job is over or gone. Tells ``workflow_resumed`` after a restart."""
@@ -330,7 +330,7 @@ class EventLog(Protocol):
         ...
 
     async def others(self) -> Sequence[Event]:
-        """What was committed since the last call, by other processes too. Cheap when nothing was."""
+        """What was committed since the last call, here or elsewhere. Cheap when nothing was."""
         ...
 
 

@@ -87,8 +87,12 @@ Switch = Annotated[bool, BeforeValidator(_read_switch)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
 Limit = Annotated[Rate | None, BeforeValidator(read_rate)]
 Rates = Annotated[dict[str, Rate | None], BeforeValidator(_read_rates)]
-PROVIDERS = ("google_books", "openlibrary", "isbndb")
-DEFAULT_RATES = "google_books=10/s,openlibrary=3/s,isbndb=1/s"
+# PROVIDERS §1.4: Open Library's 3/s holds with a contact, ISBNdb's 1/s is its smallest plan.
+DEFAULT_RATES: dict[str, Rate | None] = {
+    "google_books": Rate(count=10, seconds=1),
+    "openlibrary": Rate(count=3, seconds=1),
+    "isbndb": Rate(count=1, seconds=1),
+}
 
 
 class Settings(BaseModel):
@@ -107,11 +111,11 @@ class Settings(BaseModel):
     library: Switch = True
     """``off``: no library database; books go to the fallback store."""
     object_store_url: str = ""
-    """Covers: a folder below DATA_DIR when empty; ``file:///…``, ``s3://…?endpoint=…``, ``memory://``."""
+    """Covers: a folder in DATA_DIR when empty; ``file:///…``, ``s3://…?endpoint=…``, ``memory://``."""
     kv_url: str = ""
-    """The fallback store: SQLite below DATA_DIR when empty; ``sqlite:///…``, ``redis://…``, ``memory://``."""
+    """Fallback store: SQLite below DATA_DIR when empty; ``sqlite:///…``, ``redis://…``, ``memory://``."""
     embedder: Literal["local", "workers-ai", "openai", "none"] = "local"
-    """Who makes the vectors; ``openai`` is any compatible endpoint, ``none`` switches the step off."""
+    """Who makes the vectors; ``openai``: any compatible endpoint; ``none``: the step is off."""
     embedder_url: str = ""
     """The embedding service's address; for ``workers-ai`` up to and with ``/ai/run``."""
     embedder_model: str = ""
@@ -133,8 +137,8 @@ class Settings(BaseModel):
     openlibrary_covers_url: str = "https://covers.openlibrary.org"
     """Open Library's covers."""
     contact: str = ""
-    """An e-mail or web address for the User-Agent: Open Library asks for one and then allows 3/s."""
-    provider_rates: Rates = Field(default=DEFAULT_RATES)  # type: ignore[assignment]
+    """An e-mail or web address for the User-Agent: Open Library then allows 3/s."""
+    provider_rates: Rates = Field(default_factory=dict)
     """Most questions a provider gets from all processes together."""
     cover_hosts: Names = ()
     """``host`` or ``host:port`` that covers may also come from."""
@@ -177,9 +181,9 @@ class Settings(BaseModel):
     @classmethod
     def _are_providers(cls, rates: dict[str, Rate | None]) -> dict[str, Rate | None]:
         for name in rates:
-            if name not in PROVIDERS:
-                raise ValueError(f"{name} is no provider; there are {', '.join(PROVIDERS)}")
-        return rates
+            if name not in DEFAULT_RATES:
+                raise ValueError(f"{name} is no provider; there are {', '.join(DEFAULT_RATES)}")
+        return {**DEFAULT_RATES, **rates}
 
     @field_validator("database_url")
     @classmethod
@@ -250,7 +254,7 @@ def _show(name: str, value: object) -> str:
     if isinstance(value, SecretStr) or name == "api_keys":
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value
         return "********" if secret else ""
-    if name == "kv_url" or name == "object_store_url":
+    if name in {"kv_url", "object_store_url"}:
         return re.sub(r"//[^@/]*@", "//********@", str(value))
     if isinstance(value, bool):
         return "on" if value else "off"

@@ -105,6 +105,8 @@ class DbosEngine:
         with ThreadPoolExecutor(1) as stopper:
             stop = partial(DBOS.destroy, destroy_registry=True)
             await asyncio.get_running_loop().run_in_executor(stopper, stop)
+        # DBOS leaves its own, stopped threads as the loop's default.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._database.dispose()
 
     async def start(self, order: ImportInput) -> None:
@@ -128,6 +130,10 @@ class DbosEngine:
                     return
                 await asyncio.sleep(0.05)
         raise StoreDown(f"the end of {job_id} is still being recorded", code="UNAVAILABLE")
+
+    async def check(self) -> None:
+        """Raises: StoreDown when its database does not answer."""
+        await self.look_up(["none"])
 
     def wake(self, job_id: str) -> None:
         event = self._cancels.get(job_id)

@@ -75,10 +75,11 @@ class CoverHosts:
             raise CoverRefused("the cover's address is no plain https address")
         scheme, host = parts["scheme"].lower(), _plain(parts["host"])
         port = int(parts["port"]) if parts["port"] else None
-        if scheme == "http" and not self.may_be_private(host, port or 80):
+        if scheme == "http" and not self.may_be_private(host, 80 if port is None else port):
             # Every image link of Google Books is http:, and all these hosts speak https.
             scheme, port = "https", None if port == 80 else port
-        port = port or (443 if scheme == "https" else 80)
+        if port is None:
+            port = 443 if scheme == "https" else 80
         self._refuse_host(host, port)
         shown = f"[{host}]" if ":" in host else host
         if port != (443 if scheme == "https" else 80):
@@ -107,7 +108,7 @@ class CoverHosts:
 
 
 def refuse_characters(url: str) -> None:
-    """Raises: CoverRefused for spaces, backslashes, control characters: parsers disagree on them."""
+    """Raises: CoverRefused for characters on which parsers disagree, and for an overlong text."""
     if len(url) > LONGEST_URL_CHARS:
         raise CoverRefused(f"the cover's address has {len(url)} characters")
     if not url.isprintable() or " " in url or "\\" in url:

@@ -8,11 +8,10 @@ Rule 3:   no proxy, no cookies, no credentials; nothing is kept of a body beyond
 Not here: whether the bytes are a picture: pictures.py.
 """
 
+import asyncio
 import socket
 from collections.abc import Collection
-from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from urllib.parse import urljoin
 
 import aiohttp
@@ -22,10 +21,12 @@ from yarl import URL
 from bookline.errors import CoverRefused, ProviderDown, SlowDown
 from bookline.net.addresses import Address, CoverHosts, is_public, refuse_characters
 from bookline.ports import Answer
+from bookline.providers.answers import read_retry_after
 
 MOST_BYTES = 10 * 1024 * 1024  # SPEC §5
 MOST_REDIRECTS = 3  # SPEC §5
-LIMIT_SECONDS = 15.0  # our choice: below the step's 20 s, so that the reason can be told
+# For all redirects together. Our choice: below the step's 20 s, so that the reason can be told.
+LIMIT_SECONDS = 15.0
 CONNECT_SECONDS = 5.0  # our choice
 MOST_CONNECTIONS = 64  # our choice
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -59,11 +60,20 @@ class GuardedCoverFetcher:
         connection, time-out, cut body).
         """
         address = self._hosts.clean(url)
-        for _ in range(MOST_REDIRECTS + 1):
-            answer = await self._ask(address)
-            if answer.status == 200:
-                return answer
-            address = self._hosts.clean(_target(address, answer))
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                for _ in range(MOST_REDIRECTS + 1):
+                    answer = await self._get(address)
+                    if answer.status == 200:
+                        return answer
+                    address = self._hosts.clean(_target(address, answer))
+        except TimeoutError as error:
+            raise ProviderDown(f"{address.host} did not answer in time", "COVER_TIMEOUT") from error
+        except aiohttp.InvalidURL as error:
+            raise CoverRefused(f"{address.host} cannot be asked at this address") from error
+        except (aiohttp.ClientError, OSError) as error:
+            said = f"{address.host} could not be read: {type(error).__name__}"
+            raise ProviderDown(said, "COVER_FAILED") from error
         raise CoverRefused(f"the cover is more than {MOST_REDIRECTS} redirects away")
 
     async def aclose(self) -> None:
@@ -72,28 +82,16 @@ class GuardedCoverFetcher:
             await self._session.close()
             self._session = None
 
-    async def _ask(self, address: Address) -> Answer:
-        """A redirect, or the picture."""
-        host = address.host
-        try:
-            return await self._get(address)
-        except TimeoutError as error:
-            raise ProviderDown(f"{host} did not answer in time", "COVER_TIMEOUT") from error
-        except aiohttp.InvalidURL as error:
-            raise CoverRefused(f"{host} cannot be asked at this address") from error
-        except (aiohttp.ClientError, OSError) as error:
-            reason = type(error).__name__
-            raise ProviderDown(f"{host} could not be read: {reason}", "COVER_FAILED") from error
-
     async def _get(self, address: Address) -> Answer:
+        """The picture, or a redirect."""
         url = URL(address.text, encoded=True)
         async with self._open().get(url, allow_redirects=False) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            if response.status in _REDIRECTS:
-                return Answer(status=response.status, headers=headers, url=address.text)
-            _refuse_status(address.host, response.status, headers)
-            body = await _read(response, address.host)
-            return Answer(status=200, headers=headers, body=body, url=address.text)
+            answer = Answer(status=response.status, headers=headers, url=address.text)
+            if answer.status in _REDIRECTS:
+                return answer
+            _refuse_status(address.host, answer)
+            return replace(answer, body=await _read(response, address.host))
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -104,9 +102,7 @@ class GuardedCoverFetcher:
                     use_dns_cache=False,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._limit_seconds, sock_connect=CONNECT_SECONDS
-                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 headers={
                     "User-Agent": self._user_agent,
                     "Accept": "image/jpeg, image/png, image/webp, image/gif",
@@ -163,26 +159,14 @@ def _target(address: Address, answer: Answer) -> str:
         raise CoverRefused(f"{address.host} redirects to a broken address") from error
 
 
-def _refuse_status(host: str, status: int, headers: dict[str, str]) -> None:
+def _refuse_status(host: str, answer: Answer) -> None:
     """Raises: for any status but 200, the error that says what to do about it."""
+    status = answer.status
     if status == 200:
         return
     said = f"{host} answered {status}"
-    wait = _retry_after_seconds(headers)
     if status == 429:
-        raise SlowDown(said, retry_after_seconds=wait)
+        raise SlowDown(said, None, read_retry_after(answer))
     if status >= 500 or status in _COME_BACK:
-        raise ProviderDown(said, "COVER_FAILED", wait)
+        raise ProviderDown(said, "COVER_FAILED", read_retry_after(answer))
     raise CoverRefused(said)
-
-
-def _retry_after_seconds(headers: dict[str, str]) -> float | None:
-    """RFC 9110: seconds, or a date."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    with suppress(ValueError, TypeError):
-        at = parsedate_to_datetime(text)
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return max(0.0, (at - datetime.now(UTC)).total_seconds())
-    return None

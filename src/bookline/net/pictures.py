@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
+from PIL import ImageChops
 from PIL.GifImagePlugin import GifImageFile
 from PIL.Image import Image
 from PIL.ImageFile import ImageFile
@@ -32,13 +33,17 @@ MOST_PIXELS = 40_000_000  # SPEC §5
 MOST_JPEG_SCANS = 100
 # Our choices, tried on drawn covers: a white cover with one line of small type passes both.
 LEAST_CONTRAST = 8  # of 255, between the lightest and the darkest spot
-LEAST_ENTROPY_BITS = 0.05  # about one spot in two hundred differs
+LEAST_ENTROPY_BITS = 0.01  # about one spot in a thousand differs
+# "Image not available" comes at any size, so it is known by its look as well as by its hash.
+NOTICE_SHARE = 0.8  # of all pixels have the one shade of the ground
+NOTICE_CONTRAST = 128  # of 255; type on real covers is darker, or lighter, than that
 PLACEHOLDER_MD5S = frozenset(
     {
         "0de4383ebad0adad5eeb8975cd796657",  # Google: "image not available"
         "a64fa89d7ebc97075c1d363fc5fea71f",
     }
 )
+_BLANK = "the cover shows nothing but one colour"
 _BLANK_TEST_SIDE = 64  # the picture is shrunk to about this before it is looked at
 
 # Two, not the loop's shared ones: the largest picture takes 160 MB while it is decoded.
@@ -104,8 +109,7 @@ def _decode(kind: _Kind, body: bytes) -> Picture:
         # A JPEG can be decoded at an eighth; it is read to its end all the same.
         image.draft(None, (_BLANK_TEST_SIDE, _BLANK_TEST_SIDE))
         image.load()
-        if _is_blank(image):
-            raise CoverRefused("the cover shows nothing but one colour")
+        _refuse_look(kind, image)
     return Picture(
         content_type=kind.content_type, extension=kind.extension, width=width, height=height
     )
@@ -130,12 +134,35 @@ def _webp_size(body: bytes) -> tuple[int, int]:
     return next(frame), next(frame)
 
 
-def _is_blank(image: Image) -> bool:
+def _refuse_look(kind: _Kind, image: Image) -> None:
     if image.mode.startswith(("I", "F")):  # 16 bits and more: conversion would cut, not scale
         low, high = image.getextrema()
-        return low == high
+        if low == high:
+            raise CoverRefused(_BLANK)
+        return
     # A palette's transparency survives only by way of RGBA.
-    grey = (image.convert("RGBA") if image.mode in {"P", "PA"} else image).convert("L")
-    grey = grey.reduce(max(1, min(grey.size) // _BLANK_TEST_SIDE))
+    seen = image.convert("RGBA") if image.mode in {"P", "PA"} else image
+    grey = seen.convert("L")
+    if _is_blank(grey):
+        raise CoverRefused(_BLANK)
+    if kind is not _JPEG and _is_notice(seen.convert("RGB"), grey):  # a shrunk JPEG is too soft
+        raise CoverRefused("the cover is a grey notice that there is none")
+
+
+def _is_blank(grey: Image) -> bool:
+    small = grey.reduce(max(1, min(grey.size) // _BLANK_TEST_SIDE))
+    return _contrast(small) < LEAST_CONTRAST or small.entropy() < LEAST_ENTROPY_BITS
+
+
+def _is_notice(rgb: Image, grey: Image) -> bool:
+    counts = grey.histogram()
+    if max(counts) < NOTICE_SHARE * sum(counts) or _contrast(grey) >= NOTICE_CONTRAST:
+        return False
+    colour = ImageChops.difference(rgb, grey.convert("RGB")).convert("L")
+    return _contrast(colour) < LEAST_CONTRAST
+
+
+def _contrast(grey: Image) -> int:
+    """Between the darkest and the lightest shade that occurs, of 255."""
     shades = [shade for shade, count in enumerate(grey.histogram()) if count]
-    return shades[-1] - shades[0] < LEAST_CONTRAST or grey.entropy() < LEAST_ENTROPY_BITS
+    return shades[-1] - shades[0]

@@ -10,7 +10,7 @@ Units:    a watcher that no event reaches for PING_SECONDS gets a ping.
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from bookline.errors import StoreDown
 from bookline.ports import EventLog, Jobs
@@ -114,7 +114,7 @@ class Hub:
             for watch in list(watches):
                 watch._ready.set()
 
-    async def follow(self, job_id: str, after: int) -> AsyncIterator[Sequence[Event]]:
+    async def follow(self, job_id: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
         """The story behind ``after``: what is kept, then what comes, until its last end.
 
         An empty sequence is a ping. Ends when the job has ended or the hub closes.

@@ -89,13 +89,20 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
     )
 
 
+_SERIES: Final = re.compile(
+    r"\s*\((?:[^()]*\b)?(?:book|vol\.?|volume|#)\s*[0-9]+\)\Z", re.IGNORECASE
+)
+
+
 def _read_titles(book: Json) -> tuple[str | None, str | None]:
-    """Title and subtitle: the latter is what ``title_long`` has after the title and a colon."""
+    """Title and subtitle: the latter is what ``title_long`` has between title and series."""
     title, long = read_title(book.get("title")), read_title(book.get("title_long"))
     if title is None or long is None:
         return title or long, None
-    start, colon, rest = long[: len(title)], long[len(title) :][:1], long[len(title) + 1 :]
-    return title, rest.strip() or None if start == title and colon == ":" else None
+    rest = long[len(title) :]
+    if not long.startswith(title) or not rest.startswith(":"):
+        return title, None
+    return title, _SERIES.sub("", rest[1:]).strip() or None
 
 
 _MARK: Final = re.compile(r"~[a-z_ -]{1,30}~", re.IGNORECASE)  # "~autofilled~", seen at authors

@@ -37,7 +37,7 @@ _MARKUP_SHARE: Final = 4  # characters read for each one kept: tags and entities
 # ------------------------------------------------------------------ text
 _DROPPED: Final = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters that are no white space
-    "\u00ad\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb"  # invisible, or turning text round
+    "\u00ad\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb"  # not seen
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # lone surrogates, noncharacters
 )
 _WITH_CONTENT: Final = tuple(

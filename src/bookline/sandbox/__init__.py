@@ -1,6 +1,6 @@
-"""A local stand-in for Google Books, Open Library, ISBNdb, their cover hosts and embedding services.
+"""A local stand-in for Google Books, Open Library, ISBNdb, cover hosts and embedding services.
 
-Speaks their true wire formats from one port, with faults on demand; knows about 200 real books.
+Speaks their true wire formats from one port, with faults on demand; knows about 250 books.
 """
 
 from bookline.sandbox.app import create_app

@@ -6,7 +6,11 @@ import contextlib
 import json
 import signal
 import sys
+from typing import Any
 
+import uvloop
+
+from bookline.sandbox.faults import read_rule
 from bookline.sandbox.server import Sandbox, serve
 
 
@@ -17,19 +21,19 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--require-keys", action="store_true")
-    parser.add_argument("--fault", action="append", default=[], help="a rule as JSON", metavar="RULE")
+    parser.add_argument(
+        "--fault", action="append", default=[], type=_rule, help="a rule as JSON", metavar="RULE"
+    )
     parser.add_argument("--make", type=int, default=0, help="made-up books", metavar="COUNT")
     asked = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        _runner()(_serve(asked))
+        uvloop.run(_serve(asked))
 
 
-def _runner():
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run
-    return uvloop.run
+def _rule(text: str) -> Any:
+    value = json.loads(text)
+    read_rule(value)
+    return value
 
 
 async def _serve(asked: argparse.Namespace) -> None:
@@ -46,7 +50,7 @@ async def _serve(asked: argparse.Namespace) -> None:
     await serve(
         asked.host,
         asked.port,
-        [json.loads(rule) for rule in asked.fault],
+        asked.fault,
         asked.latency_ms,
         require_keys=asked.require_keys,
         ready=say,

@@ -6,6 +6,7 @@ Not here: connections that break: they need a transport, which server.py hands i
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +20,7 @@ from bookline.sandbox.covers import Covers
 from bookline.sandbox.faults import Faults, Met, Rule
 from bookline.sandbox.google_books import GoogleBooks
 from bookline.sandbox.isbndb import IsbnDb
-from bookline.sandbox.journal import Entry, Journal
+from bookline.sandbox.journal import Journal
 from bookline.sandbox.open_library import OpenLibrary
 from bookline.sandbox.wire import Answer, Call, Endpoint, Shelf
 
@@ -77,33 +78,20 @@ class _Door:
         wait_seconds = (met.delay_ms + world.latency_ms) / 1000
         if wait_seconds and await _client_left(receive, wait_seconds):
             return
-        await self._answer(call, met, entry, receive, send, scope)
-
-    async def _answer(
-        self, call: Call, met: Met, entry: Entry, receive: Receive, send: Send, scope: Scope
-    ) -> None:
-        rule = met.whole
-        if rule and rule.kind in ("hang", "close"):
-            if rule.kind == "close":
-                _transport(scope).close()
-            await _client_left(receive, None)
-            return
-        answer = await self._made(call, met)
-        entry.status = answer.status
-        if rule is None or rule.kind != "cut":
-            await answer.send(send)
-            return
-        half = Answer(
-            status=answer.status,
-            body=answer.body[: len(answer.body) // 2],
-            content_type=answer.content_type,
-            headers=answer.headers,
-        )
-        await half.send(send, missing_bytes=CUT_BYTES + len(answer.body), more=True)
-        _transport(scope).close()
+        kind = met.whole.kind if met.whole else None
+        if kind not in ("hang", "close"):
+            answer = await self._answer(call, met)
+            entry.status = answer.status
+            if kind != "cut":
+                await answer.send(send)
+                return
+            half = replace(answer, body=answer.body[: len(answer.body) // 2])
+            await half.send(send, missing_bytes=CUT_BYTES + len(answer.body), more=True)
+        if kind != "hang":
+            _transport(scope).close()
         await _client_left(receive, None)
 
-    async def _made(self, call: Call, met: Met) -> Answer:
+    async def _answer(self, call: Call, met: Met) -> Answer:
         rule: Rule | None = met.whole
         answer = faults.replaced(rule, self._endpoint) if rule else None
         if answer is not None:

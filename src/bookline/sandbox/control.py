@@ -53,7 +53,7 @@ class _Control:
             self._journal.clear()
         return JSONResponse(self._journal.entries(request.query_params.get("isbn")))
 
-    async def counts(self, request: Request) -> JSONResponse:  # noqa: ARG002
+    async def counts(self, request: Request) -> JSONResponse:
         """How often each ISBN was asked, by route."""
         return JSONResponse(self._journal.counts())
 

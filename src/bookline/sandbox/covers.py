@@ -135,7 +135,7 @@ class Covers:
         self, book: Book, size: tuple[int, int], kind: str, *, curl: bool = False
     ) -> Answer:
         title = book.cover_title or book.title
-        author = "" if book.made_up else ", ".join(book.authors)
+        author = "" if book.made_up else _author_line(book)
         seed = sum(map(ord, title)) if book.made_up else book.number * 2_654_435_761 >> 7
         key = (title, author, seed, size, kind, curl)
         body = self._drawn.get(key)
@@ -149,6 +149,10 @@ class Covers:
         if book.made_up and kind == "JPEG":
             body = _named(body, book.isbn13)
         return _image(body, kind)
+
+
+def _author_line(book: Book) -> str:
+    return ", ".join(book.authors) if len(book.authors) < 3 else f"{book.authors[0]} et al."
 
 
 def _google_size(call: Call) -> tuple[int, tuple[int, int]]:

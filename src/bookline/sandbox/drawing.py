@@ -36,7 +36,7 @@ def picture(
 ) -> bytes:
     """The cover in this size (pixels) and kind (JPEG, PNG or WEBP)."""
     width, height = size
-    scale = 2 if width < 400 else 1
+    scale = 2 if width < 1000 else 1  # drawn larger, for smooth edges
     image = Image.new("RGB", (width * scale, height * scale), PALETTES[seed % len(PALETTES)][0])
     _decorate(ImageDraw.Draw(image), image.size, seed)
     _letter(ImageDraw.Draw(image), image.size, seed, title, author)
@@ -71,7 +71,8 @@ def _decorate(draw: ImageDraw.ImageDraw, size: tuple[int, int], seed: int) -> No
     ground, first, second, _ = PALETTES[seed % len(PALETTES)]
     match seed // len(PALETTES) % 6:
         case 0:  # a rising sun over two hills
-            draw.ellipse((wide * 0.25, high * 0.52, wide * 0.75, high * 0.52 + wide / 2), fill=first)
+            top = high * 0.52
+            draw.ellipse((wide * 0.25, top, wide * 0.75, top + wide / 2), fill=first)
             draw.ellipse((-wide * 0.5, high * 0.78, wide * 0.8, high * 1.3), fill=second)
             draw.ellipse((wide * 0.3, high * 0.84, wide * 1.6, high * 1.4), fill=_darker(second))
         case 1:  # bands
@@ -102,7 +103,8 @@ def _decorate(draw: ImageDraw.ImageDraw, size: tuple[int, int], seed: int) -> No
             )  # fmt: skip
         case 4:  # slanting fields
             draw.polygon([(0, high * 0.7), (wide, high * 0.5), (wide, high), (0, high)], fill=first)
-            draw.polygon([(0, high * 0.82), (wide, high * 0.7), (wide, high), (0, high)], fill=second)
+            lower = [(0, high * 0.82), (wide, high * 0.7), (wide, high), (0, high)]
+            draw.polygon(lower, fill=second)
         case _:  # quarter circles on a grid
             step = wide / 4
             for column in range(4):

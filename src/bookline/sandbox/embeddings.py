@@ -73,7 +73,7 @@ def endpoints() -> list[Endpoint]:
     ]
 
 
-def _asks_nothing(call: Call) -> tuple[str, ...]:  # noqa: ARG001
+def _asks_nothing(call: Call) -> tuple[str, ...]:
     return ()
 
 
@@ -86,7 +86,7 @@ def _texts(call: Call, name: str) -> list[str] | None:
     return None
 
 
-async def _cloudflare(call: Call, shelf: Shelf) -> Answer:  # noqa: ARG001
+async def _cloudflare(call: Call, shelf: Shelf) -> Answer:
     texts = _texts(call, "text")
     if texts is None or call.params["model"] != "@cf/baai/bge-m3":
         return _cloudflare_failure(400)
@@ -95,7 +95,7 @@ async def _cloudflare(call: Call, shelf: Shelf) -> Answer:  # noqa: ARG001
     return json_answer({"result": result, "success": True, "errors": [], "messages": []})
 
 
-async def _openai(call: Call, shelf: Shelf) -> Answer:  # noqa: ARG001
+async def _openai(call: Call, shelf: Shelf) -> Answer:
     texts = _texts(call, "input")
     if texts is None:
         return failure(400)
@@ -104,8 +104,8 @@ async def _openai(call: Call, shelf: Shelf) -> Answer:  # noqa: ARG001
     dimensions = asked if isinstance(asked, int) else _KNOWN_DIMENSIONS.get(model, DIMENSIONS)
     packed = call.json.get("encoding_format") == "base64"
     data = [
-        {"object": "embedding", "index": index, "embedding": _pack(vector(text, dimensions), packed)}
-        for index, text in enumerate(texts)
+        {"object": "embedding", "index": at, "embedding": _pack(vector(text, dimensions), packed)}
+        for at, text in enumerate(texts)
     ]
     tokens = sum(len(text.split()) for text in texts)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -118,7 +118,7 @@ def _pack(numbers: list[float], packed: bool) -> Any:
     return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
 
 
-async def _ollama(call: Call, shelf: Shelf) -> Answer:  # noqa: ARG001
+async def _ollama(call: Call, shelf: Shelf) -> Answer:
     texts = _texts(call, "input")
     if texts is None:
         return _ollama_failure(400)

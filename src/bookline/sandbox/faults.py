@@ -317,6 +317,7 @@ def tiny_gif() -> bytes:
 
 def bomb_png() -> bytes:
     """A small PNG whose head claims 30000 by 30000 pixels, with a true checksum."""
+
     def chunk(name: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4) + name + data + crc32(name + data).to_bytes(4)
 

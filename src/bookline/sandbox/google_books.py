@@ -48,9 +48,7 @@ def failure(status: int) -> Answer:
             return _error(status, known.get(status, "Backend Error"), "backendError")
 
 
-def _error(
-    status: int, message: str, reason: str, domain: str = "global", **where: str
-) -> Answer:
+def _error(status: int, message: str, reason: str, domain: str = "global", **where: str) -> Answer:
     one = {"domain": domain, "reason": reason, "message": message, **where}
     body = {"error": {"errors": [one], "code": status, "message": message}}
     return json_answer(body, status, JSON_UTF8)

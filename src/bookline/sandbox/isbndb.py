@@ -22,7 +22,7 @@ from bookline.sandbox.wire import (
 
 ROUTE = "isbndb"
 MOST_ISBNS = 1000  # OpenAPI 2.7.0: Pro and Premium
-LANGUAGE_NAMES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "ja": "Japanese"}
+LANGUAGE_NAMES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian"}
 _BODIES: dict[int, dict[str, str]] = {
     403: {"message": "Forbidden"},
     404: {"errorMessage": "Not Found"},
@@ -96,7 +96,7 @@ class IsbnDb:
         head = f'{{"total":{len(books)},"requested":{len(isbns)},"data":['.encode()
         return Answer(body=head + data + b"]}")
 
-    async def key(self, call: Call, shelf: Shelf) -> Answer:  # noqa: ARG002
+    async def key(self, call: Call, shelf: Shelf) -> Answer:
         """The plan's limit; each ISBN of a batch has counted as one call."""
         if self._refuses(call):
             return failure(403)

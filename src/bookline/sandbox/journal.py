@@ -1,6 +1,6 @@
 """What was asked of the sandbox: the last requests in order, and how often each ISBN was asked.
 
-Rule 1: bounded: the oldest requests go first, and a new ISBN is not counted once the counts are full.
+Rule 1: bounded: the oldest requests go first; once the counts are full no new ISBN is counted.
 """
 
 import time

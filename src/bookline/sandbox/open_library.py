@@ -162,7 +162,7 @@ def _not_found(key: str) -> Answer:
     return json_answer({"error": "notfound", "key": key}, 404)
 
 
-def _asked_nothing(call: Call) -> tuple[str, ...]:  # noqa: ARG001
+def _asked_nothing(call: Call) -> tuple[str, ...]:
     return ()
 
 
@@ -236,7 +236,7 @@ def _revision(kind: str) -> dict[str, Any]:
     }
 
 
-def data_value(key: str, book: Book, host: str) -> dict[str, Any]:  # noqa: ARG001
+def data_value(key: str, book: Book, host: str) -> dict[str, Any]:
     """The value of jscmd=data: authors from the work, no description, empty values trimmed."""
     site = f"http://{host}/openlibrary"
     ids = {**_isbn_lists(book), "openlibrary": [f"OL{book.number}M"]}
@@ -286,9 +286,7 @@ def view_value(key: str, book: Book, host: str) -> dict[str, Any]:
 
 def details_value(key: str, book: Book, host: str) -> dict[str, Any]:
     """The value of jscmd=details: the edition, with the authors' names."""
-    authors = [
-        {"key": f"/authors/OL{author_number(name)}A", "name": name} for name in book.authors
-    ]
+    authors = [{"key": f"/authors/OL{author_number(name)}A", "name": name} for name in book.authors]
     details = _full(edition(book) | {"authors": authors})
     return view_value(key, book, host) | {"details": details}
 

@@ -113,6 +113,11 @@ class SaveBook:
             log.warning("the older cover %s remains: %s", cover.key, error)
 
 
+async def find_aside(fallback: KeyValue, isbn: str) -> Book | None:
+    """The book that waits in the fallback store. Raises: StoreDown."""
+    return _read_entry(await fallback.find(FALLBACK_PREFIX + isbn))
+
+
 def _has_other_cover(book: Book, other: Book | None) -> bool:
     """Whether both have a cover, under two keys (``.png`` and ``.jpg``)."""
     if other is None or book.cover is None or other.cover is None:

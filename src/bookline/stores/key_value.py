@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "fallback.sqlite"
+FILE_NAME = "fallback.db"
 Clock = Callable[[], int]
 """Epoch milliseconds."""
 

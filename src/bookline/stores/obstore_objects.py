@@ -93,7 +93,7 @@ class ObstoreObjects:
         """
         refuse_key(key)
         try:
-            with _our_errors("find", key):
+            with _our_errors("find", key, absent=True):
                 found = await self._store.get_async(key)
                 if found.meta["size"] > MOST_BYTES:
                     raise StoreDown(f"{key} is larger than what is kept here", "COVER_FAILED")
@@ -106,7 +106,7 @@ class ObstoreObjects:
     async def remove(self, key: str) -> None:
         """Removes the object, if it is there. Raises: StoreDown; Refused (key)."""
         refuse_key(key)
-        with suppress(FileNotFoundError), _our_errors("remove", key):
+        with suppress(FileNotFoundError), _our_errors("remove", key, absent=True):
             await self._store.delete_async(key)
 
     async def check(self) -> None:
@@ -116,13 +116,15 @@ class ObstoreObjects:
 
 
 @contextmanager
-def _our_errors(what: str, key: str) -> Iterator[None]:
-    """FileNotFoundError stays: it is obstore's word for an absent object."""
+def _our_errors(what: str, key: str, *, absent: bool = False) -> Iterator[None]:
+    """Makes obstore's errors ours. With ``absent``, its FileNotFoundError stays: no such object."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except (BaseError, OSError, ValueError) as error:
+        # S3 answers 404 for a missing bucket as well, and that is no missing cover.
+        is_absent = isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error)
+        if absent and is_absent:
+            raise
         reason = type(error).__name__
         raise StoreDown(f"the object store did not {what} {key}: {reason}", "COVER_FAILED") from (
             error

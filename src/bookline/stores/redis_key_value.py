@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -20,6 +20,7 @@ from bookline.stores.key_value import read_value, write_value
 
 CONNECT_SECONDS = 2.0  # our choice
 READ_SECONDS = 5.0  # our choice; a third of what a try of the save step may take
+MOST_CONNECTIONS = 8  # our choice; more questions at once wait for a free one
 SCAN_COUNT = 500  # keys looked at in one question
 
 _REMOVE_IF = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
@@ -39,8 +40,10 @@ class RedisKeyValue:
         read_seconds: float = READ_SECONDS,
     ) -> None:
         try:
-            self._redis: Redis = Redis.from_url(
+            pool = BlockingConnectionPool.from_url(
                 url,
+                max_connections=MOST_CONNECTIONS,
+                timeout=read_seconds,
                 decode_responses=True,
                 encoding_errors="replace",
                 socket_connect_timeout=connect_seconds,
@@ -49,6 +52,7 @@ class RedisKeyValue:
             )
         except ValueError as error:
             raise Refused("INVALID_REQUEST", "the redis:// address cannot be read") from error
+        self._redis: Redis = Redis.from_pool(pool)
 
     async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
         """In place of an older value; the time to live begins anew."""

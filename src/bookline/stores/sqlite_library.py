@@ -279,11 +279,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
     comes from numpy, at a third of the speed: 32 ms against 9 for 10,000 vectors of 256 numbers.
     """
     connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
-    if hasattr(connection, "enable_load_extension"):
+    try:
         connection.enable_load_extension(True)
         sqlite_vec.load(connection)
         connection.enable_load_extension(False)
-    else:
+    except (AttributeError, sqlite3.Error) as error:
+        log.info("numpy measures distances, as sqlite-vec cannot be loaded: %s", error)
         connection.create_function("vec_distance_cosine", 2, _cosine_distance, deterministic=True)
 
 

@@ -1,0 +1,1 @@
+"""HTTP in: routes, the envelope, errors to status, keys, tokens, rate limits."""

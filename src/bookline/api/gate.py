@@ -1,0 +1,233 @@
+"""What every request passes before its route: id, CORS, key, limit; and every error's shape.
+
+Way:      uvicorn → here → routes
+Rule 1:   whatever goes wrong behind here, the answer has the envelope and the CORS headers.
+Rule 2:   WebSockets pass: live/websocket.py says no with a closing code that clients can read.
+Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for RateLimit-*.
+"""
+
+import ipaddress
+import logging
+import math
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bookline.api.envelope import failure, failure_of, new_request_id
+from bookline.api.keys import Keys, Tokens
+from bookline.errors import BooklineError
+from bookline.settings import Rate, Settings
+from bookline.stores.sqlite_limits import SqliteLimits, Turn
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+PAGE_PREFIX = "/page/"
+TOKEN_ROUTES = ("/v2/import/events/", "/v2/import/status/")
+# Not limited: probes, scrapes, the page's own files, and covers, of which a shelf shows hundreds.
+UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
+STARTS = frozenset({"/v2/import", "/v2/import/workflow"})
+EXPOSED = "Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag"
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+
+class Gate:
+    """ASGI middleware around the routes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        keys: Keys,
+        tokens: Tokens,
+        clock: Callable[[], int],
+        *,
+        any_host: bool,
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._tokens = tokens
+        self._clock = clock
+        self._origins = frozenset(settings.cors_origins)
+        self._proxies = frozenset(settings.trusted_proxies)
+        self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
+        self._any_host = any_host
+        self._hosts = {settings.host}
+        self.limits: SqliteLimits | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        scope.setdefault("state", {})["request_id"] = new_request_id()
+        scope["state"]["caller"] = self._address(scope)
+        if scope["type"] == "websocket":
+            scope["state"]["host_is_ours"] = self._host_is_ours(Headers(scope=scope))
+            await self._app(scope, receive, send)
+            return
+        await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        extra = self._cors(headers) | SAFE_HEADERS
+        extra["X-Request-Id"] = scope["state"]["request_id"]
+        began = False
+
+        async def send_more(message: Message) -> None:
+            nonlocal began
+            if message["type"] == "http.response.start":
+                began = True
+                more = MutableHeaders(scope=message)
+                for name, value in extra.items():
+                    more.setdefault(name, value)
+            await send(message)
+
+        try:
+            answer = await self._stopped(scope, headers, extra)
+            if answer is not None:
+                await answer(scope, receive, send_more)
+                return
+            await self._app(scope, receive, send_more)
+        except Exception as error:
+            log.exception("%s %s broke", scope["method"], scope["path"])
+            if began:
+                raise
+            ours = error if isinstance(error, BooklineError) else BooklineError()
+            await failure_of(scope, ours)(scope, receive, send_more)
+
+    async def _stopped(
+        self, scope: Scope, headers: Headers, extra: dict[str, str]
+    ) -> Response | None:
+        """An answer instead of the route's, or None to let the request through."""
+        path, method = scope["path"], scope["method"]
+        if method == "OPTIONS" and "access-control-request-method" in headers:
+            return self._preflight(scope, headers)
+        if not self._host_is_ours(headers):
+            host = headers.get("host", "")[:100]
+            return failure(
+                scope,
+                "FORBIDDEN",
+                f"{host!r} is no name of this server; with API keys any is taken",
+            )
+        if self._keys and not _is_open(path):
+            caller = self._keys.match(headers.get("authorization"))
+            if caller is not None:
+                scope["state"]["caller"] = caller
+            elif not self._has_token(scope, path):
+                return failure(
+                    scope,
+                    "UNAUTHORIZED",
+                    "send Authorization: Bearer with an API key, or the job's token",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+        return await self._limited(scope, path, method, extra)
+
+    def _has_token(self, scope: Scope, path: str) -> bool:
+        for prefix in TOKEN_ROUTES:
+            if path.startswith(prefix) and scope["method"] == "GET":
+                token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+                return self._tokens.opens(token, path.removeprefix(prefix), self._clock())
+        return False
+
+    async def _limited(
+        self, scope: Scope, path: str, method: str, extra: dict[str, str]
+    ) -> Response | None:
+        is_start = method == "POST" and path in STARTS
+        rate = self._rates["start" if is_start else "read"]
+        if rate is None or self.limits is None or path == "/" or path.startswith(UNLIMITED):
+            return None
+        bucket = "start" if is_start else _route_name(path)
+        key = f"{scope['state']['caller']}:{method}:{bucket}"
+        turn = await self.limits.take(key, rate.count, rate.seconds)
+        extra |= _rate_headers(rate, turn)
+        if turn.is_allowed:
+            return None
+        seconds = math.ceil(turn.wait_seconds)
+        return failure(
+            scope,
+            "RATE_LIMIT_EXCEEDED",
+            f"{rate.count} in {rate.seconds:g} s are allowed; try again in {seconds} s",
+            headers={"Retry-After": str(seconds)},
+        )
+
+    def _cors(self, headers: Headers) -> dict[str, str]:
+        if not self._origins:
+            return {}
+        origin = headers.get("origin", "")
+        if origin not in self._origins:
+            return {"Vary": "Origin"}
+        return {
+            "Vary": "Origin",
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": EXPOSED,
+        }
+
+    def _preflight(self, scope: Scope, headers: Headers) -> Response:
+        if headers.get("origin", "") not in self._origins:
+            return failure(scope, "FORBIDDEN", "this origin is not in BOOKLINE_CORS_ORIGINS")
+        return Response(
+            status_code=204,
+            headers={
+                "Access-Control-Allow-Methods": "GET, POST, PUT",
+                "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
+                "Last-Event-ID",
+                "Access-Control-Max-Age": "600",
+            },
+        )
+
+    def _host_is_ours(self, headers: Headers) -> bool:
+        """Without keys only a loopback name is: a web page cannot rebind its own name to us."""
+        if self._any_host or self._keys:
+            return True
+        host = headers.get("host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        return name in self._hosts or is_loopback(name.strip("[]"))
+
+    def _address(self, scope: Scope) -> str:
+        """The caller's address; X-Forwarded-For counts only behind configured proxies."""
+        client = scope.get("client")
+        address = client[0] if client else ""
+        if address not in self._proxies:
+            return address
+        forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+        hops = [hop.strip() for line in forwarded for hop in line.split(",") if hop.strip()]
+        for hop in reversed(hops):
+            if hop not in self._proxies:
+                return hop[:64]
+        return address
+
+
+def is_loopback(host: str) -> bool:
+    """True for a name or address that only this machine reaches."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path == "/" or path.startswith(PAGE_PREFIX)
+
+
+def _route_name(path: str) -> str:
+    """The path without its last, variable part: one bucket a route (PITFALLS 127)."""
+    parts = path.split("/")
+    variable = len(parts) > 3 and parts[3] not in {"jobs", "search", "workflow"}
+    return "/".join(parts[:-1] if variable else parts)[:100]
+
+
+def _rate_headers(rate: Rate, turn: Turn) -> dict[str, str]:
+    return {
+        "RateLimit-Limit": str(rate.count),
+        "RateLimit-Remaining": str(turn.remaining),
+        "RateLimit-Reset": str(math.ceil(turn.reset_seconds)),
+    }

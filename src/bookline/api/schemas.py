@@ -1,0 +1,231 @@
+"""The shapes of requests and answers, for the OpenAPI document. Values themselves are core's.
+
+Rule 1:  an answer is built from core's ``to_json``; a test holds both together.
+"""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+Strict = ConfigDict(extra="forbid")
+
+
+class Metadata(BaseModel):
+    """Of the answer, not of the book."""
+
+    timestamp: str = Field(examples=["2026-11-22T21:19:19.123Z"])
+    requestId: str | None = Field(examples=["9f1c2b3a4d5e6f70"])
+
+
+class Success(BaseModel, Generic[T]):
+    """Every good answer."""
+
+    success: Literal[True]
+    data: T
+    metadata: Metadata
+
+
+class Error(BaseModel):
+    """What went wrong and whether the same request may succeed later."""
+
+    code: str = Field(examples=["INVALID_ISBN"])
+    message: str = Field(examples=["ISBN must be 10 or 13 digits: this has 9"])
+    retryable: bool
+    details: dict[str, Any] | None = None
+
+
+class Failure(BaseModel):
+    """Every bad answer."""
+
+    success: Literal[False]
+    data: None
+    error: Error
+    metadata: Metadata
+
+
+class StartRequest(BaseModel):
+    """An import to start."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"isbn": "9780451524935", "source": "auto"}]}
+    )
+
+    isbn: str = Field(description="ISBN-10 or ISBN-13, hyphens and spaces allowed")
+    source: Literal["auto", "google_books", "isbndb", "openlibrary"] | None = "auto"
+    userId: str | None = Field(default=None, max_length=200)
+
+
+class ImportRequest(StartRequest):
+    """An import to start by the method that the rollout or the caller chooses."""
+
+    method: Literal["workflow"] | None = None
+
+
+class Started(BaseModel):
+    """A job that is known from now on."""
+
+    jobId: str = Field(examples=["import-9780451524935-1795384691739-Bhr1wV3YJgg0DAuL"])
+    workflowId: str
+    isbn: str
+    inputIsbn: str
+    method: Literal["workflow", "legacy"]
+    status: Literal["started"]
+    statusUrl: str
+    eventsUrl: str
+    wsUrl: str
+    token: str
+
+
+class Warned(BaseModel):
+    """An optional part that failed."""
+
+    step: str
+    code: str
+    message: str
+
+
+class Result(BaseModel):
+    """What an import has come to."""
+
+    success: bool
+    isbn: str
+    title: str
+    source: str
+    saved: bool
+    storedIn: Literal["database", "kv"]
+    coverR2Key: str | None
+    coverUrl: str | None
+    hasEmbedding: bool
+    warnings: list[Warned]
+
+
+class JobError(BaseModel):
+    """Why a job ended badly."""
+
+    code: str
+    message: str
+    step: str | None
+    attempts: int
+
+
+class EventMessage(BaseModel):
+    """A message as watchers get it."""
+
+    type: str
+    jobId: str
+    seq: int
+    status: str | None
+    progress: float
+    timestamp: str
+    data: dict[str, Any]
+
+
+class Job(BaseModel):
+    """An import as it stands."""
+
+    jobId: str
+    isbn: str
+    inputIsbn: str
+    source: str
+    method: Literal["workflow", "legacy"]
+    status: Literal["queued", "running", "completed", "failed", "cancelled"]
+    step: str | None
+    attempt: int | None
+    progress: float = Field(ge=0, le=1)
+    createdAt: str
+    lastUpdated: str
+    lastEvent: EventMessage | None
+    data: dict[str, Any] | None
+    result: Result | None
+    error: JobError | None
+
+
+class Cover(BaseModel):
+    """A stored picture."""
+
+    key: str
+    url: str
+    contentType: str
+    width: int
+    height: int
+    sha256: str
+
+
+class Embedding(BaseModel):
+    """Which model made the book's vector."""
+
+    model: str
+    dimensions: int
+
+
+class Provenance(BaseModel):
+    """Where the book's facts came from, last."""
+
+    source: str
+    sourceId: str | None
+    jobId: str
+    importedAt: str
+    updatedAt: str
+
+
+class Book(BaseModel):
+    """A book of the library."""
+
+    isbn: str
+    isbn10: str | None
+    title: str
+    subtitle: str | None
+    author: str | None
+    authors: list[str]
+    description: str | None
+    publisher: str | None
+    publicationDate: str | None
+    pageCount: int | None
+    language: str | None
+    categories: list[str]
+    cover: Cover | None
+    embedding: Embedding | None
+    provenance: Provenance
+
+
+class Page(BaseModel, Generic[T]):
+    """A part of a list."""
+
+    items: list[T]
+    nextCursor: str | None
+
+
+class Found(BaseModel):
+    """A book found by meaning."""
+
+    book: Book
+    score: float
+
+
+class SearchResult(BaseModel):
+    """Nearest first."""
+
+    items: list[Found]
+    model: str
+
+
+class Health(BaseModel):
+    """That the process lives."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Dependency(BaseModel):
+    """One thing that Bookline needs."""
+
+    ok: bool
+    detail: str | None
+
+
+class Readiness(BaseModel):
+    """Whether imports can be taken."""
+
+    status: Literal["ready"]
+    dependencies: dict[str, Dependency]

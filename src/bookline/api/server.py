@@ -1,0 +1,106 @@
+"""The ASGI application: routes behind the gate, opened and closed with the server.
+
+Way:      cli/ or ``uvicorn bookline.api.server:from_environment --factory`` → here
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+import bookline
+from bookline.api.envelope import failure, failure_of
+from bookline.api.gate import Gate, is_loopback
+from bookline.api.keys import Keys, Tokens, keep_secret
+from bookline.api.openapi import without_422
+from bookline.api.page import router as page_router
+from bookline.api.routes import router
+from bookline.app import now_ms, running
+from bookline.errors import BooklineError, Refused
+from bookline.logs import set_up_logs
+from bookline.settings import Settings, read_settings
+
+ABOUT = """Give it an ISBN and it imports the book, durably, with every step shown live.
+
+Every answer has one shape: `{"success", "data", "error"?, "metadata"}`. Watch an import over
+`GET /v2/import/events/{jobId}` (Server-Sent Events) or the WebSocket `/ws/progress?jobId=…`.
+"""
+
+
+def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
+    """The application for one set of settings.
+
+    Raises: Refused when it would be open to others without keys.
+    """
+    keys = Keys(settings.api_keys)
+    if not keys and not insecure and not is_loopback(settings.host):
+        raise Refused(
+            "FORBIDDEN",
+            f"without keys only this machine may ask, and {settings.host} is open to others: "
+            "set BOOKLINE_API_KEYS, or say --insecure if something in front of it checks callers",
+        )
+    tokens = Tokens(keep_secret(settings.token_secret.get_secret_value(), settings.data_dir))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(settings) as here:
+            app.state.bookline = here
+            gate.limits = here.limits
+            yield
+
+    app = FastAPI(
+        title="Bookline",
+        version=bookline.__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.keys = keys
+    app.state.tokens = tokens
+    app.include_router(router)
+    app.include_router(page_router)
+    app.add_exception_handler(BooklineError, _on_ours)
+    app.add_exception_handler(RequestValidationError, _on_parameters)
+    app.add_exception_handler(HTTPException, _on_http)
+    document = app.openapi
+    app.openapi = lambda: without_422(document())  # type: ignore[method-assign]
+    gate = Gate(app, settings, keys, tokens, now_ms, any_host=insecure)
+    return gate
+
+
+def from_environment() -> Gate:
+    """The application for the environment's settings; for any ASGI server."""
+    settings = read_settings()
+    set_up_logs(settings.log_level, settings.log_format)
+    return create_server(settings)
+
+
+async def _on_ours(request: Request, error: Any) -> Response:
+    return failure_of(request.scope, error)
+
+
+async def _on_parameters(request: Request, error: Any) -> Response:
+    faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
+    return failure(request.scope, "INVALID_REQUEST", "; ".join(faults)[:500])
+
+
+async def _on_http(request: Request, error: Any) -> Response:
+    path = request.url.path[:200]
+    if error.status_code == 405:
+        allowed = dict(error.headers or {})
+        return failure(
+            request.scope,
+            "METHOD_NOT_ALLOWED",
+            f"{request.method} does not go with {path}",
+            headers=allowed,
+        )
+    if error.status_code == 404:
+        return failure(request.scope, "NOT_FOUND", f"there is nothing at {path}; see /docs")
+    return failure(request.scope, "INVALID_REQUEST", str(error.detail))

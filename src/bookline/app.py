@@ -1,0 +1,247 @@
+"""The one place that chooses and joins: settings in, a running Bookline out.
+
+Way:      cli/ and the server's entry → here → everything
+Rule 1:   nobody imports this but them.
+Rule 2:   one task group holds what runs for long; leaving ``running`` stops all of it in order.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bookline.embedders.opening import open_embedder
+from bookline.engine.dbos import DbosEngine
+from bookline.engine.job_run import Policy, World
+from bookline.engine.nodes import Node
+from bookline.engine.upkeep import Upkeep
+from bookline.errors import StoreDown
+from bookline.imports import Imports
+from bookline.model import Book, ImportInput, Json, Metadata
+from bookline.net.aiohttp_http import AiohttpHttp, user_agent
+from bookline.net.cover_fetcher import GuardedCoverFetcher
+from bookline.net.pace import SharedPace
+from bookline.net.pictures import read_picture
+from bookline.ports import Embedder, KeyValue, Library, MetadataProvider, ObjectStore
+from bookline.progress.hub import Hub
+from bookline.providers.google_books import GoogleBooks
+from bookline.providers.isbndb import IsbnDb
+from bookline.providers.open_library import OpenLibrary
+from bookline.settings import Settings
+from bookline.steps.cover import UploadCover
+from bookline.steps.embedding import GenerateEmbedding
+from bookline.steps.metadata import FetchMetadata
+from bookline.steps.save import SaveBook, find_aside
+from bookline.stores.key_value import open_key_value
+from bookline.stores.obstore_objects import open_objects
+from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.sqlite_library import SqliteLibrary
+from bookline.stores.sqlite_limits import SqliteLimits
+
+log = logging.getLogger(__name__)
+
+AT_WORK = 64  # imports that one process works on at once; the others wait in their order
+CHECK_SECONDS = 2.0
+
+
+def now_ms() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A running Bookline, as api/ and cli/ use it."""
+
+    settings: Settings
+    imports: Imports
+    journal: SqliteJournal
+    hub: Hub
+    limits: SqliteLimits
+    library: Library | None
+    fallback: KeyValue
+    objects: ObjectStore
+    embedder: Embedder | None
+    engine: DbosEngine
+
+    async def find_book(self, isbn: str) -> Book | None:
+        """The book of an ISBN-13, in the library or waiting in the fallback store."""
+        book = await self.library.find(isbn) if self.library is not None else None
+        return book or await find_aside(self.fallback, isbn)
+
+    async def check(self) -> dict[str, Json]:
+        """Each dependency with ``ok`` and, if it is down, what to know."""
+
+        async def ask_journal() -> None:
+            await self.journal.counts()
+
+        async def ask_library() -> None:
+            if self.library is not None:
+                await self.library.find("9780000000002")
+
+        async def ask_fallback() -> None:
+            await self.fallback.find("none")
+
+        asked = {
+            "journal": ask_journal,
+            "engine": self.engine.check,
+            "library": ask_library,
+            "fallback": ask_fallback,
+            "objects": self.objects.check,
+        }
+        return {name: await _state(ask) for name, ask in asked.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AllSteps:
+    """Fills the port Steps with one callable a step."""
+
+    metadata: FetchMetadata
+    cover: UploadCover
+    embedding: GenerateEmbedding
+    book: SaveBook
+
+    async def fetch_metadata(self, order: ImportInput) -> Metadata:
+        return await self.metadata(order)
+
+    async def upload_cover(self, isbn: str, url: str) -> Json:
+        return await self.cover(isbn, url)
+
+    async def generate_embedding(self, metadata: Metadata) -> Json | None:
+        return await self.embedding(metadata)
+
+    async def save(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        return await self.book.save(order, metadata, cover, embedding)
+
+    async def save_aside(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        return await self.book.save_aside(order, metadata, cover, embedding)
+
+
+async def _state(ask: Callable[[], Awaitable[None]]) -> Json:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await ask()
+    except TimeoutError:
+        return {"ok": False, "detail": f"no answer within {CHECK_SECONDS:g} s"}
+    except StoreDown as error:
+        return {"ok": False, "detail": str(error)}
+    return {"ok": True, "detail": None}
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[App]:
+    """Bookline with all that the settings name, until the block ends.
+
+    Raises: Refused for settings that cannot be met, StoreDown when a store cannot be opened.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        folder = settings.database_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = SqliteJournal(folder / "journal.db", now_ms)
+        stack.callback(journal.close)
+        library = None
+        if settings.library:
+            library = SqliteLibrary(folder / "library.db")
+            stack.push_async_callback(library.close)
+        fallback = open_key_value(settings.kv_url, settings.data_dir)
+        stack.push_async_callback(fallback.close)
+        objects = open_objects(settings.object_store_url, settings.data_dir)
+
+        limits = SqliteLimits(journal.file, now_ms)
+        http = AiohttpHttp(
+            contact=settings.contact, pace=SharedPace(limits, settings.provider_rates)
+        )
+        stack.push_async_callback(http.aclose)
+        fetcher = GuardedCoverFetcher(
+            settings.cover_hosts, settings.allow_private_covers, user_agent(settings.contact)
+        )
+        stack.push_async_callback(fetcher.aclose)
+        embedder = open_embedder(
+            settings.embedder,
+            settings.embedder_url,
+            settings.embedder_model,
+            settings.embedder_api_key.get_secret_value(),
+            http,
+        )
+        steps = AllSteps(
+            metadata=FetchMetadata(_providers(settings, http)),
+            cover=UploadCover(fetcher, read_picture, objects, now_ms),
+            embedding=GenerateEmbedding(embedder),
+            book=SaveBook(library, fallback, objects, now_ms),
+        )
+
+        node = Node(folder / "nodes")
+        node.open()
+        stack.callback(node.close)
+        world = World(
+            runs=journal,
+            steps=steps,
+            policy=Policy(
+                deadline_seconds=settings.job_deadline_seconds, retry_scale=settings.retry_scale
+            ),
+            node=node.node_id,
+            clock=now_ms,
+            slots=asyncio.Semaphore(AT_WORK),
+        )
+        engine = DbosEngine(folder / "engine.db", world)
+        await engine.launch()
+        stack.push_async_callback(engine.close)
+
+        hub = Hub(journal, journal)
+        upkeep = Upkeep(
+            folder, node, engine, journal, now_ms, retention_days=settings.retention_days,
+            fallback=fallback, library=library, objects=objects,
+        )  # fmt: skip
+        group = await stack.enter_async_context(_stopped_at_the_end())
+        group.append(asyncio.create_task(hub.run(), name="hub"))
+        group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
+        stack.callback(hub.close)
+        imports = Imports(
+            journal, engine, usable=settings.usable_sources, node=node.node_id, clock=now_ms
+        )
+        yield App(
+            settings=settings, imports=imports, journal=journal, hub=hub, limits=limits,
+            library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def _stopped_at_the_end() -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tasks put into the list are cancelled and awaited when the block ends."""
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _providers(settings: Settings, http: AiohttpHttp) -> Sequence[MetadataProvider]:
+    """Those that can be asked, in the order in which ``auto`` asks them."""
+    every: dict[str, MetadataProvider] = {
+        "google_books": GoogleBooks(
+            http.for_provider("google_books"),
+            settings.google_books_url,
+            settings.google_books_api_key.get_secret_value(),
+            settings.google_books_country,
+        ),
+        "openlibrary": OpenLibrary(
+            http.for_provider("openlibrary"),
+            settings.openlibrary_url,
+            settings.openlibrary_covers_url,
+        ),
+        "isbndb": IsbnDb(
+            http.for_provider("isbndb"),
+            settings.isbndb_url,
+            settings.isbndb_api_key.get_secret_value(),
+        ),
+    }
+    return [every[name] for name in settings.usable_sources]

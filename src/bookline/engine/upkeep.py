@@ -1,0 +1,93 @@
+"""What a process does beside its imports: recovery, cancels from elsewhere, drain, retention.
+
+Way:      app.py runs it; recovery.py, stores/drain.py and the journal do the work
+Rule 1:   a chore that fails is logged and comes again; it never stops the others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from bookline.engine.dbos import DbosEngine
+from bookline.engine.nodes import Node
+from bookline.engine.recovery import Recovery
+from bookline.ports import KeyValue, Library, ObjectStore
+from bookline.stores.drain import drain
+from bookline.stores.sqlite_journal import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0  # SPEC: after a restart everything open goes on within 5 s
+CANCEL_SECONDS = 0.25
+DRAIN_SECONDS = 10.0
+RETENTION_SECONDS = 3_600.0
+REMOVE_MOST = 500  # jobs removed at once, so that a clean-up never holds the writer for long
+DAY_MS = 86_400_000
+
+
+class Upkeep:
+    """``clock`` gives epoch milliseconds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        node: Node,
+        engine: DbosEngine,
+        journal: SqliteJournal,
+        clock: Callable[[], int],
+        *,
+        retention_days: float,
+        fallback: KeyValue,
+        library: Library | None,
+        objects: ObjectStore,
+    ) -> None:
+        self._recovery = Recovery(folder, node, engine, journal, clock)
+        self._node = node
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+        self._retention_ms = int(retention_days * DAY_MS)
+        self._fallback = fallback
+        self._library = library
+        self._objects = objects
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as chores:
+            chores.create_task(_every(SWEEP_SECONDS, self._recovery.sweep))
+            chores.create_task(_every(CANCEL_SECONDS, self._hear_cancels))
+            chores.create_task(_every(RETENTION_SECONDS, self.remove_old))
+            if self._library is not None:
+                chores.create_task(_every(DRAIN_SECONDS, self._drain))
+
+    async def remove_old(self) -> int:
+        """Finished jobs past their retention go, with their events and records."""
+        removed = 0
+        while ids := await self._journal.remove_finished(
+            self._clock() - self._retention_ms, REMOVE_MOST
+        ):
+            await self._engine.remove(ids)
+            removed += len(ids)
+        return removed
+
+    async def _hear_cancels(self) -> None:
+        """A cancel that came in through another process."""
+        if self._engine.running:
+            for job_id in await self._journal.cancel_requests(self._node.node_id):
+                self._engine.wake(job_id)
+
+    async def _drain(self) -> None:
+        if self._library is not None:
+            saved = await drain(self._fallback, self._library, self._objects)
+            if saved:
+                log.info("%d books moved from the fallback store into the library", saved)
+
+
+async def _every(seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        try:
+            await chore()
+        except Exception:
+            log.exception("upkeep: %s failed and comes again", getattr(chore, "__name__", chore))
+        await asyncio.sleep(seconds)

@@ -1,0 +1,321 @@
+"""What every library promises: one book per ISBN that only grows, lists, and search by meaning."""
+
+import asyncio
+import itertools
+import logging
+import math
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bookline.errors import EmbeddingRefused, Refused
+from bookline.model import Book, Cover, Embedding, Metadata, Provenance, iso
+from bookline.stores.memory_library import MemoryLibrary
+from bookline.stores.sqlite_library import SqliteLibrary
+
+MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
+AnyLibrary = SqliteLibrary | MemoryLibrary
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def library(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyLibrary]:
+    made: AnyLibrary = (
+        SqliteLibrary(tmp_path / "library.sqlite") if request.param == "sqlite" else MemoryLibrary()
+    )
+    yield made
+    await made.close()
+
+
+def a_book(isbn: str = MOBY_DICK, *, at: int = 1_000, job: str = "job-1", **changes: Any) -> Book:
+    parts = {
+        name: changes.pop(name, None) for name in ("cover", "embedding")
+    }  # the rest is metadata
+    facts = {"title": "Moby Dick", "source": "openlibrary", "source_id": "OL1M"} | changes
+    return Book(
+        metadata=Metadata(isbn=isbn, **facts),
+        **parts,
+        provenance=Provenance(
+            source=facts["source"],
+            source_id=facts["source_id"],
+            job_id=job,
+            imported_at=iso(at),
+            updated_at=iso(at),
+        ),
+    )
+
+
+def a_rich_book(at: int = 1_000) -> Book:
+    return a_book(
+        at=at,
+        isbn10="0142437247",
+        subtitle="or, The Whale",
+        authors=("Herman Melville", "Andrew Delbanco"),
+        description="A captain hunts a whale.\nIt ends badly.",
+        publisher="Penguin",
+        publication_date="2002-12-31",
+        page_count=720,
+        language="en",
+        categories=("Whaling", "Ships — 鯨"),
+        cover_url="https://covers.openlibrary.org/b/id/1-L.jpg",
+        cover=a_cover(),
+        embedding=Embedding.of("model-a", [0.5, 0.25, -1.0]),
+    )
+
+
+def a_cover(extension: str = "jpg") -> Cover:
+    return Cover(
+        key=f"covers/{MOBY_DICK}.{extension}",
+        content_type=f"image/{extension}",
+        width=300,
+        height=450,
+        sha256="ab" * 32,
+        source_url="https://covers.openlibrary.org/b/id/1-L.jpg",
+        fetched_at=iso(900),
+    )
+
+
+# ------------------------------------------------------------------ keep and find
+async def test_an_unknown_book_is_none(library: AnyLibrary) -> None:
+    assert await library.find(MOBY_DICK) is None
+
+
+async def test_what_is_kept_is_found_with_every_field(library: AnyLibrary) -> None:
+    book = a_rich_book()
+
+    kept = await library.keep(book)
+
+    assert kept == book
+    assert await library.find(MOBY_DICK) == book
+
+
+async def test_keeping_twice_is_keeping_once(library: AnyLibrary) -> None:
+    book = a_rich_book()
+
+    await library.keep(book)
+    await library.keep(book)
+
+    assert (await library.list(limit=10, cursor=None)).items == [book]
+
+
+async def test_a_poorer_import_erases_nothing(library: AnyLibrary) -> None:
+    rich, poor = a_rich_book(at=1_000), a_book(at=2_000, job="job-2", title="Moby-Dick")
+    await library.keep(rich)
+
+    kept = await library.keep(poor)
+
+    assert kept.metadata == replace(rich.metadata, title="Moby-Dick")
+    assert (kept.cover, kept.embedding) == (rich.cover, rich.embedding)
+    assert (kept.provenance.job_id, kept.provenance.imported_at) == ("job-2", iso(1_000))
+    assert await library.find(MOBY_DICK) == kept
+
+
+async def test_an_entry_drained_late_turns_nothing_back(library: AnyLibrary) -> None:
+    """The fallback store may give a book that an import has brought anew since."""
+    await library.keep(a_book(at=5_000, title="New title"))
+
+    kept = await library.keep(a_book(at=1_000, title="Old title", publisher="Penguin"))
+
+    assert (kept.metadata.title, kept.metadata.publisher) == ("New title", "Penguin")
+    assert (kept.provenance.imported_at, kept.provenance.updated_at) == (iso(1_000), iso(5_000))
+
+
+async def test_two_keeps_at_once_leave_one_correct_book(library: AnyLibrary) -> None:
+    left = a_book(at=1_000, publisher="Penguin", embedding=Embedding.of("m", [1.0, 0.0]))
+    right = a_book(at=2_000, authors=("Herman Melville",), cover=a_cover())
+
+    await asyncio.gather(*(library.keep(book) for book in [left, right] * 5))
+
+    book = await library.find(MOBY_DICK)
+    assert book == right.merged_over(left)
+    assert len((await library.list(limit=10, cursor=None)).items) == 1
+
+
+fresh_numbers = itertools.count()
+texts = st.none() | st.text(max_size=20)
+some_books = st.builds(
+    a_book,
+    at=st.integers(0, 5_000),
+    title=st.text(min_size=1, max_size=20),
+    subtitle=texts,
+    description=texts,
+    publisher=texts,
+    authors=st.lists(st.text(min_size=1, max_size=10), max_size=3).map(tuple),
+    page_count=st.none() | st.integers(1, 9_000),
+    cover=st.none() | st.builds(a_cover, st.sampled_from(["jpg", "png"])),
+    embedding=st.none()
+    | st.builds(
+        Embedding.of,
+        st.sampled_from(["a", "b"]),
+        st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=2),
+    ),
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(first=some_books, second=some_books)
+async def test_nothing_that_was_known_is_unknown_later(
+    library: AnyLibrary, first: Book, second: Book
+) -> None:
+    isbn = f"978{next(fresh_numbers):010}"
+    first, second = (
+        replace(book, metadata=replace(book.metadata, isbn=isbn)) for book in (first, second)
+    )
+    await library.keep(first)
+
+    kept = await library.keep(second)
+
+    assert await library.find(isbn) == kept == await library.keep(second)
+    for book in (first, second):
+        known = {name for name, value in book.to_stored()["metadata"].items() if value}
+        assert known <= {name for name, value in kept.to_stored()["metadata"].items() if value}
+        assert book.cover is None or kept.cover is not None
+        assert book.embedding is None or kept.embedding is not None
+
+
+# ------------------------------------------------------------------ text of every kind
+@pytest.mark.parametrize("text", ["a\x00b", "\U0001f40b", "'; DROP TABLE books; --", "{}", "\r\n"])
+async def test_any_text_is_kept_as_it_is(library: AnyLibrary, text: str) -> None:
+    book = a_book(title=text, description=text, authors=(text,), source_id=text)
+
+    await library.keep(book)
+
+    assert await library.find(MOBY_DICK) == book
+
+
+async def test_half_a_character_is_replaced(library: AnyLibrary) -> None:
+    kept = await library.keep(a_book(title="Whale \ud83d", authors=("\udc00",)))
+
+    assert (kept.metadata.title, kept.metadata.authors) == ("Whale \ufffd", ("\ufffd",))
+    assert await library.find(MOBY_DICK) == kept
+
+
+# ------------------------------------------------------------------ vectors
+BROKEN = [
+    Embedding(model="m", dimensions=3, vector=Embedding.of("m", [1.0, 2.0]).vector),
+    Embedding(model="m", dimensions=2, vector="not base64!"),
+    Embedding.of("m", [1.0, math.nan]),
+    Embedding.of("m", [1.0, math.inf]),
+    Embedding(model="m", dimensions=0, vector=""),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_a_broken_vector_is_left_out_and_the_book_kept(
+    library: AnyLibrary, broken: Embedding, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        kept = await library.keep(a_book(embedding=broken))
+
+    assert kept == a_book()
+    assert await library.find(MOBY_DICK) == kept
+    assert "vector" in caplog.text
+
+
+async def test_a_model_has_one_number_of_dimensions(library: AnyLibrary) -> None:
+    await library.keep(a_book(EMMA, embedding=Embedding.of("m", [1.0, 2.0])))
+
+    kept = await library.keep(a_book(embedding=Embedding.of("m", [1.0, 2.0, 3.0])))
+
+    assert kept.embedding is None
+    other = await library.keep(a_book(embedding=Embedding.of("n", [1.0, 2.0, 3.0])))
+    assert other.embedding is not None
+
+
+async def test_an_older_vector_stays_when_the_new_one_does_not_fit(library: AnyLibrary) -> None:
+    older = Embedding.of("m", [1.0, 2.0])
+    await library.keep(a_book(embedding=older))
+
+    kept = await library.keep(a_book(embedding=Embedding.of("m", [1.0, 2.0, 3.0])))
+
+    assert kept.embedding == older
+
+
+async def test_search_gives_the_nearest_first_with_the_cosine(library: AnyLibrary) -> None:
+    for isbn, numbers in ((MOBY_DICK, [1.0, 0.0]), (EMMA, [3.0, 4.0]), (DUNE, [-2.0, 0.0])):
+        await library.keep(a_book(isbn, embedding=Embedding.of("m", numbers)))
+
+    found = await library.search(Embedding.of("m", [2.0, 0.0]), limit=10)
+
+    assert [one.book.isbn for one in found] == [MOBY_DICK, EMMA, DUNE]
+    assert [one.score for one in found] == pytest.approx([1.0, 0.6, -1.0])
+    assert all(-1.0 <= one.score <= 1.0 for one in found)
+    assert found[0].book == await library.find(MOBY_DICK)
+
+
+async def test_search_gives_no_more_than_was_asked_for(library: AnyLibrary) -> None:
+    for isbn in (MOBY_DICK, EMMA, DUNE):
+        await library.keep(a_book(isbn, embedding=Embedding.of("m", [1.0, 0.0])))
+
+    found = await library.search(Embedding.of("m", [1.0, 0.0]), limit=2)
+
+    assert [one.book.isbn for one in found] == sorted([MOBY_DICK, EMMA, DUNE])[:2]
+
+
+async def test_search_never_mixes_models_or_dimensions(library: AnyLibrary) -> None:
+    await library.keep(a_book(MOBY_DICK, embedding=Embedding.of("m", [1.0, 0.0])))
+    await library.keep(a_book(EMMA, embedding=Embedding.of("n", [1.0, 0.0])))
+    await library.keep(a_book(DUNE))
+
+    assert [one.book.isbn for one in await library.search(Embedding.of("m", [1, 0]), limit=9)] == [
+        MOBY_DICK
+    ]
+    assert await library.search(Embedding.of("m", [1.0, 0.0, 0.0]), limit=9) == []
+    assert await library.search(Embedding.of("o", [1.0, 0.0]), limit=9) == []
+
+
+async def test_a_vector_without_a_direction_is_never_found(library: AnyLibrary) -> None:
+    await library.keep(a_book(embedding=Embedding.of("m", [0.0, 0.0])))
+    await library.keep(a_book(EMMA, embedding=Embedding.of("m", [0.0, 1.0])))
+
+    found = await library.search(Embedding.of("m", [0.0, 1.0]), limit=9)
+
+    assert [one.book.isbn for one in found] == [EMMA]
+    assert await library.search(Embedding.of("m", [0.0, 0.0]), limit=9) == []
+
+
+async def test_a_question_that_is_no_vector_is_refused(library: AnyLibrary) -> None:
+    with pytest.raises(EmbeddingRefused):
+        await library.search(BROKEN[0], limit=9)
+
+
+# ------------------------------------------------------------------ lists
+async def test_the_list_has_the_last_import_first_in_pages_without_gaps(
+    library: AnyLibrary,
+) -> None:
+    isbns = [f"97800000{number:05}" for number in range(7)]
+    for number, isbn in enumerate(isbns):
+        await library.keep(a_book(isbn, at=1_000 + number // 2))  # pairs have the same time
+
+    walked: list[str] = []
+    cursor = None
+    while True:
+        page = await library.list(limit=3, cursor=cursor)
+        walked += [book.isbn for book in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert walked == isbns[::-1]
+
+
+async def test_a_full_last_page_has_no_cursor(library: AnyLibrary) -> None:
+    await library.keep(a_book())
+
+    page = await library.list(limit=1, cursor=None)
+
+    assert page.next_cursor is None
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "!!!", "W10", "WzEsIDJd", "WyJcdWQ4MDAiLCAiYSJd", "ä"])
+async def test_a_cursor_that_is_not_ours_is_refused(library: AnyLibrary, cursor: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await library.list(limit=3, cursor=cursor)
+
+    assert refused.value.code == "INVALID_REQUEST"

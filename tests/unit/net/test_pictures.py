@@ -1,0 +1,249 @@
+"""Bytes are a cover, or they are refused with the reason."""
+
+import hashlib
+import struct
+import zlib
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
+
+from bookline.errors import CoverRefused
+from bookline.net import pictures
+from bookline.net.pictures import read_picture
+from bookline.ports import Picture
+
+
+def drawn(width: int = 120, height: int = 180, mode: str = "RGB") -> Image.Image:
+    """Something to see: a gradient."""
+    return Image.linear_gradient("L").resize((width, height)).convert(mode)
+
+
+def lettered(size: tuple[int, int], words: str, ground: str, ink: str) -> Image.Image:
+    """One line of type across the middle."""
+    image = Image.new("RGB", size, ground)
+    font = ImageFont.load_default(size=size[0] // 11)
+    where = (size[0] / 2, size[1] / 2)
+    ImageDraw.Draw(image).text(where, words, fill=ink, font=font, anchor="mm")
+    return image
+
+
+def saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A small file whose header claims a size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0")
+    chunks = [header, data, b"IEND"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )
+
+
+def webp_of_size(width: int, height: int) -> bytes:
+    """The same as extended WebP (RFC 9649)."""
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + canvas
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+async def refusal(body: bytes) -> str:
+    with pytest.raises(CoverRefused) as caught:
+        await read_picture(body)
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------ what is taken
+@pytest.mark.parametrize(
+    ("body", "content_type", "extension"),
+    [
+        (saved(drawn(), "JPEG"), "image/jpeg", "jpg"),
+        (saved(drawn(), "JPEG", progressive=True), "image/jpeg", "jpg"),
+        (saved(drawn(mode="CMYK"), "JPEG"), "image/jpeg", "jpg"),
+        (saved(drawn(mode="L"), "JPEG"), "image/jpeg", "jpg"),
+        (saved(drawn(), "PNG"), "image/png", "png"),
+        (saved(drawn(mode="LA"), "PNG"), "image/png", "png"),
+        (saved(drawn(mode="1"), "PNG"), "image/png", "png"),
+        (saved(drawn(mode="P"), "PNG", transparency=b"\x80\xff"), "image/png", "png"),
+        (saved(drawn(), "WEBP"), "image/webp", "webp"),
+        (saved(drawn(), "WEBP", lossless=True), "image/webp", "webp"),
+        (saved(drawn(mode="RGBA"), "WEBP"), "image/webp", "webp"),
+        (saved(drawn(), "GIF"), "image/gif", "gif"),
+    ],
+)
+async def test_a_picture_tells_its_true_type_and_size(
+    body: bytes, content_type: str, extension: str
+) -> None:
+    assert await read_picture(body) == Picture(
+        content_type=content_type, extension=extension, width=120, height=180
+    )
+
+
+async def test_sixteen_bits_of_grey_are_seen() -> None:
+    levels = b"".join(struct.pack("<H", 256 * (at // 256)) for at in range(256 * 256))
+    body = saved(Image.frombytes("I;16", (256, 256), levels), "PNG")
+
+    assert (await read_picture(body)).width == 256
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+async def test_a_moving_picture_has_the_size_of_its_canvas(form: str) -> None:
+    frames = [drawn(), drawn().rotate(180)]
+
+    body = saved(frames[0], form, save_all=True, append_images=frames[1:], duration=100)
+
+    assert (await read_picture(body)).height == 180
+
+
+async def test_a_white_cover_with_one_small_line_is_a_cover() -> None:
+    cover = Image.new("RGB", (400, 600), "white")
+    cover.paste((60, 60, 60), (150, 300, 250, 306))
+
+    assert (await read_picture(saved(cover, "JPEG"))).extension == "jpg"
+
+
+async def test_the_smallest_size_is_taken() -> None:
+    assert (await read_picture(saved(drawn(50, 50), "PNG"))).width == 50
+
+
+# ------------------------------------------------------------------ what is refused
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<!doctype html><title>404</title>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        saved(drawn(), "TIFF"),
+        saved(drawn(), "BMP"),
+        b"GIF",
+        b"RIFF\0\0\0\0WAVE",
+        b"\xff\xd8",
+    ],
+)
+async def test_what_is_no_picture_is_refused_whatever_its_type_claims(body: bytes) -> None:
+    assert "no JPEG, PNG, WebP or GIF" in await refusal(body)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.95])
+async def test_a_cut_picture_is_refused(form: str, share: float) -> None:
+    noise = Image.effect_noise((120, 180), 80).convert("RGB")
+    body = saved(noise, form)
+
+    assert "broken" in await refusal(body[: max(16, int(len(body) * share))])
+
+
+async def test_one_pixel_is_refused() -> None:
+    pixel = saved(Image.new("1", (1, 1)), "GIF")
+
+    assert "1×1" in await refusal(pixel)
+
+
+@pytest.mark.parametrize("size", [(49, 49), (49, 500), (500, 49)])
+async def test_a_side_below_fifty_pixels_is_refused(size: tuple[int, int]) -> None:
+    assert f"{size[0]}×{size[1]}" in await refusal(saved(drawn(*size), "JPEG"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        png_of_size(30_000, 30_000),
+        png_of_size(2**31 - 1, 2**31 - 1),
+        png_of_size(8_000, 5_001),
+        webp_of_size(16_000, 16_000),
+        b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + b"\0\0\0,"
+        + struct.pack("<HHHH", 0, 0, 65_535, 65_535) + b"\0\x02\x02\x4c\x01\0;",
+    ],
+)  # fmt: skip
+async def test_a_bomb_is_refused_by_its_header(body: bytes) -> None:
+    assert "too many to decode" in await refusal(body)
+
+
+async def test_a_jpeg_of_countless_scans_is_refused() -> None:
+    body = saved(drawn(), "JPEG", progressive=True)
+    scan = body[body.index(b"\xff\xda") : -2]
+
+    assert "too many scans" in await refusal(body[:-2] + scan * 100 + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "colour"),
+    [
+        ("JPEG", "RGB", (200, 200, 200)),
+        ("PNG", "RGB", (255, 255, 255)),
+        ("PNG", "RGBA", (0, 0, 0, 0)),
+        ("PNG", "I;16", 30_000),
+        ("GIF", "P", 7),
+        ("WEBP", "RGB", (12, 34, 56)),
+    ],
+)
+async def test_one_colour_is_no_cover(form: str, mode: str, colour: Any) -> None:
+    blank = Image.new(mode, (300, 450), colour)
+
+    assert "one colour" in await refusal(saved(blank, form))
+
+
+@pytest.mark.parametrize("form", ["PNG", "GIF", "WEBP"])
+@pytest.mark.parametrize("size", [(128, 192), (575, 750), (600, 900)])
+async def test_a_grey_notice_is_refused_at_any_size(form: str, size: tuple[int, int]) -> None:
+    body = saved(lettered(size, "image not available", "#f0f0f0", "#9b9b9b"), form, lossless=True)
+
+    assert "notice" in await refusal(body)
+
+
+@pytest.mark.parametrize(
+    ("ground", "ink"),
+    [
+        ("#ffffff", "#000000"),
+        ("#111111", "#eeeeee"),
+        ("#e0d8c0", "#a08040"),
+        ("#202060", "#4060a0"),
+    ],
+)
+async def test_a_plain_cover_with_its_title_is_no_notice(ground: str, ink: str) -> None:
+    body = saved(lettered((300, 450), "The Plague", ground, ink), "PNG")
+
+    assert (await read_picture(body)).extension == "png"
+
+
+async def test_a_known_placeholder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = saved(drawn(), "PNG")
+    known = hashlib.md5(body).hexdigest()
+    monkeypatch.setattr(pictures, "PLACEHOLDER_MD5S", frozenset({known}))
+
+    assert "placeholder" in await refusal(body)
+
+
+STARTS = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 "]
+SAMPLES = [saved(drawn(60, 60), form) for form in ("JPEG", "PNG", "GIF", "WEBP")]
+
+
+@given(st.sampled_from(STARTS), st.binary(max_size=200))
+def test_any_bytes_are_a_picture_or_refused(start: bytes, rest: bytes) -> None:
+    try:
+        picture = pictures._read(start + rest)
+    except CoverRefused:
+        return
+
+    assert min(picture.width, picture.height) >= 50
+
+
+@given(st.sampled_from(SAMPLES), st.integers(0, 2_000), st.integers(1, 255))
+def test_a_flipped_byte_is_a_picture_or_refused(sample: bytes, at: int, mask: int) -> None:
+    body = bytearray(sample)
+    body[at % len(body)] ^= mask
+
+    try:
+        picture = pictures._read(bytes(body))
+    except CoverRefused:
+        return
+
+    assert picture.width * picture.height <= pictures.MOST_PIXELS

@@ -1,0 +1,98 @@
+"""What only the file promises: books outlive the process and the schema's changes."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bookline.errors import StoreDown
+from bookline.model import Book, Embedding, Metadata, Provenance
+from bookline.stores import sqlite_library
+from bookline.stores.sqlite import BooklineNewer
+from bookline.stores.sqlite_library import MIGRATIONS, SqliteLibrary
+
+ISBN = "9780142437247"
+BOOK = Book(
+    metadata=Metadata(isbn=ISBN, title="Moby Dick", source="openlibrary"),
+    embedding=Embedding.of("m", [0.6, 0.8]),
+    provenance=Provenance(
+        source="openlibrary",
+        source_id=None,
+        job_id="job-1",
+        imported_at="2026-01-01T00:00:00.000Z",
+        updated_at="2026-01-01T00:00:00.000Z",
+    ),
+)
+
+
+async def test_books_and_vectors_are_there_after_a_restart(tmp_path: Path) -> None:
+    first = SqliteLibrary(tmp_path / "library.sqlite")
+    await first.keep(BOOK)
+    await first.close()
+
+    again = SqliteLibrary(tmp_path / "library.sqlite")
+
+    assert await again.find(ISBN) == BOOK
+    [found] = await again.search(Embedding.of("m", [0.6, 0.8]), limit=1)
+    assert found.book == BOOK
+    assert found.score == pytest.approx(1.0)
+    await again.close()
+    await again.close()
+
+
+async def test_an_empty_file_gets_every_migration(tmp_path: Path) -> None:
+    path = tmp_path / "library.sqlite"
+    sqlite3.connect(path).close()
+
+    await SqliteLibrary(path).close()
+
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    connection.close()
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+async def test_a_file_of_each_older_schema_opens_and_takes_books(
+    tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(sqlite_library, "MIGRATIONS", MIGRATIONS[:version])
+        await SqliteLibrary(tmp_path / "library.sqlite").close()
+
+    library = SqliteLibrary(tmp_path / "library.sqlite")
+
+    assert await library.keep(BOOK) == BOOK
+    await library.close()
+
+
+def test_the_file_of_a_newer_bookline_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "library.sqlite")
+    connection.execute("PRAGMA user_version=999")
+    connection.close()
+
+    with pytest.raises(BooklineNewer):
+        SqliteLibrary(tmp_path / "library.sqlite")
+
+
+async def test_a_closed_library_is_down(tmp_path: Path) -> None:
+    library = SqliteLibrary(tmp_path / "library.sqlite")
+    await library.close()
+
+    with pytest.raises(StoreDown):
+        await library.keep(BOOK)
+
+
+def test_a_file_that_is_no_database_is_down(tmp_path: Path) -> None:
+    (tmp_path / "library.sqlite").write_text("this is no database, but it is long enough " * 100)
+
+    with pytest.raises(StoreDown):
+        SqliteLibrary(tmp_path / "library.sqlite")
+
+
+def test_without_the_extension_the_distance_is_the_same() -> None:
+    """Expected: 1 - 24/25, and nothing for a vector without a direction."""
+    one, other = (Embedding.of("m", numbers).to_bytes() for numbers in ([3.0, 4.0], [4.0, 3.0]))
+    zero = Embedding.of("m", [0.0, 0.0]).to_bytes()
+
+    assert sqlite_library._cosine_distance(one, other) == pytest.approx(0.04, abs=1e-6)
+    assert sqlite_library._cosine_distance(one, zero) is None
