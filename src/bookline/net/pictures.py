@@ -46,7 +46,7 @@ PLACEHOLDER_MD5S = frozenset(
 _BLANK = "the cover shows nothing but one colour"
 _BLANK_TEST_SIDE = 64  # the picture is shrunk to about this before it is looked at
 
-# Two, not the loop's shared ones: the largest picture takes 160 MB while it is decoded.
+# Two, not the loop's shared ones: the largest picture takes 200 MB and more while it is read.
 _DECODERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
 
 
@@ -145,7 +145,7 @@ def _refuse_look(kind: _Kind, image: Image) -> None:
     grey = seen.convert("L")
     if _is_blank(grey):
         raise CoverRefused(_BLANK)
-    if kind is not _JPEG and _is_notice(seen.convert("RGB"), grey):  # a shrunk JPEG is too soft
+    if kind is not _JPEG and _is_notice(seen, grey):  # a shrunk JPEG is too soft
         raise CoverRefused("the cover is a grey notice that there is none")
 
 
@@ -154,12 +154,12 @@ def _is_blank(grey: Image) -> bool:
     return _contrast(small) < LEAST_CONTRAST or small.entropy() < LEAST_ENTROPY_BITS
 
 
-def _is_notice(rgb: Image, grey: Image) -> bool:
+def _is_notice(seen: Image, grey: Image) -> bool:
     counts = grey.histogram()
     if max(counts) < NOTICE_SHARE * sum(counts) or _contrast(grey) >= NOTICE_CONTRAST:
         return False
-    colour = ImageChops.difference(rgb, grey.convert("RGB")).convert("L")
-    return _contrast(colour) < LEAST_CONTRAST
+    colour = ImageChops.difference(seen.convert("RGB"), grey.convert("RGB"))
+    return all(_contrast(band) < LEAST_CONTRAST for band in colour.split())
 
 
 def _contrast(grey: Image) -> int:

@@ -53,7 +53,7 @@ _PARAGRAPH: Final = re.compile(
 )
 _LINE: Final = re.compile(r"</?(?:br|li|tr|dt|dd)\b[^>]*>", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[a-zA-Z/!?][^>]*>")
-_OPENING: Final = re.compile(r"<+(?=[a-zA-Z/!?])")
+_OPENING: Final = re.compile(r"(?<!<)<++(?=[a-zA-Z/!?])")
 _HUGE_REFERENCE: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")  # int() refuses 4,300 digits
 _ANY_SPACE: Final = re.compile(r"\s+")
 _SPACE_IN_LINE: Final = re.compile(r"[^\S\n]+")

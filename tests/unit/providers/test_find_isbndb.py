@@ -1,0 +1,148 @@
+"""ISBNdb: the many ways it writes the same thing."""
+
+from typing import Any
+
+import pytest
+from provider_fakes import MOBY_DICK, FakeHttp, answered, isbndb, page, record
+
+from bookline.errors import (
+    BooklineError,
+    BookNotFound,
+    MetadataIncomplete,
+    ProviderDown,
+    ProviderRefused,
+    SlowDown,
+    WrongKey,
+)
+from bookline.model import Metadata
+from bookline.ports import Answer
+
+PATH = "/book/9780142437247"
+
+
+async def read(**facts: Any) -> Metadata:
+    return await isbndb(FakeHttp({PATH: answered(record(**facts))})).find(MOBY_DICK)
+
+
+async def test_a_book_is_read_with_all_its_facts() -> None:
+    book = await read(
+        title_long="Moby-Dick: Or, The Whale (Book 2)",
+        publisher="Penguin",
+        synopsis="A captain.<br/>A whale.",
+        date_published="2002-12-31",
+        pages=720,
+        language="en_US",
+        subjects=["Whaling", "PQ"],
+        image="Https://images.isbndb.com/covers/72/47/9780142437247.jpg",
+        msrp="0.00",
+        related=[],
+        dimensions_structured={},
+    )
+
+    assert book.to_json() == {
+        "isbn": "9780142437247",
+        "isbn10": "0142437247",
+        "title": "Moby-Dick",
+        "subtitle": "Or, The Whale",
+        "author": "Melville, Herman",
+        "authors": ["Melville, Herman"],
+        "description": "A captain.\nA whale.",
+        "publisher": "Penguin",
+        "publicationDate": "2002-12-31",
+        "pageCount": 720,
+        "language": "en-US",
+        "categories": ["Whaling", "PQ"],
+        "coverUrl": "https://images.isbndb.com/covers/72/47/9780142437247.jpg",
+        "source": "isbndb",
+        "sourceId": "9780142437247",
+    }
+
+
+async def test_the_marks_of_an_automatic_fill_are_taken_off() -> None:
+    book = await read(authors=["田中 卓也 ~autofilled~", "Orvig"])
+
+    assert book.authors == ("田中 卓也", "Orvig")
+
+
+@pytest.mark.parametrize("name", ["synopsis", "synopsys", "overview"])
+async def test_the_description_has_three_names(name: str) -> None:
+    assert (await read(**{name: "A whale."})).description == "A whale."
+
+
+@pytest.mark.parametrize(
+    ("title", "title_long", "read_as"),
+    [
+        ("Moby", None, ("Moby", None)),
+        ("Moby", "Moby", ("Moby", None)),
+        ("Moby", "Moby (Book 2)", ("Moby", None)),
+        ("Moby", "Moby: A Whale", ("Moby", "A Whale")),
+        ("Moby", "Mobydick: A Whale", ("Moby", None)),
+        ("Moby", "白鯨", ("Moby", None)),
+        (None, "Moby: A Whale", ("Moby: A Whale", None)),
+    ],
+)
+async def test_the_subtitle_is_what_the_long_title_adds(
+    title: str | None, title_long: str | None, read_as: tuple[str, str | None]
+) -> None:
+    book = await read(title=title, title_long=title_long)
+
+    assert (book.title, book.subtitle) == read_as
+
+
+async def test_numbers_and_texts_are_read_alike() -> None:
+    book = await read(date_published=2015, pages="174")
+
+    assert (book.publication_date, book.page_count) == ("2015", 174)
+    assert (await read(date_published="July 1982")).publication_date == "1982-07"
+
+
+async def test_a_picture_that_stays_is_preferred_to_one_that_dies_in_two_hours() -> None:
+    both = await read(image="http://images.isbndb.com/a.jpg", image_original="https://b.example/b")
+    one = await read(image="", image_original="https://b.example/b")
+
+    assert both.cover_url == "https://images.isbndb.com/a.jpg"
+    assert one.cover_url == "https://b.example/b"
+
+
+@pytest.mark.parametrize("field", ["isbn13", "isbn10", "isbn"])
+async def test_any_of_the_isbn_fields_will_do(field: str) -> None:
+    none = {"isbn13": None, "isbn10": None, "isbn": None}
+
+    assert (await read(**(none | {field: "0142437247"}))).title == "Moby-Dick"
+
+
+async def test_the_key_goes_in_a_header_only() -> None:
+    http = FakeHttp({PATH: answered(record())})
+
+    await isbndb(http, "key-2").find(MOBY_DICK)
+    await isbndb(http, "").find(MOBY_DICK)
+
+    assert http.headers == [{"Authorization": "key-2"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "says"),
+    [
+        (answered({"errorMessage": "Not Found"}, 404), BookNotFound, "not know"),
+        (Answer(status=404), BookNotFound, "not know"),
+        (answered(record(isbn13="9780060853983", isbn="0060853980")), BookNotFound, "another"),
+        (answered(record(title=None)), MetadataIncomplete, "title"),
+        (answered({"message": "Forbidden"}, 403), WrongKey, "BOOKLINE_ISBNDB_URL"),
+        (answered({"message": "Unauthorized"}, 401), WrongKey, "BOOKLINE_ISBNDB_API_KEY"),
+        (answered({"message": "Limit Exceeded"}, 429), SlowDown, "fewer"),
+        (answered({"message": "Internal server error"}, 500), ProviderDown, "500"),
+        (answered({"message": "Bad Request"}, 400), ProviderRefused, "400"),
+        (answered({"book": None}), ProviderDown, "no book"),
+        (answered({"message": "soon"}), ProviderDown, "no book"),
+        (answered([record()]), ProviderDown, "no object"),
+        (page(404), ProviderRefused, "URL"),
+        (page(200), ProviderDown, "web page"),
+    ],
+)
+async def test_each_outcome_is_told_apart(
+    answer: Answer, outcome: type[BooklineError], says: str
+) -> None:
+    with pytest.raises(outcome, match=says) as raised:
+        await isbndb(FakeHttp({PATH: answer})).find(MOBY_DICK)
+
+    assert type(raised.value) is outcome

@@ -1,0 +1,231 @@
+"""Open Library: the facts of the first answer, and what further records add to them."""
+
+import pytest
+from provider_fakes import (
+    MOBY_DICK,
+    NO_ISBN10,
+    FakeHttp,
+    answered,
+    data,
+    edition,
+    open_library,
+    page,
+)
+
+from bookline.errors import (
+    BooklineError,
+    BookNotFound,
+    MetadataIncomplete,
+    ProviderDown,
+    ProviderRefused,
+    SlowDown,
+    WrongKey,
+)
+from bookline.model import Json
+from bookline.ports import Answer
+from bookline.providers.open_library import request
+
+BOOKS = "/api/books"
+EDITION = "/books/OL101M.json"
+WORK = "/works/OL55W.json"
+WORKS = [{"key": "/works/OL55W"}]
+
+
+def test_both_forms_are_asked_in_one_question() -> None:
+    asked = request(MOBY_DICK)
+
+    assert asked["bibkeys"] == "ISBN:9780142437247,ISBN:0142437247"
+    assert asked["jscmd"] == "data"
+    assert request(NO_ISBN10)["bibkeys"] == "ISBN:9791032305690"
+
+
+async def test_a_book_is_read_with_all_its_facts() -> None:
+    facts = data(
+        subtitle="Or, The Whale",
+        publishers=[{"name": "Penguin"}, {"name": "Viking"}],
+        number_of_pages=720,
+        subjects=[{"name": "Whaling", "url": "https://x"}, {"name": "Sea stories"}],
+        cover={"large": "https://covers.openlibrary.org/b/id/4321-L.jpg"},
+    )
+    http = FakeHttp({BOOKS: answered(facts), EDITION: answered(edition())})
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert book.to_json() == {
+        "isbn": "9780142437247",
+        "isbn10": "0142437247",
+        "title": "Moby-Dick",
+        "subtitle": "Or, The Whale",
+        "author": "Herman Melville",
+        "authors": ["Herman Melville"],
+        "description": "A captain and a whale.",
+        "publisher": "Penguin",
+        "publicationDate": "2002-12-31",
+        "pageCount": 720,
+        "language": "en",
+        "categories": ["Whaling", "Sea stories"],
+        "coverUrl": "https://covers.example/b/id/4321-L.jpg?default=false",
+        "source": "openlibrary",
+        "sourceId": "OL101M",
+    }
+    assert http.asked == [BOOKS, EDITION]
+
+
+async def test_the_edition_fills_what_the_first_answer_lacks() -> None:
+    sparse = {"ISBN:0142437247": {"title": "Moby", "identifiers": {"isbn_10": ["0-14-243724-7"]}}}
+    full = edition(
+        publishers=["Penguin"], publish_date="June 1983", number_of_pages=9, covers=[-1, None, 77],
+        authors=[{"key": "/authors/OL7A"}], subjects=["Sea"], subtitle="A Whale",
+        description={"type": "/type/text", "value": "Told."},
+    )  # fmt: skip
+    http = FakeHttp({
+        BOOKS: answered(sparse),
+        "/isbn/9780142437247.json": answered(full),
+        "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+    })
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert (book.publisher, book.publication_date, book.page_count) == ("Penguin", "1983-06", 9)
+    assert (book.subtitle, book.description, book.authors) == (
+        "A Whale",
+        "Told.",
+        ("Herman Melville",),
+    )
+    assert book.cover_url == "https://covers.example/b/id/77-L.jpg?default=false"
+    assert book.source_id == "OL101M"
+
+
+async def test_the_work_gives_authors_and_description_that_the_edition_lacks() -> None:
+    authors = [{"author": {"key": "/authors/OL7A"}}, {"author": {"key": "/authors/OL8A"}}]
+    http = FakeHttp({
+        BOOKS: answered(data(authors=[])),
+        EDITION: answered(edition(works=WORKS, description=None)),
+        WORK: answered({"authors": authors, "description": "Of a whale."}),
+        "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+        "/authors/OL8A.json": answered({"name": "Another"}),
+    })
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert book.authors == ("Herman Melville", "Another")
+    assert book.description == "Of a whale."
+
+
+async def test_an_author_named_seventy_times_is_asked_for_once() -> None:
+    http = FakeHttp({
+        BOOKS: answered(data(authors=[])),
+        EDITION: answered(edition(authors=[{"key": "/authors/OL7A"}] * 70)),
+        "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+    })
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert book.authors == ("Herman Melville",)
+    assert http.asked.count("/authors/OL7A.json") == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        answered({"error": "notfound"}, 404),
+        answered({"status": 429}, 429),
+        page(503),
+        page(403),
+        page(200),
+        Answer(status=200, body=b'{"cut'),
+        ProviderDown("it hangs", "PROVIDER_TIMEOUT"),
+        answered({"type": {"key": "/type/delete"}}),
+        answered({"type": {"key": "/type/redirect"}, "location": "https://evil.example/"}),
+        answered({"type": {"key": "/type/redirect"}, "location": "/books/OL101M"}),
+        answered(edition(isbn_13=["9780060853983"], description="Of another book.")),
+    ],
+)
+async def test_no_trouble_with_the_edition_loses_the_book(trouble: Answer | Exception) -> None:
+    http = FakeHttp({BOOKS: answered(data()), EDITION: trouble})
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert book.title == "Moby-Dick"
+    assert book.description is None
+
+
+async def test_trouble_with_the_work_keeps_what_the_edition_gave() -> None:
+    http = FakeHttp({
+        BOOKS: answered(data()),
+        EDITION: answered(edition(works=WORKS, description=None)),
+        WORK: page(500),
+    })
+
+    assert (await open_library(http).find(MOBY_DICK)).language == "en"
+
+
+async def test_a_record_that_was_merged_is_followed() -> None:
+    moved = {"type": {"key": "/type/redirect"}, "location": "/books/OL102M"}
+    http = FakeHttp({
+        BOOKS: answered(data()),
+        EDITION: answered(moved),
+        "/books/OL102M.json": answered(edition()),
+    })
+
+    assert (await open_library(http).find(MOBY_DICK)).description == "A captain and a whale."
+
+
+async def test_a_key_that_is_no_key_is_not_asked_for() -> None:
+    http = FakeHttp({BOOKS: answered(data(key="/../admin?x="))})
+
+    await open_library(http).find(MOBY_DICK)
+
+    assert http.asked == [BOOKS, "/isbn/9780142437247.json"]
+
+
+@pytest.mark.parametrize(
+    ("links", "cover"),
+    [
+        ({"large": "http://x/b/id/-1-L.jpg"}, None),
+        ({"small": "http://x/covers/b/id/9-S.jpg"}, "https://covers.example/b/id/9-L.jpg?default=false"),
+        ({"large": "https://elsewhere.example/a.jpg"}, "https://elsewhere.example/a.jpg"),
+        ("none", None),
+    ],
+)
+async def test_the_cover_is_the_large_one_by_its_number(links: object, cover: str | None) -> None:
+    http = FakeHttp({BOOKS: answered(data(cover=links)), EDITION: answered(edition())})
+
+    assert (await open_library(http).find(MOBY_DICK)).cover_url == cover
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "says"),
+    [
+        (answered({}), BookNotFound, "does not know"),
+        (answered(data(identifiers={"isbn_13": ["9780060853983"]})), BookNotFound, "not know"),
+        (answered(data(identifiers=None)), BookNotFound, "not know"),
+        (answered(data(title="")), MetadataIncomplete, "title"),
+        (answered({"ISBN:9780142437247": []}), ProviderDown, "no book"),
+        (answered({"error": "internal_error"}), ProviderDown, "not about"),
+        (answered({"status": 429}, 429), SlowDown, "fewer"),
+        (answered({"error": "internal_error"}, 500), ProviderDown, "500"),
+        (page(503), ProviderDown, "503"),
+        (page(200), ProviderDown, "web page"),
+        (page(403), WrongKey, "BOOKLINE_CONTACT"),
+        (answered({}, 422), ProviderRefused, "422"),
+    ],
+)
+async def test_each_outcome_is_told_apart(
+    answer: Answer, outcome: type[BooklineError], says: str
+) -> None:
+    with pytest.raises(outcome, match=says) as raised:
+        await open_library(FakeHttp({BOOKS: answer})).find(MOBY_DICK)
+
+    assert type(raised.value) is outcome
+
+
+@pytest.mark.parametrize(
+    ("languages", "tag"),
+    [([{"key": "/languages/fre"}], "fr"), (["/languages/wel"], "cy"), ([{"key": 7}, {"key": "/languages/spa"}], "es"),
+     ([{"key": "/languages/und"}], None), ("/languages/ger", "de"), ({}, None), (None, None)],
+)  # fmt: skip
+async def test_a_language_is_read_from_its_key(languages: Json, tag: str | None) -> None:
+    http = FakeHttp({BOOKS: answered(data()), EDITION: answered(edition(languages=languages))})
+
+    assert (await open_library(http).find(MOBY_DICK)).language == tag
