@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import Policy, World
@@ -202,6 +203,8 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         group = await stack.enter_async_context(_stopped_at_the_end())
         group.append(asyncio.create_task(hub.run(), name="hub"))
         group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
+        if isinstance(embedder, WordLlama):
+            group.append(asyncio.create_task(embedder.load(), name="load"))
         stack.callback(hub.close)
         imports = Imports(
             journal, engine, usable=settings.usable_sources, node=node.node_id, clock=now_ms

@@ -4,6 +4,7 @@ Way:      gate.py → here → imports.py, the library, the hub
 Not here: keys, limits and CORS are gate.py's, the statuses of errors envelope.py's.
 """
 
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, WebSocket
@@ -294,16 +295,18 @@ async def cover(
     found = await _get_book(here, isbn)
     if found.cover is None:
         raise Refused("NOT_FOUND", f"{found.isbn} has no cover")
-    is_pinned = v is not None and len(v) >= 16 and found.cover.sha256.startswith(v)
+    stored = await here.objects.find(found.cover.key)
+    if stored is None:
+        raise Refused("NOT_FOUND", f"the cover of {found.isbn} is not in the object store")
+    # Of the bytes, not of the row: another import may just be laying a new picture there.
+    sha256 = hashlib.sha256(stored.body).hexdigest()
+    is_pinned = v is not None and len(v) >= 16 and sha256.startswith(v)
     headers = {
-        "ETag": f'"{found.cover.sha256}"',
+        "ETag": f'"{sha256}"',
         "Cache-Control": "public, max-age=31536000, immutable" if is_pinned else "no-cache",
     }
     if _has_tag(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    stored = await here.objects.find(found.cover.key)
-    if stored is None:
-        raise Refused("NOT_FOUND", f"the cover of {found.isbn} is not in the object store")
     return Response(stored.body, media_type=found.cover.content_type, headers=headers)
 
 

@@ -76,7 +76,7 @@ class AiohttpHttp:
         where = "the provider"
         try:
             target = URL(url)
-            where = f"{target.host}{target.path}"
+            where = f"{target.host_port_subcomponent}{target.path}"
             if params:
                 target = target.update_query(params)
             return await self._follow(method, target, **request)

@@ -37,7 +37,7 @@ from bookline.time_limit import time_limit
 
 _TITLE: Final = "Open Library"
 _ADVICE: Final = "set BOOKLINE_CONTACT to an address: it blocks callers who name none"
-_MORE_SECONDS: Final = 3.0  # our choice, for all further questions together
+MORE_SECONDS: Final = 3.0  # our choice, for all further questions together
 _MOST_AUTHORS_ASKED: Final = 5  # our choice: each is a question of its own
 _MOST_REDIRECTS: Final = 2  # from one record to another, after a merge
 
@@ -49,8 +49,16 @@ class OpenLibrary:
 
     name = "openlibrary"
 
-    def __init__(self, http: Http, base_url: str, covers_url: str) -> None:
+    def __init__(
+        self,
+        http: Http,
+        base_url: str,
+        covers_url: str,
+        *,
+        more_seconds: float = MORE_SECONDS,
+    ) -> None:
         self._http = http
+        self._more_seconds = more_seconds
         self._url = base_url.rstrip("/")
         self._covers_url = covers_url.rstrip("/")
 
@@ -62,9 +70,12 @@ class OpenLibrary:
         answer = await self._http.get(f"{self._url}/api/books", params=request(isbn))
         book, key = read(isbn, answer, self._covers_url)
         try:
-            async with time_limit(_MORE_SECONDS), aclosing(self._fuller(isbn, book, key)) as steps:
-                async for fuller in steps:
-                    book = fuller
+            async with (
+                time_limit(self._more_seconds),
+                aclosing(self._fuller(isbn, book, key)) as fuller,
+            ):
+                async for better in fuller:
+                    book = better
         except (BooklineError, TimeoutError) as error:
             _log.info("%s: no further facts of %s: %s", _TITLE, isbn, error or "took too long")
         return book

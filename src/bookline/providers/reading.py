@@ -22,9 +22,11 @@ from bookline.providers.languages import bcp47
 TITLE_CHARS: Final = 500
 AUTHOR_CHARS: Final = 200
 AUTHORS: Final = 50
+AUTHORS_CHARS: Final = 4_000  # of all together
 PUBLISHER_CHARS: Final = 300
 CATEGORY_CHARS: Final = 100
 CATEGORIES: Final = 30
+CATEGORIES_CHARS: Final = 2_000  # of all together
 SOURCE_ID_CHARS: Final = 100
 LANGUAGE_CHARS: Final = 35  # RFC 5646 §4.4.1
 URL_CHARS: Final = 2_000
@@ -118,12 +120,12 @@ def read_authors(value: object) -> tuple[str, ...]:
     """Names in the provider's order, without those that say that no name is known."""
     names = _read_lines(value, AUTHOR_CHARS)
     known = (name for name in names if name.casefold() not in _NO_NAMES)
-    return tuple(islice(known, AUTHORS))
+    return _first(known, AUTHORS, AUTHORS_CHARS)
 
 
 def read_categories(value: object) -> tuple[str, ...]:
     """Subjects in the provider's order."""
-    return tuple(islice(_read_lines(value, CATEGORY_CHARS), CATEGORIES))
+    return _first(_read_lines(value, CATEGORY_CHARS), CATEGORIES, CATEGORIES_CHARS)
 
 
 def read_publisher(value: object) -> str | None:
@@ -139,6 +141,16 @@ def _read_lines(value: object, most_chars: int) -> Iterator[str]:
         if line is not None and line.casefold() not in seen:
             seen.add(line.casefold())
             yield line
+
+
+def _first(lines: Iterator[str], most: int, most_chars: int) -> tuple[str, ...]:
+    kept: list[str] = []
+    for line in islice(lines, most):
+        most_chars -= len(line)
+        if most_chars < 0:
+            break
+        kept.append(line)
+    return tuple(kept)
 
 
 def entries(value: object) -> list[object]:

@@ -3,7 +3,6 @@
 Rule 1:  an entry whose time is over is never given, and goes at the next write.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from bookline.model import Json
 from bookline.stores.key_value import Clock, read_value, write_value
 from bookline.stores.sqlite import Sqlite
+from bookline.threads import in_thread
 
 MIGRATIONS = (
     """
@@ -72,4 +72,4 @@ class SqliteKeyValue:
 
     async def close(self) -> None:
         """What waits goes to disk first. Safe twice."""
-        await asyncio.to_thread(self._file.close)
+        await in_thread(self._file.close)

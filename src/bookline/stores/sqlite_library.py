@@ -6,7 +6,6 @@ Rule 2:  a vector is stored only if it fits those that its model has here alread
 Source:  https://alexgarcia.xyz/sqlite-vec/api-reference.html#vec_distance_cosine
 """
 
-import asyncio
 import json
 import logging
 import math
@@ -23,6 +22,7 @@ from bookline.model import Book, Cover, Embedding, Metadata, Provenance
 from bookline.ports import Found, Page
 from bookline.stores.books import combined, read_place, storable, write_place
 from bookline.stores.sqlite import Sqlite
+from bookline.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class SqliteLibrary:
 
     async def close(self) -> None:
         """What waits goes to disk first. Safe twice."""
-        await asyncio.to_thread(self._file.close)
+        await in_thread(self._file.close)
 
     async def _rows(self, query: str, values: Any) -> Sequence[sqlite3.Row]:
         return await self._file.read(

@@ -69,11 +69,13 @@ async def test_a_volume_is_read_with_all_its_facts() -> None:
 
 async def test_the_isbn_is_asked_in_each_form_until_one_is_known() -> None:
     unknown = answered(NO_VOLUMES)
-    http = FakeHttp({
-        f"{PATH} isbn:9780142437247": unknown,
-        f"{PATH} isbn:0142437247": unknown,
-        f"{PATH} 9780142437247": answered(volumes(volume())),
-    })
+    http = FakeHttp(
+        {
+            f"{PATH} isbn:9780142437247": unknown,
+            f"{PATH} isbn:0142437247": unknown,
+            f"{PATH} 9780142437247": answered(volumes(volume())),
+        }
+    )
 
     book = await google(http).find(MOBY_DICK)
 
@@ -112,7 +114,9 @@ async def test_the_old_form_of_the_isbn_counts_too() -> None:
 
 
 async def test_of_several_volumes_the_fullest_book_is_taken() -> None:
-    magazine = volume(title="Magazine", printType="MAGAZINE", pageCount=9, publisher="A", subtitle="B")
+    magazine = volume(
+        title="Magazine", printType="MAGAZINE", pageCount=9, publisher="A", subtitle="B"
+    )
     fuller = volume(title="Fuller", pageCount=720)
     http = FakeHttp({PATH: answered(volumes(magazine, volume(), fuller))})
 
@@ -127,10 +131,12 @@ async def test_a_volume_without_a_title_is_incomplete() -> None:
 
 
 async def test_a_title_may_come_from_a_later_question() -> None:
-    http = FakeHttp({
-        f"{PATH} isbn:9780142437247": answered(volumes(volume(title=None))),
-        f"{PATH} isbn:0142437247": answered(volumes(volume())),
-    })
+    http = FakeHttp(
+        {
+            f"{PATH} isbn:9780142437247": answered(volumes(volume(title=None))),
+            f"{PATH} isbn:0142437247": answered(volumes(volume())),
+        }
+    )
 
     assert (await google(http).find(MOBY_DICK)).title == "Moby-Dick"
 
@@ -148,14 +154,19 @@ async def test_the_key_goes_in_a_header_only() -> None:
     ("links", "cover"),
     [
         ({"thumbnail": "http://127.0.0.1:9/c?zoom=1&edge=curl"}, "http://127.0.0.1:9/c?zoom=1"),
-        ({"thumbnail": "http://bks3.books.google.com/b?edge=curl"}, "https://bks3.books.google.com/b"),
+        (
+            {"thumbnail": "http://bks3.books.google.com/b?edge=curl"},
+            "https://bks3.books.google.com/b",
+        ),
         ({"thumbnail": 7, "smallThumbnail": "https://a.example/b"}, "https://a.example/b"),
         ({"thumbnail": "file:///etc/passwd"}, "file:///etc/passwd"),
         ({}, None),
         ([], None),
     ],
 )
-async def test_the_cover_is_the_thumbnail_without_its_curl(links: object, cover: str | None) -> None:
+async def test_the_cover_is_the_thumbnail_without_its_curl(
+    links: object, cover: str | None
+) -> None:
     http = FakeHttp({PATH: answered(volumes(volume(imageLinks=links)))})
 
     assert (await google(http).find(MOBY_DICK)).cover_url == cover

@@ -1,5 +1,8 @@
 """Open Library: the facts of the first answer, and what further records add to them."""
 
+import asyncio
+from collections.abc import Mapping
+
 import pytest
 from provider_fakes import (
     MOBY_DICK,
@@ -23,7 +26,7 @@ from bookline.errors import (
 )
 from bookline.model import Json
 from bookline.ports import Answer
-from bookline.providers.open_library import request
+from bookline.providers.open_library import OpenLibrary, request
 
 BOOKS = "/api/books"
 EDITION = "/books/OL101M.json"
@@ -78,11 +81,13 @@ async def test_the_edition_fills_what_the_first_answer_lacks() -> None:
         authors=[{"key": "/authors/OL7A"}], subjects=["Sea"], subtitle="A Whale",
         description={"type": "/type/text", "value": "Told."},
     )  # fmt: skip
-    http = FakeHttp({
-        BOOKS: answered(sparse),
-        "/isbn/9780142437247.json": answered(full),
-        "/authors/OL7A.json": answered({"name": "Herman Melville"}),
-    })
+    http = FakeHttp(
+        {
+            BOOKS: answered(sparse),
+            "/isbn/9780142437247.json": answered(full),
+            "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+        }
+    )
 
     book = await open_library(http).find(MOBY_DICK)
 
@@ -98,13 +103,15 @@ async def test_the_edition_fills_what_the_first_answer_lacks() -> None:
 
 async def test_the_work_gives_authors_and_description_that_the_edition_lacks() -> None:
     authors = [{"author": {"key": "/authors/OL7A"}}, {"author": {"key": "/authors/OL8A"}}]
-    http = FakeHttp({
-        BOOKS: answered(data(authors=[])),
-        EDITION: answered(edition(works=WORKS, description=None)),
-        WORK: answered({"authors": authors, "description": "Of a whale."}),
-        "/authors/OL7A.json": answered({"name": "Herman Melville"}),
-        "/authors/OL8A.json": answered({"name": "Another"}),
-    })
+    http = FakeHttp(
+        {
+            BOOKS: answered(data(authors=[])),
+            EDITION: answered(edition(works=WORKS, description=None)),
+            WORK: answered({"authors": authors, "description": "Of a whale."}),
+            "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+            "/authors/OL8A.json": answered({"name": "Another"}),
+        }
+    )
 
     book = await open_library(http).find(MOBY_DICK)
 
@@ -113,11 +120,13 @@ async def test_the_work_gives_authors_and_description_that_the_edition_lacks() -
 
 
 async def test_an_author_named_seventy_times_is_asked_for_once() -> None:
-    http = FakeHttp({
-        BOOKS: answered(data(authors=[])),
-        EDITION: answered(edition(authors=[{"key": "/authors/OL7A"}] * 70)),
-        "/authors/OL7A.json": answered({"name": "Herman Melville"}),
-    })
+    http = FakeHttp(
+        {
+            BOOKS: answered(data(authors=[])),
+            EDITION: answered(edition(authors=[{"key": "/authors/OL7A"}] * 70)),
+            "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+        }
+    )
 
     book = await open_library(http).find(MOBY_DICK)
 
@@ -150,23 +159,55 @@ async def test_no_trouble_with_the_edition_loses_the_book(trouble: Answer | Exce
     assert book.description is None
 
 
+async def test_a_record_that_hangs_does_not_lose_the_book() -> None:
+    class Hanging(FakeHttp):
+        async def get(
+            self,
+            url: str,
+            *,
+            params: Mapping[str, str] | None = None,
+            headers: Mapping[str, str] | None = None,
+        ) -> Answer:
+            if url.endswith(WORK):
+                await asyncio.Event().wait()
+            return await super().get(url, params=params, headers=headers)
+
+    http = Hanging(
+        {
+            BOOKS: answered(data()),
+            EDITION: answered(edition(works=WORKS, description=None)),
+        }
+    )
+    provider = OpenLibrary(
+        http, "https://provider.example", "https://covers.example", more_seconds=0.01
+    )
+
+    book = await provider.find(MOBY_DICK)
+
+    assert (book.title, book.language) == ("Moby-Dick", "en")
+
+
 async def test_trouble_with_the_work_keeps_what_the_edition_gave() -> None:
-    http = FakeHttp({
-        BOOKS: answered(data()),
-        EDITION: answered(edition(works=WORKS, description=None)),
-        WORK: page(500),
-    })
+    http = FakeHttp(
+        {
+            BOOKS: answered(data()),
+            EDITION: answered(edition(works=WORKS, description=None)),
+            WORK: page(500),
+        }
+    )
 
     assert (await open_library(http).find(MOBY_DICK)).language == "en"
 
 
 async def test_a_record_that_was_merged_is_followed() -> None:
     moved = {"type": {"key": "/type/redirect"}, "location": "/books/OL102M"}
-    http = FakeHttp({
-        BOOKS: answered(data()),
-        EDITION: answered(moved),
-        "/books/OL102M.json": answered(edition()),
-    })
+    http = FakeHttp(
+        {
+            BOOKS: answered(data()),
+            EDITION: answered(moved),
+            "/books/OL102M.json": answered(edition()),
+        }
+    )
 
     assert (await open_library(http).find(MOBY_DICK)).description == "A captain and a whale."
 
@@ -183,7 +224,10 @@ async def test_a_key_that_is_no_key_is_not_asked_for() -> None:
     ("links", "cover"),
     [
         ({"large": "http://x/b/id/-1-L.jpg"}, None),
-        ({"small": "http://x/covers/b/id/9-S.jpg"}, "https://covers.example/b/id/9-L.jpg?default=false"),
+        (
+            {"small": "http://x/covers/b/id/9-S.jpg"},
+            "https://covers.example/b/id/9-L.jpg?default=false",
+        ),
         ({"large": "https://elsewhere.example/a.jpg"}, "https://elsewhere.example/a.jpg"),
         ("none", None),
     ],

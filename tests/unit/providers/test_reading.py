@@ -18,11 +18,38 @@ JSON = st.recursive(
     max_leaves=8,
 )
 PIECES = st.lists(
-    st.sampled_from([
-        "<", ">", "</", "<b", "<p>", "</p>", "<br/>", "<!--", "-->", "<script>", "</script>", "&lt;",
-        "&amp;lt;", "&gt;", "&#60;", "&#x3c;", "&#0;", "\x00", "\ud800", "\u202e", "\n", "\r\n", " ",
-        "onerror=1", "a", "é", "😀", "&#" + "9" * 5_000 + ";",
-    ])  # fmt: skip
+    st.sampled_from(
+        [
+            "<",
+            ">",
+            "</",
+            "<b",
+            "<p>",
+            "</p>",
+            "<br/>",
+            "<!--",
+            "-->",
+            "<script>",
+            "</script>",
+            "&lt;",
+            "&amp;lt;",
+            "&gt;",
+            "&#60;",
+            "&#x3c;",
+            "&#0;",
+            "\x00",
+            "\ud800",
+            "\u202e",
+            "\n",
+            "\r\n",
+            " ",
+            "onerror=1",
+            "a",
+            "é",
+            "😀",
+            "&#" + "9" * 5_000 + ";",
+        ]
+    )  # fmt: skip
 ).map("".join)
 
 
@@ -95,6 +122,8 @@ def test_authors_are_kept_in_order_once_and_without_placeholders() -> None:
     assert reading.read_authors(names) == ("Ada", "Berta, Ph.D.", "Various")
     assert reading.read_authors("Only One") == ("Only One",)
     assert len(reading.read_authors([f"Author {n}" for n in range(200)])) == 50
+    assert len(reading.read_authors([f"{n:200}" for n in range(200, 300)])) == 50
+    assert len(reading.read_authors([f"{n}{'a' * 197}" for n in range(200, 300)])) == 20
 
 
 @pytest.mark.parametrize(
@@ -184,7 +213,10 @@ def test_a_language_read_twice_is_the_same(text: str) -> None:
         ("//images.example/a.jpg", "https://images.example/a.jpg"),
         (" https://images.example/a\n.jpg ", "https://images.example/a.jpg"),
         ("ftp://images.example/a.jpg", "ftp://images.example/a.jpg"),
-        ("https://images.example/" + "a" * 5_000, ("https://images.example/" + "a" * 5_000)[:2_000]),
+        (
+            "https://images.example/" + "a" * 5_000,
+            ("https://images.example/" + "a" * 5_000)[:2_000],
+        ),
         ("", None),
         (None, None),
         ({"url": "x"}, None),
@@ -210,7 +242,9 @@ def test_an_address_is_passed_on_for_the_cover_step_to_judge(
     ],
 )
 def test_only_known_hosts_are_asked_over_https_instead(url: str, *, secure: bool) -> None:
-    assert reading.with_https(url, "google.com") == (url.replace("http:", "https:") if secure else url)
+    assert reading.with_https(url, "google.com") == (
+        url.replace("http:", "https:") if secure else url
+    )
 
 
 def test_an_isbn_is_found_in_either_form_among_anything() -> None:

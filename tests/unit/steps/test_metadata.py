@@ -1,0 +1,160 @@
+"""The step ``fetch-metadata``: which source is asked, and what their failures come to."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from bookline.errors import (
+    BookNotFound,
+    GiveUp,
+    MetadataIncomplete,
+    ProviderDown,
+    ProviderRefused,
+    SlowDown,
+    TryLater,
+    WrongKey,
+)
+from bookline.isbn import Isbn
+from bookline.model import ImportInput, Metadata
+from bookline.steps.metadata import FetchMetadata
+
+ISBN = "9780142437247"
+UNKNOWN = BookNotFound("it knows no such book")
+UNTITLED = MetadataIncomplete("it knows no title")
+DOWN = ProviderDown("it is down")
+SLOW = SlowDown("not so fast", None, 30)
+SOON = SlowDown("not so fast", None, 2)
+NO_KEY = WrongKey("the key is wrong")
+REFUSED = ProviderRefused("it refuses")
+
+
+class FakeProvider:
+    """Knows one book, fails, or hangs."""
+
+    def __init__(self, name: str, outcome: Metadata | Exception | None = None):
+        self._name = name
+        self._outcome = outcome
+        self.asked: list[Isbn] = []
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def find(self, isbn: Isbn) -> Metadata:
+        self.asked.append(isbn)
+        if self._outcome is None:
+            await asyncio.Event().wait()
+        if isinstance(self._outcome, Metadata):
+            return self._outcome
+        assert isinstance(self._outcome, Exception)
+        raise self._outcome
+
+
+def known_to(name: str) -> FakeProvider:
+    return FakeProvider(name, Metadata(isbn=ISBN, title="Moby-Dick", source=name))
+
+
+def order(source: str = "auto") -> ImportInput:
+    return ImportInput(job_id="job", isbn=ISBN, input_isbn=ISBN, source=source)
+
+
+def failing(outcomes: Sequence[Exception]) -> list[FakeProvider]:
+    names = ("google_books", "openlibrary", "isbndb")
+    return [FakeProvider(name, outcome) for name, outcome in zip(names, outcomes, strict=False)]
+
+
+async def test_a_named_source_is_the_only_one_asked() -> None:
+    first, second = known_to("google_books"), known_to("isbndb")
+
+    book = await FetchMetadata([first, second])(order("isbndb"))
+
+    assert book.source == "isbndb"
+    assert (first.asked, second.asked) == ([], [Isbn(ISBN)])
+
+
+@pytest.mark.parametrize("failure", [UNKNOWN, UNTITLED, DOWN, SLOW, NO_KEY, REFUSED])
+async def test_a_named_sources_failure_is_the_answer(failure: Exception) -> None:
+    providers = [FakeProvider("google_books", failure), known_to("isbndb")]
+
+    with pytest.raises(type(failure)) as raised:
+        await FetchMetadata(providers)(order("google_books"))
+
+    assert raised.value is failure
+
+
+async def test_a_source_that_is_gone_from_the_configuration_is_ours_to_mend() -> None:
+    with pytest.raises(WrongKey, match="isbndb"):
+        await FetchMetadata([known_to("google_books")])(order("isbndb"))
+
+
+async def test_auto_stops_at_the_first_that_knows_the_book() -> None:
+    first, second = known_to("google_books"), known_to("openlibrary")
+
+    book = await FetchMetadata([first, second])(order())
+
+    assert book.source == "google_books"
+    assert second.asked == []
+
+
+@pytest.mark.parametrize("failure", [UNKNOWN, UNTITLED, DOWN, SLOW, NO_KEY, REFUSED])
+async def test_auto_goes_on_to_the_next_after_any_failure(failure: Exception) -> None:
+    providers = [FakeProvider("google_books", failure), known_to("openlibrary")]
+
+    assert (await FetchMetadata(providers)(order())).source == "openlibrary"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        ([UNKNOWN, DOWN, UNKNOWN], DOWN),
+        ([NO_KEY, UNTITLED, SLOW], SLOW),
+        ([SLOW, SOON, UNKNOWN], SOON),
+        ([SLOW, DOWN, SOON], DOWN),
+        ([UNKNOWN, UNTITLED, NO_KEY], NO_KEY),
+        ([REFUSED, NO_KEY, UNKNOWN], REFUSED),
+        ([UNKNOWN, UNTITLED, UNKNOWN], UNTITLED),
+    ],
+)
+async def test_auto_tells_the_outage_before_any_answer(
+    outcomes: Sequence[Exception], verdict: Exception
+) -> None:
+    with pytest.raises((TryLater, GiveUp)) as raised:
+        await FetchMetadata(failing(outcomes))(order())
+
+    assert raised.value is verdict
+
+
+async def test_auto_says_not_found_only_if_all_said_so() -> None:
+    providers = failing([UNKNOWN, UNKNOWN, UNKNOWN])
+
+    with pytest.raises(BookNotFound, match=ISBN):
+        await FetchMetadata(providers)(order())
+
+    assert all(provider.asked for provider in providers)
+
+
+async def test_one_that_hangs_does_not_keep_auto_from_the_others() -> None:
+    providers = [FakeProvider("google_books"), known_to("openlibrary")]
+
+    book = await FetchMetadata(providers, limit_seconds=0.01)(order())
+
+    assert book.source == "openlibrary"
+
+
+async def test_one_that_hangs_while_nobody_else_knows_is_a_time_out() -> None:
+    providers = [FakeProvider("google_books"), FakeProvider("openlibrary", UNKNOWN)]
+
+    with pytest.raises(ProviderDown, match="google_books") as raised:
+        await FetchMetadata(providers, limit_seconds=0.01)(order())
+
+    assert raised.value.code == "PROVIDER_TIMEOUT"
+
+
+async def test_the_steps_own_limit_goes_through() -> None:
+    """The engine cuts the whole step from outside; that is no time-out of one provider."""
+    step = FetchMetadata([FakeProvider("google_books"), known_to("openlibrary")])
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await step(order())
