@@ -34,6 +34,7 @@ MOST_PAGES: Final = 100_000
 EARLIEST_YEAR: Final = 1400  # before it no book was printed
 LATEST_YEAR: Final = 2100  # beyond it: another calendar, or a slip
 _LOOKED_AT: Final = 200  # entries of a list that are read at all
+_IDENTIFIERS: Final = 50  # of one book; three were the most seen
 _MARKUP_SHARE: Final = 4  # characters read for each one kept: tags and entities take the rest
 
 # ------------------------------------------------------------------ text
@@ -266,4 +267,4 @@ def with_https(url: str, *hosts: str) -> str:
 
 def names_isbn(values: object, isbn: Isbn) -> bool:
     """Whether one of the values is the ISBN, in either form."""
-    return any(find_isbn(value) == isbn for value in entries(values))
+    return any(find_isbn(value) == isbn for value in entries(values)[:_IDENTIFIERS])

@@ -138,8 +138,9 @@ def find(provider: Any) -> None:
         pass
 
 
-GOOGLE_FIELDS = tuple(volume()["volumeInfo"]) + (
-    "subtitle", "publisher", "publishedDate", "description", "pageCount", "categories", "imageLinks",
+GOOGLE_FIELDS = (
+    *volume()["volumeInfo"], "subtitle", "publisher", "publishedDate", "description", "pageCount",
+    "categories", "imageLinks",
 )  # fmt: skip
 
 

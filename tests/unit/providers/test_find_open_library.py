@@ -266,7 +266,8 @@ async def test_each_outcome_is_told_apart(
 
 @pytest.mark.parametrize(
     ("languages", "tag"),
-    [([{"key": "/languages/fre"}], "fr"), (["/languages/wel"], "cy"), ([{"key": 7}, {"key": "/languages/spa"}], "es"),
+    [([{"key": "/languages/fre"}], "fr"), (["/languages/wel"], "cy"),
+     ([{"key": 7}, {"key": "/languages/spa"}], "es"),
      ([{"key": "/languages/und"}], None), ("/languages/ger", "de"), ({}, None), (None, None)],
 )  # fmt: skip
 async def test_a_language_is_read_from_its_key(languages: Json, tag: str | None) -> None:

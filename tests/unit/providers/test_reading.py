@@ -49,7 +49,7 @@ PIECES = st.lists(
             "😀",
             "&#" + "9" * 5_000 + ";",
         ]
-    )  # fmt: skip
+    )
 ).map("".join)
 
 

@@ -1,0 +1,137 @@
+"""A real server that kills itself once, with SIGKILL, at a named place. Run as a child process.
+
+Usage:   python crashing_server.py PORT STEP EDGE NTH
+Rule 1:  the places are put around the real parts from outside: the program has no hook for it.
+Rule 2:  a file in the data folder remembers that it has died, so that the next start runs on.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from bookline import app as joined
+from bookline.api.server import create_server
+from bookline.engine import dbos as engine
+from bookline.engine.job_run import JobRun
+from bookline.settings import read_settings
+from bookline.stores.sqlite_journal import SqliteJournal
+
+METHODS = {
+    "fetch-metadata": "fetch_metadata",
+    "upload-cover": "upload_cover",
+    "generate-embedding": "generate_embedding",
+    "save-to-database": "save",
+}
+
+
+class Killer:
+    """Dies at the n-th passing of its place."""
+
+    def __init__(self, marker: Path, nth: int) -> None:
+        self._marker = marker
+        self._left = nth
+
+    def pass_by(self) -> None:
+        self._left -= 1
+        if self._left == 0 and not self._marker.exists():
+            self._marker.write_text("died")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(step: str, edge: str, killer: Killer) -> None:
+    """Puts the killer at the edge of the step."""
+    if edge in {"before", "after"}:
+        _around_effect(METHODS[step], edge, killer)
+    elif edge == "recorded":
+        _after_record(step, killer)
+    elif edge == "waiting":
+        _in_wait(step, killer)
+    elif edge == "ending":
+        _around_finish(killer, before=True)
+    elif edge == "ended":
+        _around_finish(killer, before=False)
+    elif edge == "opened":
+        _after_open(killer)
+
+
+def _around_effect(method: str, edge: str, killer: Killer) -> None:
+    real = getattr(joined.AllSteps, method)
+
+    async def dying(*args: Any) -> Any:
+        if edge == "before":
+            killer.pass_by()
+        result = await real(*args)
+        killer.pass_by()
+        return result
+
+    setattr(joined.AllSteps, method, dying)
+
+
+def _after_record(step: str, killer: Killer) -> None:
+    real = engine._record
+
+    async def dying(name: str, body: Callable[[], Awaitable[Any]]) -> Any:
+        outcome = await real(name, body)
+        if name == step:
+            killer.pass_by()
+        return outcome
+
+    engine._record = dying
+
+
+def _in_wait(step: str, killer: Killer) -> None:
+    real = JobRun._wait
+
+    async def dying(self: JobRun, at: Any, attempt: int, wake_ms: int) -> None:
+        if at.name == step:
+            asyncio.get_running_loop().call_later(0.05, killer.pass_by)
+        await real(self, at, attempt, wake_ms)
+
+    JobRun._wait = dying  # type: ignore[method-assign]
+
+
+def _around_finish(killer: Killer, *, before: bool) -> None:
+    real = SqliteJournal.finish
+
+    async def dying(*args: Any, **kwargs: Any) -> bool:
+        if before:
+            killer.pass_by()
+        written = await real(*args, **kwargs)
+        killer.pass_by()
+        return written
+
+    SqliteJournal.finish = dying  # type: ignore[method-assign]
+
+
+def _after_open(killer: Killer) -> None:
+    real = SqliteJournal.open
+
+    async def dying(*args: Any, **kwargs: Any) -> Any:
+        job = await real(*args, **kwargs)
+        killer.pass_by()
+        return job
+
+    SqliteJournal.open = dying  # type: ignore[method-assign]
+
+
+def main() -> None:
+    port, step, edge, nth = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    settings = read_settings(env_file=None)
+    if edge != "never":
+        arm(step, edge, Killer(settings.data_dir / "died", nth))
+    listener = socket.create_server(("127.0.0.1", port))
+    config = uvicorn.Config(
+        create_server(settings), log_level="warning", timeout_graceful_shutdown=1
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Kill the machine in the middle and it carries on: nothing lost, nothing done twice.
+
+Real processes, really killed (SIGKILL), at each edge of each step and in each retry wait.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bookline.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+ISBN = "9780451524935"
+STEPS = ("fetch-metadata", "upload-cover", "generate-embedding", "save-to-database")
+MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
+
+
+class Server:
+    """A server process that may die; ``start`` begins the next one on the same data."""
+
+    def __init__(self, environment: dict[str, str], place: Sequence[str]) -> None:
+        self._environment = environment
+        self._place = place
+        self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "crashing_server.py"), str(self._port), *self._place,
+            env=self._environment,
+        )  # fmt: skip
+        async with aiohttp.ClientSession() as client:
+            for _ in range(600):
+                if self._process.returncode is not None:
+                    raise AssertionError(f"the server ended with {self._process.returncode}")
+                try:
+                    async with client.get(f"{self.url}/readyz") as answer:
+                        if answer.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+        raise AssertionError("the server was not ready within 30 s")
+
+    async def death(self) -> int:
+        """How it ended; waits for it."""
+        assert self._process is not None
+        async with asyncio.timeout(30):
+            return await self._process.wait()
+
+    async def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def stack(
+    folder: Path, *place: str, **settings: str
+) -> AsyncIterator[tuple[Sandbox, Server, aiohttp.ClientSession]]:
+    """Sandbox in this process, server in another, a client; all gone at the end."""
+    async with Sandbox(port=0) as sandbox, aiohttp.ClientSession() as client:
+        environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith("BOOKLINE_")},
+            **sandbox.settings(),
+            "BOOKLINE_DATA_DIR": str(folder / "data"),
+            "BOOKLINE_RATE_LIMIT_START": "off",
+            "BOOKLINE_RATE_LIMIT_READ": "off",
+            "BOOKLINE_PROVIDER_RATES": "google_books=off,openlibrary=off,isbndb=off",
+            "BOOKLINE_RETRY_SCALE": "0.3",
+        }
+        environment.update({f"BOOKLINE_{name}": text for name, text in settings.items()})
+        server = Server(environment, place)
+        try:
+            await server.start()
+            yield sandbox, server, client
+        finally:
+            await server.kill()
+
+
+async def begin(client: aiohttp.ClientSession, url: str, isbn: str = ISBN) -> str | None:
+    """The job id; None if the server died before it answered."""
+    try:
+        async with client.post(
+            f"{url}/v2/import/workflow", json={"isbn": isbn, "source": "google_books"}
+        ) as answer:
+            assert answer.status == 202, await answer.text()
+            job_id: str = (await answer.json())["data"]["jobId"]
+            return job_id
+    except aiohttp.ClientError:
+        return None
+
+
+async def story(client: aiohttp.ClientSession, url: str, job_id: str) -> list[dict[str, Any]]:
+    """All events of a job, to its end."""
+    told = []
+    async with asyncio.timeout(45), client.get(f"{url}/v2/import/events/{job_id}") as answer:
+        assert answer.status == 200
+        async for line in answer.content:
+            if line.startswith(b"data: "):
+                told.append(json.loads(line.removeprefix(b"data: ")))  # noqa: PERF401
+    return [event for event in told if event["type"] != "ping"]
+
+
+async def get(client: aiohttp.ClientSession, url: str) -> Any:
+    async with client.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return (await answer.json())["data"]
+
+
+def check_story(events: list[dict[str, Any]]) -> None:
+    """Gapless, never doubled, in order, with one end."""
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    told = [event["status"] for event in events if event["type"] == "workflow_progress"]
+    assert told == MILESTONES
+    progress = [event["progress"] for event in events]
+    assert progress == sorted(progress)
+
+
+@pytest.mark.parametrize("edge", ["before", "after", "recorded"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_kill_at_any_edge_of_any_step_loses_and_doubles_nothing(
+    tmp_path: Path, step: str, edge: str
+) -> None:
+    async with stack(tmp_path, step, edge, "1") as (sandbox, server, client):
+        job_id = await begin(client, server.url)
+        assert job_id is not None
+        assert await server.death() == -9
+        await server.start()
+
+        events = await story(client, server.url, job_id)
+        job = await get(client, f"{server.url}/v2/import/status/{job_id}")
+        book = await get(client, f"{server.url}/v2/books/{ISBN}")
+
+        check_story(events)
+        types = Counter(event["type"] for event in events)
+        assert types["workflow_resumed"] == 1
+        assert types["workflow_retry"] == (0 if edge == "recorded" else 1)  # the try counts
+        assert job["status"] == "completed"
+        assert book["cover"] is not None
+        assert book["embedding"] is not None
+        asked = sandbox.counts[ISBN]
+        is_done_again = step == "fetch-metadata" and edge == "after"
+        assert asked["google_books"] == (2 if is_done_again else 1)
+        is_done_again = step == "upload-cover" and edge == "after"
+        assert asked["covers"] == (2 if is_done_again else 1)
+        if step == "save-to-database" and edge != "recorded":
+            assert job["attempt"] == 2
+
+
+@pytest.mark.parametrize("edge", ["opened", "ending", "ended"])
+async def test_a_kill_around_the_first_and_the_last_write_loses_nothing(
+    tmp_path: Path, edge: str
+) -> None:
+    async with stack(tmp_path, "-", edge, "1") as (sandbox, server, client):
+        await begin(client, server.url)
+        assert await server.death() == -9
+        await server.start()
+
+        jobs = await get(client, f"{server.url}/v2/import/jobs")
+        assert len(jobs["items"]) == 1
+        events = await story(client, server.url, jobs["items"][0]["jobId"])
+
+        check_story(events)
+        assert sandbox.counts[ISBN] == {"google_books": 1, "covers": 1}
+
+
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ("fetch-metadata", {"route": "google_books", "kind": "503"}),
+        ("upload-cover", {"route": "covers", "kind": "503"}),
+        ("generate-embedding", {"route": "embeddings", "kind": "503"}),
+    ],
+)
+async def test_a_kill_in_a_retry_wait_forgets_neither_tries_nor_the_wait(
+    tmp_path: Path, step: str, fault: dict[str, Any]
+) -> None:
+    embedder = {"EMBEDDER": "openai", "EMBEDDER_MODEL": "m"} if step == "generate-embedding" else {}
+    async with Sandbox(port=0) as other:
+        if embedder:
+            embedder["EMBEDDER_URL"] = f"{other.url}/v1"
+            other.faults.add(isbn="*", times=2, **fault)
+        async with stack(tmp_path, step, "waiting", "2", **embedder) as (sandbox, server, client):
+            if not embedder:
+                sandbox.faults.add(isbn=ISBN, times=2, **fault)
+            job_id = await begin(client, server.url)
+            assert job_id is not None
+            assert await server.death() == -9
+            await server.start()
+
+            events = await story(client, server.url, job_id)
+
+            check_story(events)
+            retries = [event["data"] for event in events if event["type"] == "workflow_retry"]
+            assert [(retry["step"], retry["attempt"]) for retry in retries] == [
+                (step, 1),
+                (step, 2),
+            ]
+            assert sandbox.counts[ISBN]["google_books"] == (3 if step == "fetch-metadata" else 1)
+            assert sandbox.counts[ISBN]["covers"] == (3 if step == "upload-cover" else 1)
+
+
+async def test_a_kill_in_the_wait_for_a_locked_library_still_saves_once(tmp_path: Path) -> None:
+    async with stack(tmp_path, "save-to-database", "waiting", "1") as (sandbox, server, client):
+        async with locked_out(tmp_path / "data" / "library.db"):
+            job_id = await begin(client, server.url)
+            assert job_id is not None
+            assert await server.death() == -9
+        await server.start()
+
+        events = await story(client, server.url, job_id)
+
+        check_story(events)
+        assert sandbox.counts[ISBN] == {"google_books": 1, "covers": 1}
+        assert events[-1]["data"]["storedIn"] == "database"
+
+
+async def test_a_crash_in_every_try_ends_the_job_instead_of_the_process(tmp_path: Path) -> None:
+    """A job that takes its process down each time must not do so for ever."""
+    async with stack(tmp_path, "fetch-metadata", "before", "1") as (sandbox, server, client):
+        job_id = await begin(client, server.url)
+        assert job_id is not None
+        for _ in range(4):
+            assert await server.death() == -9
+            (tmp_path / "data" / "died").unlink()
+            await server.start()
+
+        events = await story(client, server.url, job_id)
+
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert events[-1]["status"] == "failed"
+        error = events[-1]["data"]["error"]
+        assert (error["code"], error["step"], error["attempts"]) == (
+            "PROVIDER_ERROR", "fetch-metadata", 4,
+        )  # fmt: skip
+        assert ISBN not in sandbox.counts
+
+
+async def test_thirty_imports_and_a_kill_in_the_middle_are_thirty_books(tmp_path: Path) -> None:
+    async with stack(tmp_path, "upload-cover", "after", "12") as (sandbox, server, client):
+        isbns = sandbox.make(30)
+        await asyncio.gather(*(begin(client, server.url, isbn) for isbn in isbns))
+        assert await server.death() == -9
+        await server.start()
+
+        jobs = (await get(client, f"{server.url}/v2/import/jobs?limit=100"))["items"]
+        stories = await asyncio.gather(*(story(client, server.url, job["jobId"]) for job in jobs))
+        missing = set(isbns) - {job["isbn"] for job in jobs}
+        again = [await begin(client, server.url, isbn) for isbn in missing]
+        stories += [await story(client, server.url, job_id) for job_id in again if job_id]
+
+        for events in stories:
+            check_story(events)
+        books = (await get(client, f"{server.url}/v2/books?limit=100"))["items"]
+        assert sorted(book["isbn"] for book in books) == sorted(isbns)
+        assert all(sandbox.counts[isbn]["google_books"] <= 2 for isbn in isbns)
+
+
+@asynccontextmanager
+async def locked_out(path: Path) -> AsyncIterator[None]:
+    """The library's file cannot be written meanwhile: its table has another name."""
+    import sqlite3
+
+    connection = sqlite3.connect(path, timeout=10)
+    connection.execute("ALTER TABLE books RENAME TO hidden_books")
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.execute("ALTER TABLE hidden_books RENAME TO books")
+        connection.commit()
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
