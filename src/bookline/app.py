@@ -67,6 +67,7 @@ class App:
     objects: ObjectStore
     embedder: Embedder | None
     engine: DbosEngine
+    upkeep: Upkeep
 
     async def find_book(self, isbn: str) -> Book | None:
         """The book of an ISBN-13, in the library or waiting in the fallback store."""
@@ -212,6 +213,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         yield App(
             settings=settings, imports=imports, journal=journal, hub=hub, limits=limits,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
+            upkeep=upkeep,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-_limit: ContextVar[asyncio.Timeout | None] = ContextVar("_limit", default=None)
+_limits: ContextVar[tuple[asyncio.Timeout, ...]] = ContextVar("_limits", default=())
 
 
 @asynccontextmanager
@@ -19,25 +19,23 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
     Raises: TimeoutError.
     """
     async with asyncio.timeout(seconds) as limit:
-        token = _limit.set(limit)
+        token = _limits.set((*_limits.get(), limit))
         try:
             yield
         finally:
-            _limit.reset(token)
+            _limits.reset(token)
 
 
 @asynccontextmanager
 async def off_the_clock() -> AsyncIterator[None]:
-    """Time in this block does not count against the try's limit."""
-    limit = _limit.get()
-    until = limit.when() if limit is not None else None
-    if limit is None or until is None:
-        yield
-        return
+    """Time in this block counts against no limit around it."""
     loop = asyncio.get_running_loop()
+    stopped = [(limit, until) for limit in _limits.get() if (until := limit.when()) is not None]
     began = loop.time()
-    limit.reschedule(None)
+    for limit, _ in stopped:
+        limit.reschedule(None)
     try:
         yield
     finally:
-        limit.reschedule(until + loop.time() - began)
+        for limit, until in stopped:
+            limit.reschedule(until + loop.time() - began)

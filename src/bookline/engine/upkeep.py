@@ -59,7 +59,7 @@ class Upkeep:
             chores.create_task(_every(CANCEL_SECONDS, self._hear_cancels))
             chores.create_task(_every(RETENTION_SECONDS, self.remove_old))
             if self._library is not None:
-                chores.create_task(_every(DRAIN_SECONDS, self._drain))
+                chores.create_task(_every(DRAIN_SECONDS, self.drain))
 
     async def remove_old(self) -> int:
         """Finished jobs past their retention go, with their events and records."""
@@ -77,11 +77,14 @@ class Upkeep:
             for job_id in await self._journal.cancel_requests(self._node.node_id):
                 self._engine.wake(job_id)
 
-    async def _drain(self) -> None:
-        if self._library is not None:
-            saved = await drain(self._fallback, self._library, self._objects)
-            if saved:
-                log.info("%d books moved from the fallback store into the library", saved)
+    async def drain(self) -> int:
+        """Books that wait in the fallback store go into the library, if it takes them."""
+        if self._library is None:
+            return 0
+        saved = await drain(self._fallback, self._library, self._objects)
+        if saved:
+            log.info("%d books moved from the fallback store into the library", saved)
+        return saved
 
 
 async def _every(seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
