@@ -32,7 +32,8 @@ JOB_STATUSES: Final = (QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED)
 TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
 
 NEXT_STATUSES: Final[Mapping[str, frozenset[str]]] = {
-    QUEUED: frozenset({RUNNING, FAILED, CANCELLED}),
+    # Straight to the end: when power fails, the journal may lose the claim that the engine kept.
+    QUEUED: frozenset({RUNNING, COMPLETED, FAILED, CANCELLED}),
     RUNNING: frozenset({COMPLETED, FAILED, CANCELLED}),
     COMPLETED: frozenset(),
     FAILED: frozenset({QUEUED}),  # an explicit retry, and nothing else

@@ -4,6 +4,7 @@ Source:  SPEC §3.
 """
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bookline.errors import BooklineError, Refused, StoreDown
+from bookline.errors import BooklineError, Refused, TryLater
 from bookline.model import Json, iso
+
+log = logging.getLogger(__name__)
 
 STATUS: Mapping[str, int] = {
     "INVALID_REQUEST": 400,
@@ -41,12 +44,14 @@ RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "UNAVAILABLE", "INTERNAL_ERROR", "
 
 
 class JsonResponse(Response):
-    """JSON in UTF-8, as it is: no escapes for other scripts."""
+    """JSON in UTF-8, as it is: no escapes for other scripts. Half a character pair becomes "?"."""
 
     media_type = "application/json"
 
     def render(self, content: object) -> bytes:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
 
 
 def success(
@@ -81,8 +86,15 @@ def failure_of(scope: Mapping[str, object], error: BooklineError) -> JsonRespons
     """The answer to one of our errors."""
     if isinstance(error, Refused):
         return failure(scope, error.code, error.message, details=error.details)
-    if isinstance(error, StoreDown):
+    if isinstance(error, TryLater):
         return failure(scope, "UNAVAILABLE", str(error), headers={"Retry-After": "5"})
+    return broken(scope, error)
+
+
+def broken(scope: Mapping[str, object], error: BaseException) -> JsonResponse:
+    """The answer to what nobody foresaw; the log gets the rest, under the request's id."""
+    where = f"{scope['method']} {scope['path']}"
+    log.error("request %s, %s, broke", _request_id(scope), where, exc_info=error)
     return failure(scope, "INTERNAL_ERROR", "something broke here; the log has it")
 
 
@@ -92,6 +104,9 @@ def new_request_id() -> str:
 
 
 def _metadata(scope: Mapping[str, object]) -> Json:
+    return {"timestamp": iso(time.time_ns() // 1_000_000), "requestId": _request_id(scope)}
+
+
+def _request_id(scope: Mapping[str, object]) -> str | None:
     state = scope.get("state")
-    request_id = state.get("request_id") if isinstance(state, dict) else None
-    return {"timestamp": iso(time.time_ns() // 1_000_000), "requestId": request_id}
+    return state.get("request_id") if isinstance(state, dict) else None

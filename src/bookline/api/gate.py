@@ -3,26 +3,28 @@
 Way:      uvicorn → here → routes
 Rule 1:   whatever goes wrong behind here, the answer has the envelope and the CORS headers.
 Rule 2:   WebSockets pass: live/websocket.py says no with a closing code that clients can read.
+Rule 3:   a token is taken out of the query string before anything can log it.
 Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for RateLimit-*.
 """
 
+import asyncio
+import contextlib
 import ipaddress
-import logging
 import math
-from collections.abc import Callable
-from urllib.parse import parse_qs
+from collections.abc import Callable, Sequence
+from urllib.parse import unquote_plus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bookline.api.envelope import failure, failure_of, new_request_id
+from bookline.api.envelope import broken, failure, failure_of, new_request_id
 from bookline.api.keys import Keys, Tokens
 from bookline.errors import BooklineError
+from bookline.progress.hub import Hub
 from bookline.settings import Rate, Settings
 from bookline.stores.sqlite_limits import SqliteLimits, Turn
-
-log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 PAGE_PREFIX = "/page/"
@@ -30,6 +32,7 @@ TOKEN_ROUTES = ("/v2/import/events/", "/v2/import/status/")
 # Not limited: probes, scrapes, the page's own files, and covers, of which a shelf shows hundreds.
 UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
 STARTS = frozenset({"/v2/import", "/v2/import/workflow"})
+GOODBYE_SECONDS = 1.0
 EXPOSED = "Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag"
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -49,9 +52,11 @@ class Gate:
         tokens: Tokens,
         clock: Callable[[], int],
         *,
+        routes: Sequence[str],
         any_host: bool,
     ) -> None:
         self._app = app
+        self._routes = [(route, compile_path(route)[0]) for route in routes]
         self._keys = keys
         self._tokens = tokens
         self._clock = clock
@@ -59,29 +64,44 @@ class Gate:
         self._proxies = frozenset(settings.trusted_proxies)
         self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
         self._any_host = any_host
-        self._hosts = {settings.host}
+        self._hosts = {settings.host.lower()}
         self.limits: SqliteLimits | None = None
+        self.hub: Hub | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})["request_id"] = new_request_id()
+        scope["state"]["token"] = _take_token(scope)
         scope["state"]["caller"] = self._address(scope)
+        self._read_scheme(scope)
         if scope["type"] == "websocket":
             scope["state"]["host_is_ours"] = self._host_is_ours(Headers(scope=scope))
             await self._app(scope, receive, send)
             return
         await self._http(scope, receive, send)
 
+    async def let_watchers_go(self) -> None:
+        """Ends all watching, and returns when the watchers have been told."""
+        if self.hub is None:
+            return
+        self.hub.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                while self.hub.watchers:
+                    await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the last one's closing code is on its way
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         extra = self._cors(headers) | SAFE_HEADERS
         extra["X-Request-Id"] = scope["state"]["request_id"]
-        began = False
+        began = ended = False
 
         async def send_more(message: Message) -> None:
-            nonlocal began
+            nonlocal began, ended
+            ended = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 began = True
                 more = MutableHeaders(scope=message)
@@ -95,12 +115,17 @@ class Gate:
                 await answer(scope, receive, send_more)
                 return
             await self._app(scope, receive, send_more)
-        except Exception as error:
-            log.exception("%s %s broke", scope["method"], scope["path"])
+        except BooklineError as error:
             if began:
                 raise
-            ours = error if isinstance(error, BooklineError) else BooklineError()
-            await failure_of(scope, ours)(scope, receive, send_more)
+            await failure_of(scope, error)(scope, receive, send_more)
+        except Exception as error:
+            if ended:  # answered by the handler in server.py; starlette raises it once more
+                return
+            answer = broken(scope, error)
+            if began:
+                raise
+            await answer(scope, receive, send_more)
 
     async def _stopped(
         self, scope: Scope, headers: Headers, extra: dict[str, str]
@@ -132,7 +157,7 @@ class Gate:
     def _has_token(self, scope: Scope, path: str) -> bool:
         for prefix in TOKEN_ROUTES:
             if path.startswith(prefix) and scope["method"] == "GET":
-                token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+                token = scope["state"]["token"] or ""
                 return self._tokens.opens(token, path.removeprefix(prefix), self._clock())
         return False
 
@@ -143,7 +168,7 @@ class Gate:
         rate = self._rates["start" if is_start else "read"]
         if rate is None or self.limits is None or path == "/" or path.startswith(UNLIMITED):
             return None
-        bucket = "start" if is_start else _route_name(path)
+        bucket = "start" if is_start else self._route_of(path)
         key = f"{scope['state']['caller']}:{method}:{bucket}"
         turn = await self.limits.take(key, rate.count, rate.seconds)
         extra |= _rate_headers(rate, turn)
@@ -156,6 +181,10 @@ class Gate:
             f"{rate.count} in {rate.seconds:g} s are allowed; try again in {seconds} s",
             headers={"Retry-After": str(seconds)},
         )
+
+    def _route_of(self, path: str) -> str:
+        """One bucket a route (PITFALLS 127), and one for all paths that are none."""
+        return next((route for route, fits in self._routes if fits.match(path)), "none")
 
     def _cors(self, headers: Headers) -> dict[str, str]:
         if not self._origins:
@@ -186,7 +215,7 @@ class Gate:
         """Without keys only a loopback name is: a web page cannot rebind its own name to us."""
         if self._any_host or self._keys:
             return True
-        host = headers.get("host", "")
+        host = headers.get("host", "").lower()
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         return name in self._hosts or is_loopback(name.strip("[]"))
 
@@ -203,6 +232,14 @@ class Gate:
                 return hop[:64]
         return address
 
+    def _read_scheme(self, scope: Scope) -> None:
+        """Behind a proxy that ends TLS, our URLs must be the caller's: https and wss."""
+        client = scope.get("client")
+        if client and client[0] in self._proxies:
+            scheme = Headers(scope=scope).get("x-forwarded-proto", "").strip().lower()
+            if scheme in {"http", "https"} and scope["type"] == "http":
+                scope["scheme"] = scheme
+
 
 def is_loopback(host: str) -> bool:
     """True for a name or address that only this machine reaches."""
@@ -218,11 +255,14 @@ def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path == "/" or path.startswith(PAGE_PREFIX)
 
 
-def _route_name(path: str) -> str:
-    """The path without its last, variable part: one bucket a route (PITFALLS 127)."""
-    parts = path.split("/")
-    variable = len(parts) > 3 and parts[3] not in {"jobs", "search", "workflow"}
-    return "/".join(parts[:-1] if variable else parts)[:100]
+def _take_token(scope: Scope) -> str | None:
+    """The query's token. What uvicorn logs of the request is this very scope."""
+    parts: list[bytes] = scope["query_string"].split(b"&")
+    tokens = [part for part in parts if part.startswith(b"token=")]
+    if not tokens:
+        return None
+    scope["query_string"] = b"&".join(part for part in parts if part not in tokens)
+    return unquote_plus(tokens[0].removeprefix(b"token=").decode("latin-1")) or None
 
 
 def _rate_headers(rate: Rate, turn: Turn) -> dict[str, str]:

@@ -108,6 +108,10 @@ async def status(request: Request, here: Here, job_id: JobId, token: Token = Non
 @router.get("/v2/import/status", include_in_schema=False)
 @router.get("/v2/import/events/", include_in_schema=False)
 @router.get("/v2/import/events", include_in_schema=False)
+@router.post("/v2/import/cancel/", include_in_schema=False)
+@router.post("/v2/import/cancel", include_in_schema=False)
+@router.post("/v2/import/retry/", include_in_schema=False)
+@router.post("/v2/import/retry", include_in_schema=False)
 async def no_job_id() -> Response:
     raise Refused("MISSING_JOB_ID", "the job id is missing: /v2/import/status/{jobId}")
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 import bookline
-from bookline.api.envelope import failure, failure_of
+from bookline.api.envelope import broken, failure, failure_of
 from bookline.api.gate import Gate, is_loopback
 from bookline.api.keys import Keys, Tokens, keep_secret
 from bookline.api.openapi import without_422
@@ -25,6 +26,7 @@ from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
 from bookline.settings import Settings, read_settings
 
+ROUTERS = (router, page_router)
 ABOUT = """Give it an ISBN and it imports the book, durably, with every step shown live.
 
 Every answer has one shape: `{"success", "data", "error"?, "metadata"}`. Watch an import over
@@ -51,6 +53,8 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
         async with running(settings) as here:
             app.state.bookline = here
             gate.limits = here.limits
+            gate.hub = here.hub
+            gate.hub = here.hub
             yield
 
     app = FastAPI(
@@ -64,14 +68,17 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
     )
     app.state.keys = keys
     app.state.tokens = tokens
-    app.include_router(router)
-    app.include_router(page_router)
+    for one in ROUTERS:
+        app.include_router(one)
     app.add_exception_handler(BooklineError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_unforeseen)
     document = app.openapi
     app.openapi = lambda: without_422(document())  # type: ignore[method-assign]
-    gate = Gate(app, settings, keys, tokens, now_ms, any_host=insecure)
+    own = [route for one in ROUTERS for route in one.routes if isinstance(route, APIRoute)]
+    routes = ["/openapi.json", *(route.path for route in own)]
+    gate = Gate(app, settings, keys, tokens, now_ms, routes=routes, any_host=insecure)
     return gate
 
 
@@ -84,6 +91,10 @@ def from_environment() -> Gate:
 
 async def _on_ours(request: Request, error: Any) -> Response:
     return failure_of(request.scope, error)
+
+
+async def _on_unforeseen(request: Request, error: Exception) -> Response:
+    return broken(request.scope, error)
 
 
 async def _on_parameters(request: Request, error: Any) -> Response:

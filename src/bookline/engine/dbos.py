@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 WORKFLOW_NAME = "book-import"
 SETTLE_SECONDS = 5.0
+END_SECONDS = 5.0
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
 THREADS = 1  # for DBOS' database calls: SQLite takes one at a time, and each thread more was slower
 
@@ -67,12 +68,12 @@ class DbosEngine:
         self._world = world
         self._path = path
         self._cancels: dict[str, asyncio.Event] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._ending: set[asyncio.Task[Any]] = set()
         self._closing = False
 
     async def launch(self) -> None:
         """Opens the database and begins to take up work that is queued in it."""
-        _quiet()
         self._database = _sqlite(self._path)
         config: DBOSConfig = {
             "name": "bookline",
@@ -85,6 +86,7 @@ class DbosEngine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
+        _quiet()
 
         @DBOS.workflow(name=WORKFLOW_NAME, max_recovery_attempts=None)
         async def book_import(order: Json) -> Json:
@@ -97,10 +99,10 @@ class DbosEngine:
     async def close(self) -> None:
         """Stops all imports in good order; they go on after the next start."""
         self._closing = True
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=END_SECONDS)
         # Not in DBOS' own thread, which is being stopped.
         with ThreadPoolExecutor(1) as stopper:
             stop = partial(DBOS.destroy, destroy_registry=True)
@@ -172,11 +174,13 @@ class DbosEngine:
         if self._closing or task is None:
             raise asyncio.CancelledError
         cancel = self._cancels.setdefault(order.job_id, asyncio.Event())
-        self._tasks.add(task)
+        self._tasks[order.job_id] = task
+        self._ending.add(task)  # until DBOS has recorded the outcome too
+        task.add_done_callback(self._ending.discard)
         try:
             return await execute(order, _record, self._world, cancel)
         finally:
-            self._tasks.discard(task)
+            self._tasks.pop(order.job_id, None)
             self._cancels.pop(order.job_id, None)
 
 
@@ -223,5 +227,9 @@ def _ours() -> Iterator[None]:
 
 
 def _quiet() -> None:
-    """DBOS logs every start at info and advertises; warnings are worth reading."""
-    logging.getLogger("dbos").setLevel(logging.WARNING)
+    """DBOS has a handler of its own, logs every start and advertises; its warnings are ours."""
+    logger = logging.getLogger("dbos")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.WARNING)
+    logger.addFilter(lambda record: "task cancelled for workflow" not in str(record.msg))

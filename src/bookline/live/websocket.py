@@ -34,7 +34,7 @@ MayWatch = Callable[[WebSocket, str, str | None], bool]
 async def serve(socket: WebSocket, hub: Hub, jobs: Jobs, may_watch: MayWatch) -> None:
     """One watcher, from its first byte to its closing code."""
     offered, protocol = find_token(socket.scope.get("subprotocols", []))
-    token = socket.query_params.get("token") or offered
+    token = socket.scope["state"]["token"] or offered
     await socket.accept(subprotocol=protocol)
     job_id = socket.query_params.get("jobId", "")
     try:

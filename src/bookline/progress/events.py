@@ -95,23 +95,31 @@ def message_of(job_id: str, seq: int, news: News, progress: float, at_ms: int) -
         "data": news.data,
     }
     text = _encode(message)
-    if len(text) * 4 > MESSAGE_BYTES and len(text.encode()) > MESSAGE_BYTES:
-        text = _encode({**message, "data": _cut(news.data)})
-    return text
+    for chars in (1_000, 100):
+        if len(text.encode()) <= MESSAGE_BYTES:
+            return text
+        text = _encode({**message, "data": _cut(news.data, chars)})
+    return text if len(text.encode()) <= MESSAGE_BYTES else _encode({**message, "data": {}})
 
 
 def _encode(message: Json) -> str:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    """JSON that UTF-8 can hold: half of a character pair becomes U+FFFD."""
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
-def _cut(value: object) -> object:
-    """A value that cannot make a message too long: the caps upstream make this the rare case."""
+def _cut(value: object, chars: int) -> object:
+    """Less of the same: the caps upstream make this the rare case."""
     if isinstance(value, str):
-        return value[:1_000]
+        return value[:chars]
     if isinstance(value, dict):
-        return {name: _cut(inner) for name, inner in list(value.items())[:30]}
+        return {name: _cut(inner, chars) for name, inner in list(value.items())[:30]}
     if isinstance(value, Sequence):
-        return [_cut(inner) for inner in value[:5]]
+        return [_cut(inner, chars) for inner in value[:5]]
     return value
 
 

@@ -79,6 +79,8 @@ class Sqlite:
 
     async def read(self, work: Work[T]) -> T:
         """What ``work`` returns, in the reader's thread. Raises: StoreDown, ours."""
+        if self._closed:
+            raise StoreDown(f"{self.path.name} is closed")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self.read_now, work)
 

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +55,7 @@ MIGRATIONS = (
     CREATE INDEX jobs_finished ON jobs (updated_ms)
         WHERE status NOT IN ('queued', 'running');
     CREATE TABLE events (
-        id INTEGER PRIMARY KEY, job_id TEXT NOT NULL, seq INTEGER NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL, seq INTEGER NOT NULL,
         key TEXT NOT NULL, terminal INTEGER NOT NULL, message TEXT NOT NULL
     );
     CREATE UNIQUE INDEX events_story ON events (job_id, seq);
@@ -148,7 +149,7 @@ class SqliteJournal:
                     "INVALID_STATE", f"the job is {job.status}: there is nothing to cancel"
                 )
             db.execute("UPDATE jobs SET cancel_requested = 1 WHERE job_id = ?", (job_id,))
-            return job
+            return replace(job, cancel_requested=True)
 
         return await self.file.write(work)
 
@@ -195,11 +196,13 @@ class SqliteJournal:
     async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
         def work(db: sqlite3.Connection) -> Attempt:
             row = db.execute(
-                """SELECT run, step, attempt, attempt_open, cancel_requested FROM jobs
+                """SELECT status, run, step, attempt, attempt_open, cancel_requested FROM jobs
                    WHERE job_id = ?""",
                 (job_id,),
             ).fetchone()
-            if row is None or row["run"] != run or row["cancel_requested"]:
+            if row is None or row["run"] != run or row["status"] in TERMINAL:
+                return Attempt(cancelled=True)
+            if row["cancel_requested"]:
                 return Attempt(cancelled=True)
             if (row["step"], row["attempt"], row["attempt_open"]) == (step, attempt, 1):
                 return Attempt(died=True)

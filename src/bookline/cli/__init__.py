@@ -1,0 +1,1 @@
+"""The command line: a client of a server, or of a Bookline that runs in the command itself."""

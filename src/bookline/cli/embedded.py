@@ -1,0 +1,98 @@
+"""The client of a Bookline that runs in this very process, over the same DATA_DIR.
+
+Way:      a command → here → app.py
+Rule 1:   what is not finished when the command ends goes on at the next start: nothing is lost.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+from bookline.app import App, running
+from bookline.errors import Refused
+from bookline.imports import Order
+from bookline.isbn import read_isbn
+from bookline.logs import set_up_logs
+from bookline.model import Json
+from bookline.progress.events import Event
+from bookline.progress.hub import TooSlow
+from bookline.settings import Settings
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator["EmbeddedClient"]:
+    """A client of a Bookline that lives as long as the block.
+
+    Raises: Refused for settings that cannot be met, StoreDown.
+    """
+    quiet_logs(settings)
+    async with running(settings) as app:
+        yield EmbeddedClient(app)
+
+
+def quiet_logs(settings: Settings) -> None:
+    """What runs in a command logs its warnings: its story is on the screen already."""
+    level = settings.log_level if settings.log_level in {"debug", "error"} else "warning"
+    set_up_logs(level, settings.log_format)
+
+
+class EmbeddedClient:
+    """Fills the port Client."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def start(self, isbn: str, source: str) -> Json:
+        job, _is_new = await self._app.imports.start(Order(isbn=isbn, source=source))
+        return {"jobId": job.job_id, "isbn": job.order.isbn, "inputIsbn": job.order.input_isbn}
+
+    async def follow(self, job_id: str) -> AsyncGenerator[Json, None]:
+        await self._app.imports.find(job_id)
+        seen, is_slow = 0, True
+        while is_slow:
+            is_slow = False
+            async with aclosing(self._app.hub.follow(job_id, seen)) as story:
+                try:
+                    async for events in story:
+                        for message in _messages(events):
+                            seen = message["seq"]
+                            yield message
+                except TooSlow:
+                    is_slow = True
+
+    async def job(self, job_id: str) -> Json:
+        return (await self._app.imports.find(job_id)).to_json()
+
+    async def jobs(self, *, status: str | None, limit: int, cursor: str | None) -> Json:
+        page = await self._app.imports.list(status=status, limit=limit, cursor=cursor)
+        return {"items": [job.to_json() for job in page.items], "nextCursor": page.next_cursor}
+
+    async def cancel(self, job_id: str) -> Json:
+        return (await self._app.imports.cancel(job_id)).to_json()
+
+    async def retry(self, job_id: str) -> Json:
+        return (await self._app.imports.retry(job_id)).to_json()
+
+    async def book(self, isbn: str) -> Json:
+        found = await self._app.find_book(read_isbn(isbn).isbn13)
+        if found is None:
+            raise Refused("BOOK_NOT_FOUND", f"{isbn} is not in the library")
+        return found.to_json()
+
+    async def books(self, *, limit: int, cursor: str | None) -> Json:
+        if self._app.library is None:
+            return {"items": [], "nextCursor": None}
+        page = await self._app.library.list(limit=limit, cursor=cursor)
+        return {"items": [book.to_json() for book in page.items], "nextCursor": page.next_cursor}
+
+    async def search(self, text: str, *, limit: int) -> Json:
+        if self._app.embedder is None or self._app.library is None:
+            raise Refused("UNAVAILABLE", "search needs an embedder and the library; one is off")
+        vector = await self._app.embedder.embed(text)
+        found = await self._app.library.search(vector, limit=limit)
+        items = [{"book": one.book.to_json(), "score": round(one.score, 6)} for one in found]
+        return {"items": items, "model": vector.model}
+
+
+def _messages(events: Sequence[Event]) -> list[Json]:
+    return [json.loads(event.message) for event in events]

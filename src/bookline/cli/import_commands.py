@@ -1,0 +1,276 @@
+"""The commands around imports: import, status, watch, cancel, retry, jobs."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bookline.cli.asked import (
+    DONE,
+    FAILED,
+    USAGE,
+    Asked,
+    JsonOption,
+    ServerOption,
+    asked_of,
+    perform,
+)
+from bookline.cli.views import View, result, say
+from bookline.errors import Refused
+from bookline.model import JOB_STATUSES, SOURCES, TERMINAL, Json
+
+if TYPE_CHECKING:
+    from bookline.cli.client import Client
+
+PAGE_MOST = 200  # the API's
+CANCEL_SECONDS = 5.0
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job id, as `import` told it.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Show all of them.", show_default=False)]
+WatchOption = Annotated[
+    bool, typer.Option("--watch/--no-watch", help="Show each step live, until the end.")
+]
+
+
+def import_(
+    ctx: typer.Context,
+    isbns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ISBN...", help="ISBN-10 or ISBN-13; hyphens and spaces are fine."),
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--source", help=f"Whom to ask: {', '.join(SOURCES)}.")
+    ] = "auto",
+    watch: WatchOption = True,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="Take ISBNs from a file, one a line; - is stdin. What `import` prints can be fed "
+            "back: it then imports what failed.",
+            show_default=False,
+            allow_dash=True,
+        ),
+    ] = None,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Import books by ISBN and show every step live.
+
+    Exit code: 0 all are imported, 1 some are not, 2 nothing could be started. The failed ones
+    are listed on stdout, for `--file`.
+    """
+    asked = asked_of(ctx, server, json)
+
+    async def work() -> int:
+        from bookline.cli.importing import import_all, read_wanted, tell_reading
+        from bookline.settings import read_settings
+
+        settings = read_settings()
+        texts = [*(isbns or []), *(_read_file(file) if file else [])]
+        if not texts:
+            raise Refused("INVALID_REQUEST", "give at least one ISBN, or --file")
+        wanted = read_wanted(texts)
+        with asked.view() as view:
+            tell_reading(wanted, view)
+            if not wanted.isbns:
+                return USAGE
+            async with asked.client(settings, view.notice) as (client, url):
+                if url:
+                    view.notice(f"in the server at {url}")
+                outcome = await import_all(client, wanted, source, view, watch=watch)
+            is_many = len(texts) > 1
+            view.sum_up(outcome.to_json(), outcome.sentence() if is_many and watch else "")
+        if not watch:
+            _tell_started(asked, [story.job_id for story in outcome.stories], url)
+        elif not asked.json:
+            for line in outcome.again():
+                result(line)
+        return DONE if outcome.is_good else FAILED
+
+    perform(asked, work)
+
+
+def _read_file(path: Path) -> list[str]:
+    """Raises: Refused when it cannot be read."""
+    from bookline.cli.importing import read_lines
+
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused("INVALID_REQUEST", f"cannot read {path}: {error}") from error
+    return read_lines(text.splitlines())
+
+
+def _tell_started(asked: Asked, job_ids: list[str], url: str | None) -> None:
+    if not asked.json:
+        for job_id in job_ids:
+            result(job_id)
+    if url is None:
+        say("no server runs: the imports are kept and go on at the next start: `bookline serve`")
+
+
+def status(
+    ctx: typer.Context, job: JobArgument, server: ServerOption = None, json: JsonOption = False
+) -> None:
+    """Show one import as it stands."""
+    asked = asked_of(ctx, server, json)
+
+    async def work(client: "Client") -> int:
+        from bookline.cli import show
+
+        found = await client.job(job)
+        asked.print(found, lambda: show.facts(show.job_facts(found)))
+        return DONE
+
+    with_client(asked, work)
+
+
+def watch(
+    ctx: typer.Context, job: JobArgument, server: ServerOption = None, json: JsonOption = False
+) -> None:
+    """Watch one import from its first step to its end.
+
+    Exit code: 0 when it completes, 1 when it fails or is cancelled.
+    """
+    asked = asked_of(ctx, server, json)
+
+    async def work() -> int:
+        from bookline.settings import read_settings
+
+        settings = read_settings()
+        with asked.view() as view:
+            async with asked.client(settings, view.notice) as (client, _url):
+                return await _watch(client, await client.job(job), view)
+
+    perform(asked, work)
+
+
+def retry(
+    ctx: typer.Context,
+    job: JobArgument,
+    watch: WatchOption = True,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a failed import go on at the step that failed.
+
+    Exit code: 0 when it completes, 1 when it fails again or cannot be retried.
+    """
+    asked = asked_of(ctx, server, json)
+
+    async def work() -> int:
+        from bookline.settings import read_settings
+
+        settings = read_settings()
+        with asked.view() as view:
+            async with asked.client(settings, view.notice) as (client, _url):
+                before = await client.job(job)
+                after = await client.retry(job)
+                if watch:
+                    told = (before["lastEvent"] or {"seq": 0})["seq"]
+                    return await _watch(client, after, view, told=told)
+        asked.print(after, lambda: result(f"{job} goes on"))
+        return DONE
+
+    perform(asked, work)
+
+
+async def _watch(client: "Client", job: Json, view: View, *, told: int = 0) -> int:
+    from bookline.cli.importing import follow
+    from bookline.cli.story import Story
+
+    story = Story(job["isbn"], job["jobId"])
+    view.accept(story, job)
+    await follow(client, story, view, told=told)
+    return DONE if story.is_good else FAILED
+
+
+def cancel(
+    ctx: typer.Context, job: JobArgument, server: ServerOption = None, json: JsonOption = False
+) -> None:
+    """Cancel an import.
+
+    It ends at its next step's edge, or at once while it waits for a retry.
+    """
+    asked = asked_of(ctx, server, json)
+
+    async def work(client: "Client") -> int:
+        await client.cancel(job)
+        after = await _until_over(client, job)
+        is_over = after["status"] in TERMINAL
+        words = f"{job} is {after['status']}" if is_over else f"{job} ends at its next step's edge"
+        asked.print(after, lambda: result(words))
+        return DONE if after["status"] != "completed" else FAILED
+
+    with_client(asked, work)
+
+
+async def _until_over(client: "Client", job_id: str) -> Json:
+    """The job, at its end if that comes soon."""
+    for _ in range(int(CANCEL_SECONDS / 0.25)):
+        job = await client.job(job_id)
+        if job["status"] in TERMINAL:
+            break
+        await asyncio.sleep(0.25)
+    return job
+
+
+def jobs(
+    ctx: typer.Context,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status", help=f"Only these: {', '.join(JOB_STATUSES)}.", show_default=False
+        ),
+    ] = None,
+    limit: LimitOption = 20,
+    all: AllOption = False,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List imports, newest first."""
+    asked = asked_of(ctx, server, json)
+
+    async def work(client: "Client") -> int:
+        from bookline.cli import show
+
+        async def page(most: int, cursor: str | None) -> Json:
+            return await client.jobs(status=status, limit=most, cursor=cursor)
+
+        found = await read_pages(page, None if all else limit)
+        rows = map(show.job_row, found["items"])
+        heads = ("job", "status", "isbn", "title or reason", "created (UTC)")
+        asked.print(found, lambda: show.table(heads, rows, "there is no such import"))
+        return DONE
+
+    with_client(asked, work)
+
+
+async def read_pages(read: Callable[[int, str | None], Awaitable[Json]], limit: int | None) -> Json:
+    """``items`` up to the limit (None: all), however many pages they are on."""
+    items: list[Json] = []
+    cursor = None
+    while True:
+        most = PAGE_MOST if limit is None else min(PAGE_MOST, limit - len(items))
+        page = await read(most, cursor)
+        items += page["items"]
+        cursor = page["nextCursor"]
+        if cursor is None or len(items) == limit:
+            return {"items": items, "nextCursor": cursor}
+
+
+def with_client(asked: Asked, work: Callable[["Client"], Awaitable[int]]) -> None:
+    """Runs a command that asks Bookline something."""
+
+    async def opened() -> int:
+        from bookline.settings import read_settings
+
+        async with asked.client(read_settings()) as (client, _url):
+            return await work(client)
+
+    perform(asked, opened)

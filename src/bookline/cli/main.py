@@ -1,0 +1,80 @@
+"""The command ``bookline``: its global options and its commands.
+
+Way:      the script or ``python -m bookline`` → here → *_commands.py
+Rule 1:   what is heavy (the engine, the server, pictures, weights) is imported by the commands
+          that need it: the help is there at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import bookline
+from bookline.cli import import_commands, library_commands, service_commands
+from bookline.cli.asked import Asked, JsonOption, ServerOption
+from bookline.cli.views import result
+
+app = typer.Typer(
+    name="bookline",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        result(f"bookline {bookline.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def bookline_(
+    ctx: typer.Context,
+    server: ServerOption = None,
+    json: JsonOption = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version.",
+            show_default=False,
+        ),
+    ] = False,
+) -> None:  # fmt: skip
+    """Import books by ISBN, durably, and watch every step live.
+
+    Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 usage,
+    3 not found, 130 interrupted. Settings: `bookline config`.
+    """
+    ctx.obj = Asked(server=server, json=json)
+    if ctx.invoked_subcommand is None:
+        result(ctx.get_help())
+
+
+for command in (
+    service_commands.serve,
+    import_commands.import_,
+    import_commands.status,
+    import_commands.watch,
+    import_commands.cancel,
+    import_commands.retry,
+    import_commands.jobs,
+    library_commands.books,
+    library_commands.book,
+    library_commands.search,
+    service_commands.config,
+    service_commands.doctor,
+    service_commands.sandbox,
+    service_commands.demo,
+):
+    app.command(command.__name__.rstrip("_"))(command)
+
+
+def run() -> None:
+    """The script's entry."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app(prog_name="bookline")

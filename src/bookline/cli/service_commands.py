@@ -1,0 +1,148 @@
+"""The commands around the service itself: serve, config, doctor, sandbox, demo."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bookline.cli.asked import DONE, FAILED, JsonOption, ServerOption, asked_of, perform
+from bookline.cli.views import results, say
+
+if TYPE_CHECKING:
+    from bookline.settings import Settings
+
+PortOption = Annotated[
+    int | None,
+    typer.Option("--port", min=0, max=65_535, help="0 takes a free one.", show_default=False),
+]
+
+
+def serve(
+    ctx: typer.Context,
+    host: Annotated[
+        str | None, typer.Option("--host", help="The address to bind.", show_default=False)
+    ] = None,
+    port: PortOption = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Serve others than this machine without keys: something else checks callers.",
+            show_default=False,
+        ),
+    ] = False,
+) -> None:
+    """Run the server: the API, the page and the imports. Ctrl-C stops it; nothing is lost."""
+    asked = asked_of(ctx)
+
+    async def work() -> int:
+        from bookline.cli.serving import serve_until_told
+        from bookline.logs import set_up_logs
+
+        settings = _settings_with(HOST=host, PORT=port)
+        set_up_logs(settings.log_level, settings.log_format)
+        await serve_until_told(settings, insecure=insecure)
+        return DONE
+
+    perform(asked, work, fast=True)
+
+
+def _settings_with(**given: str | int | None) -> "Settings":
+    """The environment's settings, with what the command line says above them."""
+    from bookline.settings import PREFIX, read_settings
+
+    said = {PREFIX + name: str(value) for name, value in given.items() if value is not None}
+    return read_settings({**os.environ, **said})
+
+
+def config(ctx: typer.Context, json: JsonOption = False) -> None:
+    """Show every setting with what is in force; secrets are masked."""
+    asked = asked_of(ctx, None, json)
+
+    async def work() -> int:
+        from bookline.cli import show
+        from bookline.settings import read_settings, show_settings
+
+        shown = show_settings(read_settings())
+        asked.print(
+            shown, lambda: show.facts({name: value or "-" for name, value in shown.items()})
+        )
+        return DONE
+
+    perform(asked, work)
+
+
+def doctor(ctx: typer.Context, server: ServerOption = None, json: JsonOption = False) -> None:
+    """Check everything that Bookline needs; say what to do.
+
+    Exit code: 1 when anything is wrong; what only limits it does not count.
+    """
+    asked = asked_of(ctx, server, json)
+
+    async def work() -> int:
+        from bookline.cli.doctor import examine, is_well, line
+        from bookline.settings import read_settings
+
+        findings = [finding async for finding in examine(read_settings(), asked.server)]
+        value = {"ok": is_well(findings), "checks": [one.to_json() for one in findings]}
+        asked.print(value, lambda: results(map(line, findings)))
+        return DONE if is_well(findings) else FAILED
+
+    perform(asked, work)
+
+
+def sandbox(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 0,
+    latency_ms: Annotated[
+        int, typer.Option("--latency-ms", min=0, max=60_000, help="How slow each answer is.")
+    ] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Run a stand-in for the providers, for tests.
+
+    It speaks their formats and has faults on demand; no key, no network. Prints the settings
+    that make Bookline ask it, ready for `.env`.
+    """
+    asked = asked_of(ctx, None, json)
+    asked.interrupted = "the sandbox is closed"
+
+    async def work() -> int:
+        from bookline.cli.serving import until_told
+        from bookline.sandbox import Sandbox
+
+        async with Sandbox(port, latency_ms) as running:
+            settings = running.settings()
+            asked.print(
+                {"url": running.url, "settings": settings},
+                lambda: results(f"{name}={value}" for name, value in settings.items()),
+            )
+            say(f"The sandbox is ready at {running.url} (faults: POST /_sandbox/faults)")
+            await until_told()
+        return DONE
+
+    perform(asked, work, fast=True)
+
+
+def demo(
+    ctx: typer.Context,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once", help="End by itself: 0 if all went as it should.", show_default=False
+        ),
+    ] = False,
+    port: PortOption = None,
+) -> None:
+    """See it work, without key or network.
+
+    Starts a server with its page, and imports a dozen books live from a stand-in.
+    """
+    asked = asked_of(ctx)
+
+    async def work() -> int:
+        from bookline.cli.demo import show_all
+
+        return DONE if await show_all(asked.view(), port, once=once) else FAILED
+
+    perform(asked, work, fast=True)

@@ -1,0 +1,166 @@
+/**
+ * The page: which view is shown, the line to the server, and the key.
+ *
+ * Way:     index.html → here → imports.js, library.js, book.js, jobs.js, job.js
+ * Rule 1:  the first view stands in index.html and is there before any answer.
+ */
+
+import { showBook } from "./book.js";
+import { createClient } from "./client.js";
+import { setText, show } from "./dom.js";
+import { createImports } from "./imports.js";
+import { showJob } from "./job.js";
+import { showJobs } from "./jobs.js";
+import { showLibrary } from "./library.js";
+import { createLink } from "./link.js";
+import { isOver } from "./story.js";
+import { createWatching } from "./watching.js";
+
+const KEY = "bookline.key";
+const NEWEST = 12;
+const OPEN_MOST = 200;
+const VIEWS = {
+  library: { show: showLibrary, title: "Library" },
+  book: { show: showBook, title: "Book", nav: "library" },
+  jobs: { show: showJobs, title: "Jobs" },
+  job: { show: showJob, title: "One import", nav: "jobs" },
+};
+
+const find = (id) => document.getElementById(id);
+const client = createClient({ key: sessionStorage.getItem(KEY) });
+const watching = createWatching(client);
+const askForKey = createKeyDialog();
+const imports = createImports({ client, watching, askForKey });
+let leave = () => {};
+let viewName = "";
+
+const link = createLink(find("link"), {
+  ask: () => client.request("GET", `/v2/import/jobs?limit=${NEWEST}`),
+  onAnswer: ({ items }) => items.toReversed().forEach(hearJob),
+  onBack() {
+    client.wake();
+    imports.queue.wake();
+    if (viewName) route();
+  },
+  onKey: askForKey,
+});
+
+/** An import that is under way is shown, whoever began it; one that is over only if it was. */
+function hearJob(job) {
+  const isOpen = !isOver(job.status);
+  if (isOpen || watching.find(job.jobId)) watching.hear(job, { isShown: isOpen });
+}
+
+async function findOpenJobs() {
+  for (const status of ["queued", "running"]) {
+    const { items } = await client.request("GET", `/v2/import/jobs?status=${status}&limit=${OPEN_MOST}`);
+    items.toReversed().forEach(hearJob);
+  }
+  imports.settle();
+}
+
+function begin() {
+  link.beat();
+  findOpenJobs().catch(() => imports.settle());
+}
+
+// ------------------------------------------------------------------ views
+function route({ isFirst = false } = {}) {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/");
+  const view = VIEWS[name];
+  viewName = view ? name : "";
+  leave();
+  leave = () => {};
+  show(find("view-import"), !view);
+  show(find("view"), Boolean(view));
+  find("view").className = `view-${viewName}`;
+  markNav(view ? (view.nav ?? name) : "");
+  setTitle(view?.title ?? "Import");
+  if (view) {
+    leave = view.show(find("view"), {
+      client, watching, imports, setTitle, params: new URLSearchParams(query), name: safeDecode(rest.join("/")),
+    });
+  }
+  if (!isFirst) {
+    scrollTo(0, 0);
+    (view ? find("view") : find("view-import")).querySelector("h1")?.focus({ preventScroll: true });
+  }
+}
+
+function safeDecode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function markNav(name) {
+  for (const anchor of document.querySelectorAll("[data-nav]")) {
+    if (anchor.dataset.nav === name) anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+}
+
+function setTitle(title) {
+  document.title = `${title} · Bookline`;
+}
+
+// ------------------------------------------------------------------ the key
+/** Answers `askForKey()`: the dialog opens by itself once, then by the line that stays in sight. */
+function createKeyDialog() {
+  const dialog = find("key-dialog");
+  const field = find("key");
+  const fault = find("key-fault");
+  const locked = find("locked");
+  let wasAsked = false;
+  show(find("forget-key"), Boolean(client.key));
+
+  find("key-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const key = field.value.trim();
+    client.key = key;
+    try {
+      await client.request("GET", "/v2/import/jobs?limit=1");
+      accept(key);
+    } catch (error) {
+      setText(fault, error.code === "UNAUTHORIZED" ? "That key is not one of this Bookline's." : `${error.message}.`);
+      field.select();
+    }
+  });
+  find("key-later").addEventListener("click", () => dialog.close());
+  locked.querySelector("button").addEventListener("click", () => dialog.showModal());
+  find("forget-key").addEventListener("click", () => {
+    sessionStorage.removeItem(KEY);
+    location.reload();
+  });
+
+  function accept(key) {
+    client.key = key;
+    sessionStorage.setItem(KEY, key);
+    field.value = "";
+    setText(fault, "");
+    show(find("forget-key"), true);
+    show(locked, false);
+    dialog.close();
+    imports.queue.wake();
+    begin();
+    if (viewName) route();
+  }
+
+  return () => {
+    show(locked, true);
+    if (!wasAsked) dialog.showModal();
+    wasAsked = true;
+  };
+}
+
+// ------------------------------------------------------------------ the start
+find("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  find("main").focus();
+});
+addEventListener("hashchange", () => route());
+route({ isFirst: true });
+begin();

@@ -1,0 +1,806 @@
+"""What every engine promises: each step once, tries and waits that outlive a stop, one end."""
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bookline.engine.dbos import DbosEngine
+from bookline.engine.job_run import Policy, World
+from bookline.engine.memory import MemoryEngine
+from bookline.engine.nodes import Node
+from bookline.engine.recovery import Recovery
+from bookline.errors import (
+    BookNotFound,
+    BooklineError,
+    CoverRefused,
+    EmbeddingRefused,
+    ProviderDown,
+    SlowDown,
+    StoreDown,
+    WrongKey,
+)
+from bookline.model import (
+    CANCELLED,
+    COMPLETED,
+    DESCRIPTION_CHARS,
+    FAILED,
+    RUNNING,
+    Cover,
+    Embedding,
+    ImportInput,
+    Job,
+    Json,
+    Metadata,
+)
+from bookline.ports import Attempt
+from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.sqlite_journal import SqliteJournal
+
+ISBN = "9780142437247"
+BOOK = Metadata(
+    isbn=ISBN,
+    title="Moby Dick",
+    authors=("Herman Melville",),
+    description="A whale.",
+    cover_url="https://covers.openlibrary.org/b/id/1-L.jpg",
+    source="openlibrary",
+    source_id="OL1M",
+)
+COVER = Cover(
+    key=f"covers/{ISBN}.jpg",
+    content_type="image/jpeg",
+    width=300,
+    height=480,
+    sha256="ab" * 32,
+    source_url="https://covers.openlibrary.org/b/id/1-L.jpg",
+    fetched_at="2026-01-01T00:00:00.000Z",
+).to_json()
+VECTOR = Embedding.of("m", [0.5] * 256).to_json()
+METADATA, UPLOAD, EMBEDDING = "fetch-metadata", "upload-cover", "generate-embedding"
+SAVE, ASIDE = "save-to-database", "save-to-fallback"
+DOWN = ProviderDown("down")
+PATIENCE_SECONDS = 10.0
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class FakeSteps:
+    """Steps that do what the test says: fail some times, or wait to be let go."""
+
+    failures: dict[str, list[Exception]] = field(default_factory=dict)
+    """What the next calls of a step raise; behind them it works."""
+    held: set[str] = field(default_factory=set)
+    """Steps that wait for ever."""
+    book: Metadata = BOOK
+    vector: Json | None = field(default_factory=lambda: dict(VECTOR))
+    saved: Json = field(default_factory=lambda: {"storedIn": "database", "hasEmbedding": True})
+    calls: list[str] = field(default_factory=list)
+
+    async def fetch_metadata(self, order: ImportInput) -> Metadata:
+        await self._do(METADATA)
+        return self.book
+
+    async def upload_cover(self, isbn: str, url: str) -> Json:
+        await self._do(UPLOAD)
+        return COVER
+
+    async def generate_embedding(self, metadata: Metadata) -> Json | None:
+        await self._do(EMBEDDING)
+        return self.vector
+
+    async def save(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        await self._do(SAVE)
+        return self.saved
+
+    async def save_aside(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        await self._do(ASIDE)
+        return {"storedIn": "kv", "hasEmbedding": embedding is not None}
+
+    def fail(self, step: str, *failures: Exception) -> None:
+        self.failures[step] = list(failures)
+
+    async def _do(self, step: str) -> None:
+        self.calls.append(step)
+        failures = self.failures.get(step)
+        if failures:
+            raise failures.pop(0)
+        while step in self.held:
+            await asyncio.sleep(0.002)
+
+
+class Bench:
+    """An engine with its journal; ``reboot`` plays a stop in good order and a new process."""
+
+    journal: SqliteJournal | MemoryJournal
+
+    def __init__(self) -> None:
+        self.steps = FakeSteps()
+        self.policy = Policy(retry_scale=0.001)
+        self.slots = 8
+
+    @property
+    def world(self) -> World:
+        return World(
+            runs=self.journal,
+            steps=self.steps,
+            policy=self.policy,
+            node=self.node_id,
+            clock=now_ms,
+            slots=asyncio.Semaphore(self.slots),
+            chance=lambda: 0.0,
+        )
+
+    node_id = "node-1"
+    engine: Any
+
+    async def boot(self) -> None:
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        raise NotImplementedError
+
+    async def go_on(self) -> None:
+        raise NotImplementedError
+
+    async def start(self, job_id: str = "job-1") -> None:
+        await self.engine.start((await self.open(job_id)).order)
+
+    async def open(self, job_id: str = "job-1") -> Job:
+        order = ImportInput(job_id=job_id, isbn=ISBN, input_isbn="0142437247")
+        at = now_ms()
+        job = Job(order=order, method="workflow", created_ms=at, updated_ms=at, node=self.node_id)
+        return await self.journal.open(job)
+
+    async def retry(self, job_id: str = "job-1") -> None:
+        await self.engine.settle(job_id)
+        await self.journal.reopen(job_id)
+        await self.engine.restart(job_id)
+
+    async def cancel(self, job_id: str = "job-1") -> None:
+        await self.journal.request_cancel(job_id)
+        self.engine.wake(job_id)
+
+    async def job(self, job_id: str = "job-1") -> Job:
+        job = await self.journal.find(job_id)
+        assert job is not None
+        return job
+
+    async def end(self, job_id: str = "job-1") -> Job:
+        """The job when it is over."""
+        await until_async(lambda: self.job(job_id), lambda job: job.is_over)
+        return await self.job(job_id)
+
+    async def reached(self, step: str, calls: int = 1) -> None:
+        await until(lambda: self.steps.calls.count(step) >= calls)
+
+    async def story(self, job_id: str = "job-1") -> list[Json]:
+        return [json.loads(event.message) for event in await self.journal.read(job_id, 0, 1_000)]
+
+    async def told(self, kind: str) -> list[Json]:
+        return [event["data"] for event in await self.story() if event["type"] == kind]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.002)
+
+
+async def until_async(ask: Callable[[], Any], is_so: Callable[[Any], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so(await ask()):
+            await asyncio.sleep(0.002)
+
+
+class MemoryBench(Bench):
+    async def boot(self) -> None:
+        self.journal = MemoryJournal(now_ms)
+        self.engine = MemoryEngine(self.world)
+
+    async def stop(self) -> None:
+        await self.engine.stop()
+
+    async def go_on(self) -> None:
+        self.engine.resume()
+
+
+class DbosBench(Bench):
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    async def boot(self) -> None:
+        self.journal = SqliteJournal(self.folder / "journal.db", now_ms)
+        self.node = Node(self.folder / "nodes")
+        self.node.open()
+        self.node_id = self.node.node_id
+        self.engine = DbosEngine(self.folder / "engine.db", self.world)
+        await self.engine.launch()
+
+    async def stop(self) -> None:
+        await self.engine.close()
+        self.node.close()
+        self.journal.close()
+
+    async def go_on(self) -> None:
+        await self.boot()
+        await Recovery(self.folder, self.node, self.engine, self.journal, now_ms).sweep()
+
+
+@pytest.fixture
+async def on_dbos(tmp_path: Path) -> AsyncIterator[DbosBench]:
+    made = DbosBench(tmp_path)
+    await made.boot()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(params=["memory", "dbos"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    made: Bench = MemoryBench() if request.param == "memory" else DbosBench(tmp_path)
+    await made.boot()
+    yield made
+    await made.stop()
+
+
+async def reboot(bench: Bench, **policy: float) -> None:
+    await bench.stop()
+    bench.steps.held.clear()
+    await bench.go_on()
+
+
+def set_policy(bench: Bench, **changes: float) -> None:
+    """For imports that start from now on."""
+    bench.policy = Policy(**{"retry_scale": 0.001, **changes})
+    bench.engine._world = bench.world
+
+
+# ------------------------------------------------------------------ the good way
+async def test_an_import_does_each_step_once(bench: Bench) -> None:
+    await bench.start()
+
+    job = await bench.end()
+
+    assert bench.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
+    assert job.status == COMPLETED
+    assert job.result == {
+        "success": True,
+        "isbn": ISBN,
+        "title": "Moby Dick",
+        "source": "openlibrary",
+        "saved": True,
+        "storedIn": "database",
+        "coverR2Key": f"covers/{ISBN}.jpg",
+        "coverUrl": f"/v2/covers/{ISBN}?v={'ab' * 8}",
+        "hasEmbedding": True,
+        "warnings": [],
+    }
+
+
+async def test_an_import_tells_its_story_in_order(bench: Bench) -> None:
+    await bench.start()
+    await bench.end()
+
+    told = await bench.story()
+
+    assert [(event["seq"], event["status"], event["progress"]) for event in told] == [
+        (1, "started", 0.0),
+        (2, "metadata_fetched", 0.25),
+        (3, "cover_uploaded", 0.5),
+        (4, "embedding_generated", 0.75),
+        (5, "completed", 1.0),
+    ]
+
+
+async def test_a_book_without_a_cover_skips_that_step(bench: Bench) -> None:
+    bench.steps.book = Metadata(isbn=ISBN, title="Moby Dick", source="isbndb")
+    bench.steps.vector = None
+    await bench.start()
+
+    await bench.end()
+
+    assert bench.steps.calls == [METADATA, EMBEDDING, SAVE]
+    statuses = [event["status"] for event in await bench.story()]
+    assert statuses == ["started", "metadata_fetched", "completed"]
+
+
+async def test_a_job_that_is_started_twice_is_imported_once(bench: Bench) -> None:
+    job = await bench.open()
+
+    await asyncio.gather(*(bench.engine.start(job.order) for _ in range(5)))
+
+    await bench.end()
+    assert bench.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
+    assert len(await bench.story()) == 5
+
+
+async def test_many_imports_at_once_all_end(bench: Bench) -> None:
+    bench.slots = 3
+    set_policy(bench)
+    names = [f"job-{number}" for number in range(12)]
+
+    await asyncio.gather(*(bench.start(name) for name in names))
+
+    ends = [await bench.end(name) for name in names]
+    assert {job.status for job in ends} == {COMPLETED}
+    assert bench.steps.calls.count(SAVE) == 12
+
+
+# ------------------------------------------------------------------ retries
+@pytest.mark.parametrize(
+    ("step", "delays"),
+    [
+        (METADATA, [1, 2, 3]),
+        (UPLOAD, [0.5, 1, 2, 4, 8]),
+        (EMBEDDING, [2, 4]),
+        (SAVE, [1, 2, 4]),
+    ],
+)
+async def test_a_step_that_works_in_the_last_try_is_done(
+    bench: Bench, step: str, delays: list[float]
+) -> None:
+    """A limit of 3 is up to 4 tries: it counts the retries."""
+    bench.steps.fail(step, *[DOWN] * len(delays))
+    await bench.start()
+
+    job = await bench.end()
+
+    assert job.status == COMPLETED
+    assert bench.steps.calls.count(step) == len(delays) + 1
+    told = await bench.told("workflow_retry")
+    assert [(one["step"], one["attempt"]) for one in told] == [
+        (step, attempt) for attempt in range(1, len(delays) + 1)
+    ]
+    assert [one["delayMs"] for one in told] == [round(delay) for delay in delays]  # in 1/1000
+    assert {one["error"]["code"] for one in told} == {"PROVIDER_ERROR"}
+
+
+async def test_metadata_that_never_come_fail_the_job(bench: Bench) -> None:
+    bench.steps.fail(METADATA, *[DOWN] * 9)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert bench.steps.calls == [METADATA] * 4
+    assert job.status == FAILED
+    assert job.error == {
+        "code": "PROVIDER_ERROR",
+        "message": "down",
+        "step": METADATA,
+        "attempts": 4,
+    }
+    last = (await bench.story())[-1]
+    assert (last["status"], last["data"], last["progress"]) == (FAILED, {"error": job.error}, 0.0)
+
+
+@pytest.mark.parametrize("answer", [BookNotFound("no"), WrongKey("bad key")])
+async def test_an_answer_that_is_final_takes_one_try(bench: Bench, answer: BooklineError) -> None:
+    bench.steps.fail(METADATA, answer)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert bench.steps.calls == [METADATA]
+    assert job.error is not None
+    assert (job.error["code"], job.error["attempts"]) == (answer.code, 1)
+    assert await bench.told("workflow_retry") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "failures", "code", "tries"),
+    [
+        (UPLOAD, [CoverRefused("too small")], "COVER_REFUSED", 1),
+        (UPLOAD, [DOWN] * 6, "PROVIDER_ERROR", 6),
+        (EMBEDDING, [EmbeddingRefused("odd")], "EMBEDDING_REFUSED", 1),
+        (EMBEDDING, [SlowDown("busy")] * 3, "PROVIDER_RATE_LIMITED", 3),
+    ],
+)
+async def test_an_optional_step_that_fails_for_good_is_a_warning(
+    bench: Bench, step: str, failures: list[Exception], code: str, tries: int
+) -> None:
+    bench.steps.fail(step, *failures)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert job.status == COMPLETED
+    assert bench.steps.calls.count(step) == tries
+    warned = await bench.told("workflow_warning")
+    assert [(one["step"], one["code"]) for one in warned] == [(step, code)]
+    assert job.result is not None
+    assert job.result["warnings"] == warned
+
+
+async def test_a_mistake_in_a_step_is_tried_again_and_then_fails(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.steps.fail(METADATA, *[ZeroDivisionError("secret")] * 9)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert bench.steps.calls == [METADATA] * 4
+    assert job.error is not None
+    assert job.error["code"] == "PROVIDER_ERROR"
+    assert job.error["message"] == "unexpected ZeroDivisionError; see the log"
+    assert "secret" in caplog.text
+
+
+async def test_a_mistake_in_the_workflow_fails_the_job(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.steps.saved = {}  # no "storedIn": what comes after the step breaks
+    await bench.start()
+
+    job = await bench.end()
+
+    assert job.status == FAILED
+    assert job.error is not None
+    assert job.error["code"] == "INTERNAL_ERROR"
+    assert "broke" in caplog.text
+
+
+# ------------------------------------------------------------------ the fallback store
+async def test_a_book_that_the_library_does_not_take_goes_aside(bench: Bench) -> None:
+    bench.steps.fail(SAVE, *[StoreDown("disk full")] * 9)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert bench.steps.calls[3:] == [SAVE] * 4 + [ASIDE]
+    assert job.result is not None
+    assert job.result["storedIn"] == "kv"
+    assert [warned["step"] for warned in job.result["warnings"]] == [SAVE]
+
+
+async def test_a_book_that_nobody_takes_fails_at_the_library(bench: Bench) -> None:
+    for step in (SAVE, ASIDE):
+        bench.steps.fail(step, *[StoreDown("disk full")] * 9)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert bench.steps.calls[3:] == [SAVE] * 4 + [ASIDE] * 4
+    assert job.error == {
+        "code": "SAVE_FAILED",
+        "message": "disk full",
+        "step": SAVE,
+        "attempts": 4,
+    }
+
+
+# ------------------------------------------------------------------ cancel
+async def test_a_cancel_takes_effect_at_the_next_step(bench: Bench) -> None:
+    bench.steps.held.add(UPLOAD)
+    await bench.start()
+    await bench.reached(UPLOAD)
+
+    await bench.cancel()
+    bench.steps.held.clear()
+
+    job = await bench.end()
+    assert job.status == CANCELLED
+    assert bench.steps.calls == [METADATA, UPLOAD]  # nothing is saved
+    assert job.error is not None
+    assert (job.error["code"], job.error["step"]) == ("CANCELLED", EMBEDDING)
+    assert (await bench.story())[-1]["progress"] == 0.5
+
+
+async def test_a_cancel_ends_a_wait_at_once(bench: Bench) -> None:
+    set_policy(bench, retry_scale=1_000)
+    bench.steps.fail(METADATA, DOWN)
+    await bench.start()
+    await until_async(lambda: bench.told("workflow_retry"), bool)
+
+    await bench.cancel()
+
+    job = await bench.end()
+    assert job.status == CANCELLED
+    assert bench.steps.calls == [METADATA]
+    assert job.error is not None
+    assert job.error["attempts"] == 1
+
+
+async def test_a_cancel_ends_a_wait_though_everybody_is_at_work(bench: Bench) -> None:
+    bench.slots = 1
+    set_policy(bench, retry_scale=1_000)
+    bench.steps.fail(METADATA, DOWN)
+    await bench.start("waits")
+    await bench.reached(METADATA)
+    bench.steps.held.add(METADATA)
+    await bench.start("works")
+    await bench.reached(METADATA, 2)
+
+    await bench.cancel("waits")
+
+    assert (await bench.end("waits")).status == CANCELLED
+    assert (await bench.job("works")).status == RUNNING
+
+
+async def test_a_cancel_of_an_import_that_is_not_here_is_let_pass(bench: Bench) -> None:
+    bench.engine.wake("elsewhere")
+
+
+async def test_a_cancelled_job_stays_cancelled(bench: Bench) -> None:
+    await bench.open()
+    await bench.journal.request_cancel("job-1")
+
+    await bench.engine.start((await bench.job()).order)
+
+    job = await bench.end()
+    assert job.status == CANCELLED
+    assert bench.steps.calls == []
+    assert job.error is not None
+    assert job.error["attempts"] == 0
+
+
+# ------------------------------------------------------------------ the deadline
+async def test_the_deadline_cuts_a_running_try(bench: Bench) -> None:
+    set_policy(bench, deadline_seconds=0.05)
+    bench.steps.held.add(UPLOAD)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert job.status == FAILED
+    assert job.error is not None
+    assert (job.error["code"], job.error["step"]) == ("DEADLINE_EXCEEDED", UPLOAD)
+    assert await bench.told("workflow_retry") == []
+
+
+async def test_a_wait_that_would_pass_the_deadline_is_not_begun(bench: Bench) -> None:
+    set_policy(bench, deadline_seconds=0.3, retry_scale=1)
+    bench.steps.fail(METADATA, DOWN)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert job.error is not None
+    assert job.error["code"] == "DEADLINE_EXCEEDED"
+    assert job.error["attempts"] == 1
+    assert "down" in job.error["message"]
+    assert await bench.told("workflow_retry") == []
+
+
+async def test_a_retry_starts_the_deadline_anew(bench: Bench) -> None:
+    set_policy(bench, deadline_seconds=0.05)
+    bench.steps.held.add(UPLOAD)
+    await bench.start()
+    await bench.end()
+    bench.steps.held.clear()
+    set_policy(bench)
+
+    await bench.retry()
+
+    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    assert bench.steps.calls == [METADATA, UPLOAD, UPLOAD, EMBEDDING, SAVE]
+
+
+# ------------------------------------------------------------------ retry of a failed job
+async def test_a_retry_keeps_what_was_done(bench: Bench) -> None:
+    for step in (SAVE, ASIDE):
+        bench.steps.fail(step, *[StoreDown("disk full")] * 4)
+    await bench.start()
+    await bench.end()
+    before = list(bench.steps.calls)
+
+    await bench.retry()
+
+    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    job = await bench.job()
+    assert bench.steps.calls == [*before, SAVE]
+    assert job.result is not None
+    assert job.result["storedIn"] == "database"
+    assert job.result["coverR2Key"] == f"covers/{ISBN}.jpg"
+    assert job.error is None
+
+
+async def test_a_retried_jobs_story_goes_on_behind_its_failure(bench: Bench) -> None:
+    bench.steps.fail(METADATA, BookNotFound("no"))
+    await bench.start()
+    await bench.end()
+
+    await bench.retry()
+
+    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    told = await bench.story()
+    assert [event["seq"] for event in told] == list(range(1, 8))
+    assert [event["status"] for event in told] == [
+        "started", FAILED, None,
+        "metadata_fetched", "cover_uploaded", "embedding_generated", COMPLETED,
+    ]  # fmt: skip
+    assert told[2]["type"] == "workflow_resumed"
+    assert told[2]["data"] == {"by": "retry"}
+
+
+async def test_a_retry_that_fails_again_can_be_retried(bench: Bench) -> None:
+    bench.steps.fail(METADATA, BookNotFound("no"), BookNotFound("still no"))
+    await bench.start()
+    await bench.end()
+
+    await bench.retry()
+    await until_async(bench.job, lambda job: job.run == 2 and job.is_over)
+    again = await bench.job()
+    await bench.retry()
+
+    assert again.error is not None
+    assert again.error["message"] == "still no"
+    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    assert bench.steps.calls.count(METADATA) == 3
+
+
+# ------------------------------------------------------------------ stop and go on
+async def test_a_stopped_import_goes_on_where_it_was(bench: Bench) -> None:
+    bench.steps.held.add(EMBEDDING)
+    await bench.start()
+    await bench.reached(EMBEDDING)
+
+    await reboot(bench)
+
+    job = await bench.end()
+    assert job.status == COMPLETED
+    assert bench.steps.calls == [METADATA, UPLOAD, EMBEDDING, EMBEDDING, SAVE]
+    assert job.attempt == 1  # a try that was stopped in good order does not count
+    assert await bench.told("workflow_resumed") == [{"by": "restart"}]
+    assert [event["seq"] for event in await bench.story()] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_tries_and_waits_outlive_a_stop(bench: Bench) -> None:
+    set_policy(bench, retry_scale=0.3)
+    bench.steps.fail(METADATA, *[DOWN] * 9)
+    await bench.start()
+    await until_async(lambda: bench.told("workflow_retry"), lambda told: len(told) == 2)
+
+    await reboot(bench)
+
+    job = await bench.end()
+    assert bench.steps.calls == [METADATA] * 4
+    assert job.error is not None
+    assert job.error["attempts"] == 4
+    told = await bench.told("workflow_retry")
+    assert [one["attempt"] for one in told] == [1, 2, 3]
+    assert [one["delayMs"] for one in told] == [300, 600, 900]
+
+
+async def test_a_try_that_the_process_died_in_counts(bench: Bench) -> None:
+    job = await bench.open()
+    await bench.journal.claim("job-1", "dead")
+    assert await bench.journal.begin("job-1", 1, METADATA, 1) == Attempt()
+    bench.steps.fail(METADATA, *[DOWN] * 9)
+
+    await bench.engine.start(job.order)
+
+    ended = await bench.end()
+    assert bench.steps.calls == [METADATA] * 3
+    assert ended.error is not None
+    assert ended.error["attempts"] == 4
+    told = await bench.told("workflow_retry")
+    assert told[0]["error"]["message"] == "the process died in this try"
+
+
+async def test_an_import_that_takes_its_process_down_each_time_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookline.engine.job_run.MOST_RESTARTS", 2)
+    job = await bench.open()
+    for _ in range(3):
+        await bench.journal.claim("job-1", "dead")
+
+    await bench.engine.start(job.order)
+
+    ended = await bench.end()
+    assert ended.status == FAILED
+    assert bench.steps.calls == []
+
+
+async def test_a_job_that_is_over_is_not_imported_again(bench: Bench) -> None:
+    job = await bench.open()
+    await bench.start("other")
+    await bench.end("other")
+    calls = list(bench.steps.calls)
+    await bench.journal.claim("job-1", "elsewhere")
+    await bench.journal.finish("job-1", _failed(), run=1, result=None, error={})
+
+    await bench.engine.start(job.order)
+    await bench.engine.settle("job-1")
+
+    assert bench.steps.calls == calls
+    assert len(await bench.story()) == 1
+
+
+def _failed() -> Any:
+    from bookline.progress.events import ending
+
+    return ending(1, FAILED, {})
+
+
+@pytest.mark.parametrize("ask", ["claim", "begin", "finish"])
+async def test_a_journal_that_is_down_for_a_moment_does_no_harm(
+    bench: Bench, ask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(bench.journal, ask)
+    downs = [StoreDown("busy"), StoreDown("busy")]
+
+    async def flaky(*args: Any, **named: Any) -> Any:
+        if downs:
+            raise downs.pop()
+        return await real(*args, **named)
+
+    monkeypatch.setattr("bookline.engine.job_run.JOURNAL_PAUSES_SECONDS", (0.001, 0.001, 0.001))
+    monkeypatch.setattr(bench.journal, ask, flaky)
+    await bench.start()
+
+    job = await bench.end()
+
+    assert job.status == COMPLETED
+    assert bench.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
+
+
+# ------------------------------------------------------------------ what is kept
+async def test_the_engines_file_holds_plain_json(on_dbos: DbosBench) -> None:
+    """Nobody who can write the file can run code, and no renamed class breaks a replay."""
+    on_dbos.steps.fail(METADATA, DOWN, ValueError("x"))
+    on_dbos.steps.fail(SAVE, *[StoreDown("full")] * 9)
+    await on_dbos.start()
+    await on_dbos.end()
+    await on_dbos.engine.settle("job-1")
+
+    kept = [text for text in stored(on_dbos.folder / "engine.db") if text["is_data"]]
+
+    assert len(kept) > 8
+    for text in kept:
+        json.loads(text["text"])
+
+
+@pytest.mark.parametrize(
+    ("description", "most_bytes"),
+    [("The whale. " * 100, 16_000), ("𝄞" * DESCRIPTION_CHARS, 128_000)],
+)
+async def test_an_imports_state_stays_small(
+    on_dbos: DbosBench, description: str, most_bytes: int
+) -> None:
+    from dataclasses import replace
+
+    on_dbos.steps.book = replace(BOOK, description=description)
+    empty = {name: size(on_dbos.folder / name) for name in ("engine.db", "journal.db")}
+    await on_dbos.start()
+    await on_dbos.end()
+    await on_dbos.engine.settle("job-1")
+
+    grown = sum(size(on_dbos.folder / name) - before for name, before in empty.items())
+
+    assert 1_000 < grown < most_bytes
+
+
+def stored(path: Path) -> list[dict[str, Any]]:
+    """Every text of a file; ``is_data`` for what a serializer wrote."""
+    with sqlite3.connect(path) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
+        texts = []
+        for table in tables:
+            cursor = db.execute(f'SELECT * FROM "{table}"')
+            names = [column[0] for column in cursor.description]
+            for row in cursor:
+                for name, value in zip(names, row, strict=True):
+                    is_data = name in {"inputs", "output", "error"} and value is not None
+                    texts.append({"text": str(value), "is_data": is_data})
+    db.close()
+    return texts
+
+
+def size(path: Path) -> int:
+    return sum(len(one["text"].encode()) for one in stored(path))

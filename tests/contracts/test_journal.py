@@ -1,0 +1,1010 @@
+"""What every journal promises: jobs by their state table, and stories without gaps."""
+
+import asyncio
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bookline.errors import Refused, StoreDown
+from bookline.model import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    JOB_STATUSES,
+    METADATA_FETCHED,
+    NEXT_STATUSES,
+    PROGRESS,
+    QUEUED,
+    RUNNING,
+    STARTED,
+    TERMINAL,
+    ImportInput,
+    Job,
+    Json,
+    Warned,
+)
+from bookline.ports import Attempt, Idempotency
+from bookline.progress.events import (
+    MESSAGE_BYTES,
+    Event,
+    News,
+    completed,
+    ending,
+    milestone,
+    retry,
+    warning,
+)
+from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.sqlite_journal import SqliteJournal
+
+Journal = SqliteJournal | MemoryJournal
+
+ISBN = "9780142437247"
+NODE = "node-1"
+KEY = Idempotency(key="k", body="b")
+ERROR = {"code": "SAVE_FAILED", "message": "full", "step": "save-to-database", "attempts": 4}
+RESULT = {"isbn": ISBN, "saved": True, "storedIn": "database", "warnings": []}
+HOUR_MS = 3_600_000
+NOW_MS = 1_700_000_000_000
+MOST = 1_000
+
+
+@dataclass
+class Clock:
+    now_ms: int = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Any:
+    made: Journal = (
+        SqliteJournal(tmp_path / "journal.db", clock)
+        if request.param == "sqlite"
+        else MemoryJournal(clock)
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path, clock: Clock) -> Any:
+    made = SqliteJournal(tmp_path / "journal.db", clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def elsewhere(tmp_path: Path, clock: Clock, on_disk: SqliteJournal) -> Any:
+    """Another process' journal on the file of ``on_disk``."""
+    made = SqliteJournal(tmp_path / "journal.db", clock)
+    await made.others()
+    yield made
+    made.close()
+
+
+def a_job(name: str = "job-1", *, at_ms: int = NOW_MS, method: str = "workflow") -> Job:
+    order = ImportInput(job_id=name, isbn=ISBN, input_isbn="0-14-243724-7", user_id="u")
+    return Job(order=order, method=method, created_ms=at_ms, updated_ms=at_ms, node=NODE)
+
+
+def some(text: str) -> News:
+    """News that no other test expects anything of."""
+    return News(key=text, type="workflow_progress", status=METADATA_FETCHED, data={"text": text})
+
+
+async def get(journal: Journal, job_id: str = "job-1") -> Job:
+    job = await journal.find(job_id)
+    assert job is not None
+    return job
+
+
+async def story(journal: Journal, job_id: str = "job-1") -> list[Json]:
+    await journal.counts()  # behind all that was told, also on disk
+    await settled(journal)
+    return [json.loads(event.message) for event in await journal.read(job_id, 0, MOST)]
+
+
+async def settled(journal: Journal) -> None:
+    """Until what was told so far is kept and heard."""
+    if isinstance(journal, SqliteJournal):
+        await journal.file.write(lambda _: None)
+    await asyncio.sleep(0.001)
+
+
+async def run_to(journal: Journal, status: str, job_id: str = "job-1") -> None:
+    """Brings an opened job into a status."""
+    if status == QUEUED:
+        return
+    claim = await journal.claim(job_id, NODE)
+    assert claim is not None
+    if status == COMPLETED:
+        await journal.finish(
+            job_id, completed(claim.run, RESULT), run=claim.run, result=RESULT, error=None
+        )
+    elif status != RUNNING:
+        end = ending(claim.run, status, {"error": ERROR})
+        await journal.finish(job_id, end, run=claim.run, result=None, error=ERROR)
+
+
+# ------------------------------------------------------------------ open, find, list
+async def test_an_opened_job_is_known_at_once_as_queued(journal: Journal) -> None:
+    opened = await journal.open(a_job())
+
+    assert await get(journal) == opened == a_job()
+    assert opened.status == QUEUED
+
+
+async def test_a_job_that_nobody_opened_is_not_there(journal: Journal) -> None:
+    assert await journal.find("job-1") is None
+    assert await journal.read("job-1", 0, MOST) == []
+    assert await journal.claim("job-1", NODE) is None
+
+
+async def test_a_list_shows_the_newest_first(journal: Journal) -> None:
+    for name, at_ms in [("a", 2), ("b", 3), ("c", 1), ("d", 2)]:
+        await journal.open(a_job(name, at_ms=at_ms))
+
+    page = await journal.list(status=None, method=None, limit=10, cursor=None)
+
+    assert [job.job_id for job in page.items] == ["b", "d", "a", "c"]
+    assert page.next_cursor is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"status": RUNNING}, ["new", "old"]),
+        ({"method": "legacy"}, ["old"]),
+        ({"status": QUEUED, "method": "legacy"}, []),
+    ],
+)
+async def test_a_list_can_be_narrowed(
+    journal: Journal, filters: dict[str, str], found: list[str]
+) -> None:
+    await journal.open(a_job("old", at_ms=1, method="legacy"))
+    await journal.open(a_job("new", at_ms=2))
+    await journal.open(a_job("idle", at_ms=3))
+    await journal.claim("old", NODE)
+    await journal.claim("new", NODE)
+
+    page = await journal.list(
+        status=filters.get("status"), method=filters.get("method"), limit=10, cursor=None
+    )
+
+    assert [job.job_id for job in page.items] == found
+
+
+async def test_pages_hold_each_job_once_while_new_ones_come(journal: Journal) -> None:
+    for number in range(7):
+        await journal.open(a_job(f"job-{number}", at_ms=number // 2))
+    seen: list[str] = []
+    cursor = None
+
+    while True:
+        page = await journal.list(status=None, method=None, limit=3, cursor=cursor)
+        seen += [job.job_id for job in page.items]
+        await journal.open(a_job(f"late-{len(seen)}", at_ms=100))
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert seen == [f"job-{number}" for number in (6, 5, 4, 3, 2, 1, 0)]
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10", "WyJhIiwgMV0", "é", "WzEsIDJd", "e30", "=" * 5])
+async def test_a_foreign_cursor_is_refused(journal: Journal, cursor: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await journal.list(status=None, method=None, limit=1, cursor=cursor)
+
+    assert refused.value.code == "INVALID_REQUEST"
+
+
+async def test_a_found_job_shows_its_last_message(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+
+    journal.tell("job-1", milestone(STARTED, {"isbn": ISBN}))
+
+    told = await story(journal)
+    assert (await get(journal)).last_event == told[-1]
+    assert told[-1]["data"] == {"isbn": ISBN}
+
+
+# ------------------------------------------------------------------ idempotency
+async def test_the_same_key_and_body_is_the_same_job(journal: Journal) -> None:
+    await journal.open(a_job("first"), KEY)
+
+    again = await journal.open(a_job("second"), KEY)
+
+    assert again.job_id == "first"
+    assert await journal.find("second") is None
+
+
+async def test_the_same_key_at_the_same_time_is_one_job(journal: Journal) -> None:
+    opened = await asyncio.gather(*(journal.open(a_job(f"job-{n}"), KEY) for n in range(20)))
+
+    assert len({job.job_id for job in opened}) == 1
+    assert await journal.counts() == {QUEUED: 1}
+
+
+async def test_the_same_key_with_another_body_is_refused(journal: Journal) -> None:
+    await journal.open(a_job("first"), KEY)
+
+    with pytest.raises(Refused) as refused:
+        await journal.open(a_job("second"), replace(KEY, body="other"))
+
+    assert refused.value.code == "INVALID_STATE"
+    assert await journal.find("second") is None
+
+
+async def test_a_key_is_free_again_after_a_day(journal: Journal, clock: Clock) -> None:
+    await journal.open(a_job("first", at_ms=clock()), KEY)
+    clock.now_ms += 24 * HOUR_MS + 1
+
+    opened = await journal.open(a_job("second", at_ms=clock()), replace(KEY, body="other"))
+
+    assert opened.job_id == "second"
+
+
+async def test_a_key_holds_for_the_whole_day(journal: Journal, clock: Clock) -> None:
+    await journal.open(a_job("first", at_ms=clock()), KEY)
+    clock.now_ms += 24 * HOUR_MS - 1
+    await journal.remove_finished(0, 1)
+
+    opened = await journal.open(a_job("second", at_ms=clock()), KEY)
+
+    assert opened.job_id == "first"
+
+
+# ------------------------------------------------------------------ the state table
+@pytest.mark.parametrize("status", JOB_STATUSES)
+async def test_only_an_open_job_can_be_claimed(journal: Journal, status: str) -> None:
+    await journal.open(a_job())
+    await run_to(journal, status)
+
+    claim = await journal.claim("job-1", "node-2")
+
+    assert (claim is not None) == (status not in TERMINAL)
+    assert (await get(journal)).status == (RUNNING if claim else status)
+    assert (await get(journal)).node == ("node-2" if claim else NODE)
+
+
+@pytest.mark.parametrize("status", JOB_STATUSES)
+@pytest.mark.parametrize("end", [COMPLETED, FAILED, CANCELLED])
+async def test_an_end_is_written_only_where_the_state_table_leads(
+    journal: Journal, status: str, end: str
+) -> None:
+    await journal.open(a_job())
+    await run_to(journal, status)
+    before, told = await get(journal), await story(journal)
+
+    written = await journal.finish("job-1", ending(1, end, {}), run=1, result=None, error=None)
+
+    assert written == (end in NEXT_STATUSES[status])
+    assert (await get(journal)).status == (end if written else status)
+    if not written:
+        assert await get(journal) == before
+        assert await story(journal) == told
+
+
+@pytest.mark.parametrize("status", JOB_STATUSES)
+async def test_only_a_failed_job_reopens(journal: Journal, status: str) -> None:
+    await journal.open(a_job())
+    await run_to(journal, status)
+    before = await get(journal)
+
+    if status == FAILED:
+        job = await journal.reopen("job-1")
+        assert (job.status, job.run, job.error) == (QUEUED, 2, None)
+    else:
+        with pytest.raises(Refused) as refused:
+            await journal.reopen("job-1")
+        assert refused.value.code == "INVALID_STATE"
+        assert await get(journal) == before
+
+
+@pytest.mark.parametrize("status", JOB_STATUSES)
+async def test_only_an_open_job_can_be_cancelled(journal: Journal, status: str) -> None:
+    await journal.open(a_job())
+    await run_to(journal, status)
+
+    if status in TERMINAL:
+        with pytest.raises(Refused) as refused:
+            await journal.request_cancel("job-1")
+        assert refused.value.code == "INVALID_STATE"
+    else:
+        assert (await journal.request_cancel("job-1")).cancel_requested
+        assert (await journal.request_cancel("job-1")).status == status  # twice does no harm
+    assert (await get(journal)).cancel_requested == (status not in TERMINAL)
+
+
+async def test_an_unknown_job_cannot_be_controlled(journal: Journal) -> None:
+    with pytest.raises(Refused) as no_cancel:
+        await journal.request_cancel("job-1")
+    with pytest.raises(Refused) as no_retry:
+        await journal.reopen("job-1")
+
+    assert no_cancel.value.code == no_retry.value.code == "JOB_NOT_FOUND"
+
+
+async def test_an_end_that_is_none_is_a_mistake(journal: Journal) -> None:
+    await journal.open(a_job())
+
+    with pytest.raises(ValueError, match="no end"):
+        await journal.finish("job-1", some("x"), run=1, result=None, error=None)
+
+
+async def test_the_end_keeps_its_result_as_json_would(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    result = RESULT | {"warnings": ({"step": "upload-cover"},)}
+
+    await journal.finish("job-1", completed(1, result), run=1, result=result, error=None)
+
+    job = await get(journal)
+    assert job.result == RESULT | {"warnings": [{"step": "upload-cover"}]}
+    assert job.error is None
+    assert job.progress == 1.0
+
+
+async def test_only_one_of_many_ends_is_written(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+
+    written = await asyncio.gather(
+        *(
+            journal.finish(
+                "job-1", ending(1, end, {"error": ERROR}), run=1, result=None, error=ERROR
+            )
+            for end in [FAILED, CANCELLED] * 10
+        )
+    )
+
+    assert sum(written) == 1
+    assert len(await story(journal)) == 1
+
+
+async def test_a_failure_leaves_the_progress_as_it_was(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    journal.tell("job-1", milestone(METADATA_FETCHED, {}))
+
+    await journal.finish(
+        "job-1", ending(1, FAILED, {"error": ERROR}), run=1, result=None, error=ERROR
+    )
+
+    assert [told["progress"] for told in await story(journal)] == [0.25, 0.25]
+
+
+# ------------------------------------------------------------------ tries
+async def test_a_try_that_the_process_died_in_is_found(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    await journal.begin("job-1", 1, "fetch-metadata", 2)
+
+    await journal.claim("job-1", "node-2")
+
+    assert await journal.begin("job-1", 1, "fetch-metadata", 2) == Attempt(died=True)
+    assert await journal.begin("job-1", 1, "fetch-metadata", 3) == Attempt()
+
+
+async def test_a_released_try_may_begin_again(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    await journal.begin("job-1", 1, "fetch-metadata", 2)
+
+    await journal.release("job-1", 1, "fetch-metadata", 2)
+
+    assert await journal.begin("job-1", 1, "fetch-metadata", 2) == Attempt()
+
+
+async def test_a_late_release_leaves_the_next_try_alone(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    await journal.begin("job-1", 1, "fetch-metadata", 2)
+
+    await journal.release("job-1", 1, "fetch-metadata", 1)
+    await journal.release("job-1", 7, "fetch-metadata", 2)
+
+    assert await journal.begin("job-1", 1, "fetch-metadata", 2) == Attempt(died=True)
+
+
+async def test_a_begun_try_shows_in_its_job(journal: Journal, clock: Clock) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+
+    await journal.begin("job-1", 1, "upload-cover", 3)
+
+    job = await get(journal)
+    assert (job.step, job.attempt, job.updated_ms) == ("upload-cover", 3, clock())
+
+
+async def test_a_wanted_cancel_stops_the_next_try(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    await journal.request_cancel("job-1")
+
+    assert await journal.begin("job-1", 1, "fetch-metadata", 1) == Attempt(cancelled=True)
+    assert await journal.cancel_requests(NODE) == ["job-1"]
+    assert await journal.cancel_requests("node-2") == []
+
+
+@pytest.mark.parametrize("end", [COMPLETED, FAILED, CANCELLED])
+async def test_no_try_begins_in_a_job_that_is_over(journal: Journal, end: str) -> None:
+    """A frozen process that wakes has the right run, but comes too late."""
+    await journal.open(a_job())
+    await run_to(journal, end)
+    before = await get(journal)
+
+    began = await journal.begin("job-1", 1, "save-to-database", 1)
+
+    assert began == Attempt(cancelled=True)
+    assert await get(journal) == before
+
+
+async def test_an_outdated_run_changes_nothing(journal: Journal) -> None:
+    await journal.open(a_job())
+    await run_to(journal, FAILED)
+    await journal.reopen("job-1")
+    await journal.claim("job-1", NODE)
+    await journal.begin("job-1", 2, "save-to-database", 1)
+    before, told = await get(journal), await story(journal)
+
+    began = await journal.begin("job-1", 1, "save-to-database", 4)
+    await journal.release("job-1", 1, "save-to-database", 1)
+    ended = await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
+
+    assert began == Attempt(cancelled=True)
+    assert not ended
+    assert await get(journal) == before
+    assert await story(journal) == told
+    assert await journal.begin("job-1", 2, "save-to-database", 1) == Attempt(died=True)
+
+
+# ------------------------------------------------------------------ claims and restarts
+async def test_the_deadline_counts_from_the_first_claim_of_a_run(
+    journal: Journal, clock: Clock
+) -> None:
+    await journal.open(a_job())
+    began_ms = clock()
+    first = await journal.claim("job-1", NODE)
+    clock.now_ms += 5_000
+
+    again = await journal.claim("job-1", "node-2")
+
+    assert first is not None
+    assert again is not None
+    assert (first.started_ms, again.started_ms) == (began_ms, began_ms)
+    assert (first.restarts, again.restarts) == (0, 1)
+
+
+async def test_a_retry_starts_the_deadline_and_the_restarts_anew(
+    journal: Journal, clock: Clock
+) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    await run_to(journal, FAILED)
+    clock.now_ms += 5_000
+    await journal.reopen("job-1")
+
+    claim = await journal.claim("job-1", NODE)
+
+    assert claim is not None
+    assert (claim.run, claim.started_ms, claim.restarts) == (2, clock(), 0)
+
+
+async def test_each_restart_is_told_once(journal: Journal) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    journal.tell("job-1", milestone(STARTED, {}))
+
+    await journal.claim("job-1", "node-2")
+    await journal.claim("job-1", "node-3")
+
+    told = await story(journal)
+    assert [one["type"] for one in told] == ["workflow_progress"] + ["workflow_resumed"] * 2
+    assert [one["data"] for one in told[1:]] == [{"by": "restart"}] * 2
+
+
+async def test_a_first_claim_is_no_restart(journal: Journal) -> None:
+    await journal.open(a_job())
+
+    await journal.claim("job-1", NODE)
+
+    assert await story(journal) == []
+
+
+async def test_a_retry_goes_on_behind_the_failure(journal: Journal) -> None:
+    await journal.open(a_job())
+    journal.tell("job-1", milestone(STARTED, {}))
+    await run_to(journal, FAILED)
+
+    await journal.reopen("job-1")
+    await journal.claim("job-1", NODE)
+    journal.tell("job-1", milestone(METADATA_FETCHED, {}))
+    await journal.finish("job-1", completed(2, RESULT), run=2, result=RESULT, error=None)
+
+    told = await story(journal)
+    assert [one["seq"] for one in told] == [1, 2, 3, 4, 5]
+    assert [one["status"] for one in told] == [
+        STARTED, FAILED, None, METADATA_FETCHED, COMPLETED,
+    ]  # fmt: skip
+    assert told[2]["data"] == {"by": "retry"}
+    events = await journal.read("job-1", 0, MOST)
+    assert [event.is_terminal for event in events] == [False, True, False, False, True]
+
+
+# ------------------------------------------------------------------ telling
+async def test_the_same_key_told_twice_is_one_event(journal: Journal) -> None:
+    await journal.open(a_job())
+    wake = retry("fetch-metadata", 1, 100, {"code": "X"}, 5)
+    warned = warning(Warned(step="upload-cover", code="X", message="x"))
+
+    for news in [milestone(STARTED, {}), wake, warned] * 3:
+        journal.tell("job-1", news)
+
+    assert [told["type"] for told in await story(journal)] == [
+        "workflow_progress", "workflow_retry", "workflow_warning",
+    ]  # fmt: skip
+
+
+async def test_nothing_is_told_behind_the_end(journal: Journal) -> None:
+    await journal.open(a_job())
+    await run_to(journal, CANCELLED)
+
+    journal.tell("job-1", milestone(METADATA_FETCHED, {}))
+
+    assert [told["status"] for told in await story(journal)] == [CANCELLED]
+
+
+async def test_telling_of_an_unknown_job_does_nothing(journal: Journal) -> None:
+    journal.tell("job-1", milestone(STARTED, {}))
+
+    assert await story(journal) == []
+
+
+async def test_progress_never_falls(journal: Journal) -> None:
+    await journal.open(a_job())
+
+    for status in sorted(PROGRESS, key=PROGRESS.__getitem__, reverse=True):
+        journal.tell("job-1", milestone(status, {}))
+
+    assert {told["progress"] for told in await story(journal)} == {1.0}
+
+
+async def test_a_story_is_read_in_parts(journal: Journal) -> None:
+    await journal.open(a_job())
+    for number in range(5):
+        journal.tell("job-1", some(str(number)))
+    await settled(journal)
+
+    part = await journal.read("job-1", 1, 2)
+
+    assert [event.seq for event in part] == [2, 3]
+    assert await journal.read("job-1", 5, 10) == []
+
+
+async def test_a_message_has_the_shape_that_clients_know(journal: Journal, clock: Clock) -> None:
+    clock.now_ms = 1_700_000_000_123
+    await journal.open(a_job())
+
+    journal.tell("job-1", milestone(METADATA_FETCHED, {"metadata": {"title": "Моби Дик"}}))
+
+    assert await story(journal) == [
+        {
+            "type": "workflow_progress",
+            "jobId": "job-1",
+            "seq": 1,
+            "status": METADATA_FETCHED,
+            "progress": 0.25,
+            "timestamp": "2023-11-14T22:13:20.123Z",
+            "data": {"metadata": {"title": "Моби Дик"}},
+        }
+    ]
+
+
+async def test_half_a_character_is_told_as_a_question_mark(journal: Journal) -> None:
+    """No UTF-8 can hold it; an event must not be lost for it."""
+    await journal.open(a_job())
+
+    journal.tell("job-1", milestone(METADATA_FETCHED, {"title": "half \ud83d"}))
+
+    assert [told["data"] for told in await story(journal)] == [{"title": "half \ufffd"}]
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=20,
+)
+long = st.builds(
+    lambda text, times, items: [text * times] * items,
+    st.text(min_size=1, max_size=3),
+    st.integers(1, 20_000),
+    st.integers(1, 60),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.dictionaries(st.text(max_size=40), plain | long, max_size=40))
+async def test_a_message_is_below_its_cap_whatever_is_told(data: Json) -> None:
+    journal = MemoryJournal(Clock())
+    await journal.open(a_job("j" * 100))
+
+    journal.tell("j" * 100, milestone(METADATA_FETCHED, data))
+
+    (event,) = await journal.read("j" * 100, 0, MOST)
+    assert len(event.message.encode()) < MESSAGE_BYTES + 1
+    assert json.loads(event.message)["seq"] == 1
+
+
+async def test_a_usual_message_is_not_cut(journal: Journal) -> None:
+    await journal.open(a_job())
+    data = {"description": "ж" * 2_000, "authors": ["a" * 200] * 10}
+
+    journal.tell("job-1", milestone(METADATA_FETCHED, data))
+
+    assert (await story(journal))[0]["data"] == data
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    tellings=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=80),
+    on_disk=st.booleans(),
+)
+async def test_many_tellers_leave_each_story_whole(
+    tellings: list[tuple[int, int]], on_disk: bool
+) -> None:
+    """``seq`` is 1, 2, 3 … without gaps, in the order told, each key once, heard as it is kept."""
+    with a_journal(on_disk) as journal:
+        heard: dict[str, list[Event]] = defaultdict(list)
+
+        def hear(events: Sequence[Event]) -> None:
+            for event in events:
+                heard[event.job_id].append(event)
+
+        end = journal.subscribe(hear)
+        await asyncio.gather(*(journal.open(a_job(f"job-{number}")) for number in range(4)))
+
+        async def tell(job: int, key: int) -> None:
+            journal.tell(f"job-{job}", some(str(key)))
+
+        await asyncio.gather(*(tell(*telling) for telling in tellings))
+        await settled(journal)
+
+        for number in range(4):
+            events = await journal.read(f"job-{number}", 0, MOST)
+            told = [json.loads(event.message)["data"]["text"] for event in events]
+            wanted = [str(key) for job, key in tellings if job == number]
+            assert told == list(dict.fromkeys(wanted))
+            assert [event.seq for event in events] == list(range(1, len(events) + 1))
+            assert heard[f"job-{number}"] == events
+        end()
+
+
+@contextmanager
+def a_journal(on_disk: bool) -> Any:
+    if not on_disk:
+        yield MemoryJournal(Clock())
+        return
+    with TemporaryDirectory() as folder:
+        journal = SqliteJournal(Path(folder) / "journal.db", Clock())
+        yield journal
+        journal.close()
+
+
+ACTS = ["claim", "begin", "release", "tell", "complete", "fail", "cancel", "want", "reopen"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(acts=st.lists(st.tuples(st.sampled_from(ACTS), st.integers(1, 3)), max_size=25))
+async def test_both_journals_tell_the_same_story(acts: list[tuple[str, int]]) -> None:
+    """Whatever happens to a job, in whatever order, at whatever run: the twins agree."""
+    outcomes = []
+    for on_disk in (False, True):
+        with a_journal(on_disk) as journal:
+            await journal.open(a_job())
+            trace: list[object] = []
+            for act, number in acts:
+                before = (await get(journal)).status
+                trace.append(await do(journal, act, number))
+                await settled(journal)
+                job = await get(journal)
+                assert job.status in NEXT_STATUSES[before] | {before}
+                trace.append(job)
+            outcomes.append((trace, await story(journal)))
+
+    assert outcomes[0] == outcomes[1]
+
+
+async def do(journal: Journal, act: str, number: int) -> object:
+    ends = {"complete": COMPLETED, "fail": FAILED, "cancel": CANCELLED}
+    try:
+        match act:
+            case "claim":
+                return await journal.claim("job-1", f"node-{number}")
+            case "begin":
+                return await journal.begin("job-1", number, "fetch-metadata", number)
+            case "release":
+                return await journal.release("job-1", number, "fetch-metadata", number)
+            case "tell":
+                journal.tell("job-1", some(str(number)))
+                return None
+            case "want":
+                return await journal.request_cancel("job-1")
+            case "reopen":
+                return await journal.reopen("job-1")
+            case _:
+                news = ending(number, ends[act], {"error": ERROR})
+                return await journal.finish("job-1", news, run=number, result=None, error=ERROR)
+    except Refused as refused:
+        return refused.code
+
+
+# ------------------------------------------------------------------ hearing
+async def test_a_subscriber_hears_in_order_what_is_kept_already(journal: Journal) -> None:
+    await journal.open(a_job())
+    heard: list[Event] = []
+    end = journal.subscribe(heard.extend)
+
+    await journal.claim("job-1", NODE)
+    for number in range(50):
+        journal.tell("job-1", some(str(number)))
+    await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
+    await settled(journal)
+
+    assert heard == await journal.read("job-1", 0, MOST)
+    assert len(heard) == 51
+    end()
+
+
+async def test_who_has_left_hears_no_more(journal: Journal) -> None:
+    await journal.open(a_job())
+    heard: list[Event] = []
+    stayed: list[Event] = []
+    end = journal.subscribe(heard.extend)
+    journal.subscribe(stayed.extend)
+
+    end()
+    end()  # twice does no harm
+    journal.tell("job-1", some("x"))
+    await settled(journal)
+
+    assert heard == []
+    assert [event.seq for event in stayed] == [1]
+
+
+async def test_what_is_new_since_the_last_look_is_seen_once(journal: Journal) -> None:
+    await journal.open(a_job())
+    journal.tell("job-1", some("before"))
+    await settled(journal)
+    assert list(await journal.others()) == []
+
+    journal.tell("job-1", some("a"))
+    journal.tell("job-1", some("b"))
+    await settled(journal)
+
+    assert [event.seq for event in await journal.others()] == [2, 3]
+    assert list(await journal.others()) == []
+
+
+async def test_another_process_sees_each_event_exactly_once(
+    on_disk: SqliteJournal, elsewhere: SqliteJournal
+) -> None:
+    await on_disk.open(a_job())
+    seen: list[int] = []
+
+    for number in range(30):
+        on_disk.tell("job-1", some(str(number)))
+        if number % 7 == 0:
+            seen += [event.seq for event in await elsewhere.others()]
+    await settled(on_disk)
+    seen += [event.seq for event in await elsewhere.others()]
+
+    assert seen == list(range(1, 31))
+
+
+async def test_more_events_than_one_look_takes_come_with_the_next(
+    on_disk: SqliteJournal, elsewhere: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookline.stores.sqlite_journal.OTHERS_MOST", 4)
+    await on_disk.open(a_job())
+    for number in range(9):
+        on_disk.tell("job-1", some(str(number)))
+    await settled(on_disk)
+
+    looks = [[event.seq for event in await elsewhere.others()] for _ in range(4)]
+
+    assert looks == [[1, 2, 3, 4], [5, 6, 7, 8], [9], []]
+
+
+async def test_another_process_sees_what_comes_after_a_clean_up(
+    on_disk: SqliteJournal, elsewhere: SqliteJournal, clock: Clock
+) -> None:
+    """An event's place must not be given again, or others take the new one for a known one."""
+    await on_disk.open(a_job("old"))
+    await run_to(on_disk, FAILED, "old")
+    assert len(await elsewhere.others()) == 1
+    await on_disk.remove_finished(clock() + 1, MOST)
+    await on_disk.open(a_job("new"))
+
+    on_disk.tell("new", some("x"))
+    await settled(on_disk)
+
+    assert [event.job_id for event in await elsewhere.others()] == ["new"]
+
+
+async def test_two_processes_share_the_jobs(
+    on_disk: SqliteJournal, elsewhere: SqliteJournal
+) -> None:
+    await on_disk.open(a_job(), KEY)
+
+    assert (await elsewhere.open(a_job("other"), KEY)).job_id == "job-1"
+    assert (await elsewhere.request_cancel("job-1")).job_id == "job-1"
+    assert await on_disk.cancel_requests(NODE) == ["job-1"]
+
+
+# ------------------------------------------------------------------ upkeep
+async def test_open_jobs_of_dead_processes_are_found(journal: Journal, clock: Clock) -> None:
+    for name, node in [("dead", "gone"), ("alive", "well"), ("over", "gone")]:
+        await journal.open(replace(a_job(name), node=node))
+    await run_to(journal, FAILED, "over")
+
+    left = await journal.left_by({"well", "own"}, "own", 0)
+
+    assert [job.job_id for job in left] == ["dead"]
+
+
+async def test_own_jobs_that_nothing_has_moved_for_long_are_found(journal: Journal) -> None:
+    await journal.open(replace(a_job("moved", at_ms=2_000), node="own"))
+    await journal.open(replace(a_job("stuck", at_ms=1_999), node="own"))
+
+    left = await journal.left_by({"own"}, "own", 2_000)
+
+    assert [job.job_id for job in left] == ["stuck"]
+
+
+async def test_retention_removes_finished_jobs_with_their_events_and_nothing_else(
+    journal: Journal, clock: Clock
+) -> None:
+    for status in JOB_STATUSES:
+        await journal.open(a_job(status, at_ms=clock()))
+        journal.tell(status, milestone(STARTED, {}))
+        await run_to(journal, status, status)
+    clock.now_ms += HOUR_MS
+    await journal.open(a_job("late", at_ms=clock()))
+    await run_to(journal, COMPLETED, "late")
+
+    removed = await journal.remove_finished(clock(), MOST)
+
+    assert sorted(removed) == sorted(TERMINAL)
+    assert await journal.counts() == {QUEUED: 1, RUNNING: 1, COMPLETED: 1}
+    assert [await journal.read(name, 0, MOST) for name in removed] == [[], [], []]
+    assert [len(await journal.read(name, 0, MOST)) for name in (QUEUED, RUNNING, "late")] == [1] * 3
+
+
+async def test_retention_goes_in_steps(journal: Journal, clock: Clock) -> None:
+    for number in range(5):
+        await journal.open(a_job(f"job-{number}"))
+        await run_to(journal, FAILED, f"job-{number}")
+
+    steps = [len(await journal.remove_finished(clock() + 1, 2)) for _ in range(4)]
+
+    assert steps == [2, 2, 1, 0]
+
+
+# ------------------------------------------------------------------ the file
+async def test_one_failing_write_does_not_take_its_group_down(on_disk: SqliteJournal) -> None:
+    await on_disk.open(a_job("there"))
+
+    opened = await asyncio.gather(
+        *(on_disk.open(a_job(name)) for name in ["a", "there", "b", "c"]), return_exceptions=True
+    )
+
+    assert [type(one) for one in opened] == [Job, StoreDown, Job, Job]
+    assert await on_disk.counts() == {QUEUED: 4}
+
+
+async def test_a_writes_own_error_reaches_its_caller_alone(on_disk: SqliteJournal) -> None:
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO turns VALUES ('half', 1)")
+        raise LookupError("mine")
+
+    failed, opened = await asyncio.gather(
+        on_disk.file.write(broken), on_disk.open(a_job()), return_exceptions=True
+    )
+
+    assert isinstance(failed, LookupError)
+    assert opened == a_job()
+    rows = await on_disk.file.read(lambda db: db.execute("SELECT * FROM turns").fetchall())
+    assert rows == []
+
+
+async def test_a_caller_that_stops_waiting_harms_no_other(on_disk: SqliteJournal) -> None:
+    tasks = [asyncio.create_task(on_disk.open(a_job(f"job-{n}"))) for n in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+
+    opened = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [one for one in opened[1::2] if not isinstance(one, Job)] == []
+
+
+ASKS: dict[str, Callable[[SqliteJournal], Any]] = {
+    "open": lambda journal: journal.open(a_job("new")),
+    "find": lambda journal: journal.find("job-1"),
+    "list": lambda journal: journal.list(status=None, method=None, limit=1, cursor=None),
+    "claim": lambda journal: journal.claim("job-1", NODE),
+    "read": lambda journal: journal.read("job-1", 0, 1),
+    "others": lambda journal: journal.others(),
+    "counts": lambda journal: journal.counts(),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+async def test_a_closed_file_says_so(on_disk: SqliteJournal, ask: str) -> None:
+    on_disk.close()
+    on_disk.close()  # twice does no harm
+
+    with pytest.raises(StoreDown):
+        await ASKS[ask](on_disk)
+
+
+async def test_telling_never_fails_even_when_the_file_is_closed(
+    on_disk: SqliteJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    await on_disk.open(a_job())
+    on_disk.close()
+
+    on_disk.tell("job-1", some("x"))
+
+    assert "was not kept" in caplog.text
+
+
+async def test_closing_takes_what_waits_to_disk(tmp_path: Path, clock: Clock) -> None:
+    first = SqliteJournal(tmp_path / "journal.db", clock)
+    await first.open(a_job())
+    for number in range(200):
+        first.tell("job-1", some(str(number)))
+
+    first.close()
+
+    second = SqliteJournal(tmp_path / "journal.db", clock)
+    assert len(await second.read("job-1", 0, MOST)) == 200
+    second.close()
+
+
+async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "journal.db"
+    SqliteJournal(path, clock).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    with pytest.raises(Exception, match="newer Bookline"):
+        SqliteJournal(path, clock)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "journal.db").write_bytes(b"not a database at all" * 100)
+
+    with pytest.raises(StoreDown):
+        SqliteJournal(tmp_path / "journal.db", clock)

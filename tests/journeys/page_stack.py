@@ -1,0 +1,131 @@
+"""A sandbox and a server as child processes, for those who look at the page in a browser.
+
+Rule 1:  processes are ended by their own id, whatever happens.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+READY_SECONDS = 30.0
+SERVE = """
+import uvicorn
+from bookline.api.server import create_server
+from bookline.settings import read_settings
+settings = read_settings()
+uvicorn.run(create_server(settings), host=settings.host, port=settings.port, log_level="warning")
+"""
+OFF = {
+    "BOOKLINE_RATE_LIMIT_START": "off",
+    "BOOKLINE_RATE_LIMIT_READ": "off",
+    "BOOKLINE_PROVIDER_RATES": "google_books=off,openlibrary=off,isbndb=off",
+}
+
+
+class Stack:
+    """`with Stack(folder) as stack:` serves the page at `stack.url`."""
+
+    def __init__(self, folder: Path, *, latency_ms: int = 0, **settings: str) -> None:
+        self.folder = folder
+        self.url = ""
+        self._latency_ms = latency_ms
+        self._settings = {f"BOOKLINE_{name}": value for name, value in settings.items()}
+        self._sandbox: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._sandbox_url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start_sandbox()
+            self.start_server()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill_server()
+        if self._sandbox is not None:
+            self._sandbox.kill()
+            self._sandbox.communicate()
+
+    def start_server(self) -> None:
+        """On the same port and folder each time. Raises: TimeoutError when it is not ready."""
+        port = self.url.rpartition(":")[2] or str(free_port())
+        environment = {
+            **{name: value for name, value in os.environ.items() if "BOOKLINE" not in name},
+            **OFF,
+            **self._settings,
+            "BOOKLINE_DATA_DIR": str(self.folder / "data"),
+            "BOOKLINE_PORT": port,
+        }
+        self.url = f"http://127.0.0.1:{port}"
+        with (self.folder / "server.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", SERVE],
+                env=environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait_until_ready()
+
+    def kill_server(self) -> None:
+        """As a power cut would: no goodbye."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+
+    def fault(self, **rule: Any) -> None:
+        """A fault of the sandbox: `fault(isbn=…, route="openlibrary", kind="503", times=2)`."""
+        self._post(f"{self._sandbox_url}/_sandbox/faults", rule)
+
+    def start_import(self, isbn: str) -> str:
+        """Begins one beside the page; its job id."""
+        answer = self._post(f"{self.url}/v2/import/workflow", {"isbn": isbn})
+        return str(answer["data"]["jobId"])
+
+    def _start_sandbox(self) -> None:
+        command = [sys.executable, "-m", "bookline.sandbox", "--port", "0"]
+        command += ["--latency-ms", str(self._latency_ms)]
+        self._sandbox = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._sandbox.stdout is not None
+        told = json.loads(self._sandbox.stdout.readline())
+        self._sandbox_url = told["url"]
+        self._settings = {**told["settings"], **self._settings}
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.05)
+        raise TimeoutError((self.folder / "server.log").read_text()[-2000:])
+
+    def _post(self, url: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
