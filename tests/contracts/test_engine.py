@@ -4,12 +4,14 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import Policy, World
@@ -17,8 +19,8 @@ from bookline.engine.memory import MemoryEngine
 from bookline.engine.nodes import Node
 from bookline.engine.recovery import Recovery
 from bookline.errors import (
-    BookNotFound,
     BooklineError,
+    BookNotFound,
     CoverRefused,
     EmbeddingRefused,
     ProviderDown,
@@ -40,8 +42,11 @@ from bookline.model import (
     Metadata,
 )
 from bookline.ports import Attempt
+from bookline.progress.events import ending
 from bookline.stores.memory_journal import MemoryJournal
 from bookline.stores.sqlite_journal import SqliteJournal
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ISBN = "9780142437247"
 BOOK = Metadata(
@@ -126,26 +131,30 @@ class Bench:
     """An engine with its journal; ``reboot`` plays a stop in good order and a new process."""
 
     journal: SqliteJournal | MemoryJournal
+    engine: Any
+    node_id = "node-1"
 
-    def __init__(self) -> None:
+    def clear(self) -> None:
+        """For the next test: other steps, other names of jobs."""
         self.steps = FakeSteps()
-        self.policy = Policy(retry_scale=0.001)
+        self.story_of = uuid.uuid4().hex[:8]
+        self.names: list[str] = []
         self.slots = 8
 
-    @property
-    def world(self) -> World:
+    def world(self, **policy: float) -> World:
         return World(
             runs=self.journal,
             steps=self.steps,
-            policy=self.policy,
+            policy=Policy(**{"retry_scale": 0.001, **policy}),
             node=self.node_id,
             clock=now_ms,
             slots=asyncio.Semaphore(self.slots),
             chance=lambda: 0.0,
         )
 
-    node_id = "node-1"
-    engine: Any
+    def set_policy(self, **policy: float) -> None:
+        """For imports that start from now on."""
+        self.engine._world = self.world(**policy)
 
     async def boot(self) -> None:
         raise NotImplementedError
@@ -156,60 +165,75 @@ class Bench:
     async def go_on(self) -> None:
         raise NotImplementedError
 
-    async def start(self, job_id: str = "job-1") -> None:
-        await self.engine.start((await self.open(job_id)).order)
+    def id(self, name: str = "job") -> str:
+        return f"{name}-{self.story_of}"
 
-    async def open(self, job_id: str = "job-1") -> Job:
-        order = ImportInput(job_id=job_id, isbn=ISBN, input_isbn="0142437247")
+    async def start(self, name: str = "job") -> None:
+        await self.engine.start((await self.open(name)).order)
+
+    async def open(self, name: str = "job") -> Job:
+        self.names.append(name)
+        order = ImportInput(job_id=self.id(name), isbn=ISBN, input_isbn="0142437247")
         at = now_ms()
         job = Job(order=order, method="workflow", created_ms=at, updated_ms=at, node=self.node_id)
         return await self.journal.open(job)
 
-    async def retry(self, job_id: str = "job-1") -> None:
-        await self.engine.settle(job_id)
-        await self.journal.reopen(job_id)
-        await self.engine.restart(job_id)
+    async def retry(self) -> None:
+        await self.engine.settle(self.id())
+        await self.journal.reopen(self.id())
+        await self.engine.restart(self.id())
 
-    async def cancel(self, job_id: str = "job-1") -> None:
-        await self.journal.request_cancel(job_id)
-        self.engine.wake(job_id)
+    async def cancel(self, name: str = "job") -> None:
+        await self.journal.request_cancel(self.id(name))
+        self.engine.wake(self.id(name))
 
-    async def job(self, job_id: str = "job-1") -> Job:
-        job = await self.journal.find(job_id)
+    async def job(self, name: str = "job") -> Job:
+        job = await self.journal.find(self.id(name))
         assert job is not None
         return job
 
-    async def end(self, job_id: str = "job-1") -> Job:
-        """The job when it is over."""
-        await until_async(lambda: self.job(job_id), lambda job: job.is_over)
-        return await self.job(job_id)
+    async def end(self, name: str = "job", *, run: int = 1) -> Job:
+        """The job when that run of it is over."""
+
+        async def is_over() -> bool:
+            job = await self.job(name)
+            return job.is_over and job.run == run
+
+        await until(is_over)
+        return await self.job(name)
 
     async def reached(self, step: str, calls: int = 1) -> None:
-        await until(lambda: self.steps.calls.count(step) >= calls)
+        async def is_there() -> bool:
+            return self.steps.calls.count(step) >= calls
 
-    async def story(self, job_id: str = "job-1") -> list[Json]:
-        return [json.loads(event.message) for event in await self.journal.read(job_id, 0, 1_000)]
+        await until(is_there)
 
     async def told(self, kind: str) -> list[Json]:
         return [event["data"] for event in await self.story() if event["type"] == kind]
 
+    async def waits(self, retries: int = 1) -> None:
+        """Until so many tries have failed and the next is waited for."""
 
-async def until(is_so: Callable[[], bool]) -> None:
+        async def has_told() -> bool:
+            return len(await self.told("workflow_retry")) >= retries
+
+        await until(has_told)
+
+    async def story(self) -> list[Json]:
+        events = await self.journal.read(self.id(), 0, 1_000)
+        return [json.loads(event.message) for event in events]
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.002)
-
-
-async def until_async(ask: Callable[[], Any], is_so: Callable[[Any], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so(await ask()):
+        while not await is_so():
             await asyncio.sleep(0.002)
 
 
 class MemoryBench(Bench):
     async def boot(self) -> None:
         self.journal = MemoryJournal(now_ms)
-        self.engine = MemoryEngine(self.world)
+        self.engine = MemoryEngine(self.world())
 
     async def stop(self) -> None:
         await self.engine.stop()
@@ -219,8 +243,9 @@ class MemoryBench(Bench):
 
 
 class DbosBench(Bench):
+    journal: SqliteJournal
+
     def __init__(self, folder: Path) -> None:
-        super().__init__()
         self.folder = folder
 
     async def boot(self) -> None:
@@ -228,7 +253,7 @@ class DbosBench(Bench):
         self.node = Node(self.folder / "nodes")
         self.node.open()
         self.node_id = self.node.node_id
-        self.engine = DbosEngine(self.folder / "engine.db", self.world)
+        self.engine = DbosEngine(self.folder / "engine.db", self.world())
         await self.engine.launch()
 
     async def stop(self) -> None:
@@ -241,32 +266,43 @@ class DbosBench(Bench):
         await Recovery(self.folder, self.node, self.engine, self.journal, now_ms).sweep()
 
 
-@pytest.fixture
-async def on_dbos(tmp_path: Path) -> AsyncIterator[DbosBench]:
-    made = DbosBench(tmp_path)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def launched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbosBench]:
+    """One for all tests: DBOS takes a second to stop."""
+    made = DbosBench(tmp_path_factory.mktemp("engine"))
+    made.clear()
     await made.boot()
     yield made
     await made.stop()
 
 
-@pytest.fixture(params=["memory", "dbos"])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    made: Bench = MemoryBench() if request.param == "memory" else DbosBench(tmp_path)
+@pytest_asyncio.fixture(loop_scope="module")
+async def on_dbos(launched: DbosBench) -> AsyncIterator[DbosBench]:
+    launched.clear()
+    launched.set_policy()
+    yield launched
+    launched.steps.held.clear()
+    for name in launched.names:
+        run = (await launched.job(name)).run
+        await launched.end(name, run=run)
+
+
+@pytest_asyncio.fixture(params=["memory", "dbos"], loop_scope="module")
+async def bench(request: pytest.FixtureRequest, on_dbos: DbosBench) -> AsyncIterator[Bench]:
+    if request.param == "dbos":
+        yield on_dbos
+        return
+    made = MemoryBench()
+    made.clear()
     await made.boot()
     yield made
     await made.stop()
 
 
-async def reboot(bench: Bench, **policy: float) -> None:
+async def reboot(bench: Bench) -> None:
     await bench.stop()
     bench.steps.held.clear()
     await bench.go_on()
-
-
-def set_policy(bench: Bench, **changes: float) -> None:
-    """For imports that start from now on."""
-    bench.policy = Policy(**{"retry_scale": 0.001, **changes})
-    bench.engine._world = bench.world
 
 
 # ------------------------------------------------------------------ the good way
@@ -330,7 +366,7 @@ async def test_a_job_that_is_started_twice_is_imported_once(bench: Bench) -> Non
 
 async def test_many_imports_at_once_all_end(bench: Bench) -> None:
     bench.slots = 3
-    set_policy(bench)
+    bench.set_policy()
     names = [f"job-{number}" for number in range(12)]
 
     await asyncio.gather(*(bench.start(name) for name in names))
@@ -501,10 +537,10 @@ async def test_a_cancel_takes_effect_at_the_next_step(bench: Bench) -> None:
 
 
 async def test_a_cancel_ends_a_wait_at_once(bench: Bench) -> None:
-    set_policy(bench, retry_scale=1_000)
+    bench.set_policy(retry_scale=100)
     bench.steps.fail(METADATA, DOWN)
     await bench.start()
-    await until_async(lambda: bench.told("workflow_retry"), bool)
+    await bench.waits()
 
     await bench.cancel()
 
@@ -517,7 +553,7 @@ async def test_a_cancel_ends_a_wait_at_once(bench: Bench) -> None:
 
 async def test_a_cancel_ends_a_wait_though_everybody_is_at_work(bench: Bench) -> None:
     bench.slots = 1
-    set_policy(bench, retry_scale=1_000)
+    bench.set_policy(retry_scale=100)
     bench.steps.fail(METADATA, DOWN)
     await bench.start("waits")
     await bench.reached(METADATA)
@@ -537,7 +573,7 @@ async def test_a_cancel_of_an_import_that_is_not_here_is_let_pass(bench: Bench) 
 
 async def test_a_cancelled_job_stays_cancelled(bench: Bench) -> None:
     await bench.open()
-    await bench.journal.request_cancel("job-1")
+    await bench.journal.request_cancel(bench.id())
 
     await bench.engine.start((await bench.job()).order)
 
@@ -550,7 +586,7 @@ async def test_a_cancelled_job_stays_cancelled(bench: Bench) -> None:
 
 # ------------------------------------------------------------------ the deadline
 async def test_the_deadline_cuts_a_running_try(bench: Bench) -> None:
-    set_policy(bench, deadline_seconds=0.05)
+    bench.set_policy(deadline_seconds=0.05)
     bench.steps.held.add(UPLOAD)
     await bench.start()
 
@@ -563,7 +599,7 @@ async def test_the_deadline_cuts_a_running_try(bench: Bench) -> None:
 
 
 async def test_a_wait_that_would_pass_the_deadline_is_not_begun(bench: Bench) -> None:
-    set_policy(bench, deadline_seconds=0.3, retry_scale=1)
+    bench.set_policy(deadline_seconds=0.3, retry_scale=1)
     bench.steps.fail(METADATA, DOWN)
     await bench.start()
 
@@ -577,16 +613,16 @@ async def test_a_wait_that_would_pass_the_deadline_is_not_begun(bench: Bench) ->
 
 
 async def test_a_retry_starts_the_deadline_anew(bench: Bench) -> None:
-    set_policy(bench, deadline_seconds=0.05)
+    bench.set_policy(deadline_seconds=0.05)
     bench.steps.held.add(UPLOAD)
     await bench.start()
     await bench.end()
     bench.steps.held.clear()
-    set_policy(bench)
+    bench.set_policy()
 
     await bench.retry()
 
-    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    assert (await bench.end(run=2)).status == COMPLETED
     assert bench.steps.calls == [METADATA, UPLOAD, UPLOAD, EMBEDDING, SAVE]
 
 
@@ -600,8 +636,7 @@ async def test_a_retry_keeps_what_was_done(bench: Bench) -> None:
 
     await bench.retry()
 
-    await until_async(bench.job, lambda job: job.status == COMPLETED)
-    job = await bench.job()
+    job = await bench.end(run=2)
     assert bench.steps.calls == [*before, SAVE]
     assert job.result is not None
     assert job.result["storedIn"] == "database"
@@ -616,7 +651,7 @@ async def test_a_retried_jobs_story_goes_on_behind_its_failure(bench: Bench) -> 
 
     await bench.retry()
 
-    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    assert (await bench.end(run=2)).status == COMPLETED
     told = await bench.story()
     assert [event["seq"] for event in told] == list(range(1, 8))
     assert [event["status"] for event in told] == [
@@ -633,13 +668,12 @@ async def test_a_retry_that_fails_again_can_be_retried(bench: Bench) -> None:
     await bench.end()
 
     await bench.retry()
-    await until_async(bench.job, lambda job: job.run == 2 and job.is_over)
-    again = await bench.job()
+    again = await bench.end(run=2)
     await bench.retry()
 
     assert again.error is not None
     assert again.error["message"] == "still no"
-    await until_async(bench.job, lambda job: job.status == COMPLETED)
+    assert (await bench.end(run=3)).status == COMPLETED
     assert bench.steps.calls.count(METADATA) == 3
 
 
@@ -660,10 +694,10 @@ async def test_a_stopped_import_goes_on_where_it_was(bench: Bench) -> None:
 
 
 async def test_tries_and_waits_outlive_a_stop(bench: Bench) -> None:
-    set_policy(bench, retry_scale=0.3)
+    bench.set_policy(retry_scale=0.3)
     bench.steps.fail(METADATA, *[DOWN] * 9)
     await bench.start()
-    await until_async(lambda: bench.told("workflow_retry"), lambda told: len(told) == 2)
+    await bench.waits(2)
 
     await reboot(bench)
 
@@ -678,8 +712,8 @@ async def test_tries_and_waits_outlive_a_stop(bench: Bench) -> None:
 
 async def test_a_try_that_the_process_died_in_counts(bench: Bench) -> None:
     job = await bench.open()
-    await bench.journal.claim("job-1", "dead")
-    assert await bench.journal.begin("job-1", 1, METADATA, 1) == Attempt()
+    await bench.journal.claim(bench.id(), "dead")
+    assert await bench.journal.begin(bench.id(), 1, METADATA, 1) == Attempt()
     bench.steps.fail(METADATA, *[DOWN] * 9)
 
     await bench.engine.start(job.order)
@@ -698,7 +732,7 @@ async def test_an_import_that_takes_its_process_down_each_time_ends(
     monkeypatch.setattr("bookline.engine.job_run.MOST_RESTARTS", 2)
     job = await bench.open()
     for _ in range(3):
-        await bench.journal.claim("job-1", "dead")
+        await bench.journal.claim(bench.id(), "dead")
 
     await bench.engine.start(job.order)
 
@@ -712,20 +746,14 @@ async def test_a_job_that_is_over_is_not_imported_again(bench: Bench) -> None:
     await bench.start("other")
     await bench.end("other")
     calls = list(bench.steps.calls)
-    await bench.journal.claim("job-1", "elsewhere")
-    await bench.journal.finish("job-1", _failed(), run=1, result=None, error={})
+    await bench.journal.claim(bench.id(), "elsewhere")
+    await bench.journal.finish(bench.id(), ending(1, FAILED, {}), run=1, result=None, error={})
 
     await bench.engine.start(job.order)
-    await bench.engine.settle("job-1")
+    await bench.engine.settle(bench.id())
 
     assert bench.steps.calls == calls
     assert len(await bench.story()) == 1
-
-
-def _failed() -> Any:
-    from bookline.progress.events import ending
-
-    return ending(1, FAILED, {})
 
 
 @pytest.mark.parametrize("ask", ["claim", "begin", "finish"])
@@ -757,7 +785,7 @@ async def test_the_engines_file_holds_plain_json(on_dbos: DbosBench) -> None:
     on_dbos.steps.fail(SAVE, *[StoreDown("full")] * 9)
     await on_dbos.start()
     await on_dbos.end()
-    await on_dbos.engine.settle("job-1")
+    await on_dbos.engine.settle(on_dbos.id())
 
     kept = [text for text in stored(on_dbos.folder / "engine.db") if text["is_data"]]
 
@@ -773,13 +801,11 @@ async def test_the_engines_file_holds_plain_json(on_dbos: DbosBench) -> None:
 async def test_an_imports_state_stays_small(
     on_dbos: DbosBench, description: str, most_bytes: int
 ) -> None:
-    from dataclasses import replace
-
     on_dbos.steps.book = replace(BOOK, description=description)
     empty = {name: size(on_dbos.folder / name) for name in ("engine.db", "journal.db")}
     await on_dbos.start()
     await on_dbos.end()
-    await on_dbos.engine.settle("job-1")
+    await on_dbos.engine.settle(on_dbos.id())
 
     grown = sum(size(on_dbos.folder / name) - before for name, before in empty.items())
 

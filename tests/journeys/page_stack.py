@@ -97,6 +97,21 @@ class Stack:
         answer = self._post(f"{self.url}/v2/import/workflow", {"isbn": isbn})
         return str(answer["data"]["jobId"])
 
+    def finish_import(self, isbn: str) -> None:
+        """The same, and waits until it has ended. Raises: TimeoutError."""
+        url = f"{self.url}/v2/import/status/{self.start_import(isbn)}"
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if json.load(answer)["data"]["status"] not in {"queued", "running"}:
+                    return
+            time.sleep(0.02)
+        raise TimeoutError(isbn)
+
+    def add_book(self, facts: dict[str, Any]) -> None:
+        """One more book that the providers know."""
+        self._post(f"{self._sandbox_url}/_sandbox/books", facts)
+
     def _start_sandbox(self) -> None:
         command = [sys.executable, "-m", "bookline.sandbox", "--port", "0"]
         command += ["--latency-ms", str(self._latency_ms)]

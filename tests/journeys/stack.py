@@ -1,6 +1,6 @@
 """A real server in a child process, and clients that talk to it as users do.
 
-Way:      the journeys' fixtures → here → ``python -c RUNNER`` → bookline.api
+Way:      the journeys' fixtures → here → ``bookline serve`` in a child process
 Rule 1:   a child gets no BOOKLINE_ variable but those it is handed, and reads no stray ``.env``.
 Rule 2:   a child is ended by its own process id.
 Units:    ``RETRY_SCALE`` is 1/50, so that a retry takes 20 ms where users wait a second.
@@ -9,6 +9,7 @@ Units:    ``RETRY_SCALE`` is 1/50, so that a retry takes 20 ms where users wait 
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,20 +27,15 @@ STOP_SECONDS = 15.0
 STORY_SECONDS = 30.0
 TERMINAL = {"completed", "failed", "cancelled"}
 
-# Says its port as one line of JSON; ``before`` may change constants, or break things on purpose.
+# ``before`` may change constants, or break things on purpose.
 RUNNER = """
-import json, os, sys
-exec(sys.argv[1])
-import uvicorn
-from bookline.api.server import from_environment
-class Server(uvicorn.Server):
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        print(json.dumps({"port": self.servers[0].sockets[0].getsockname()[1]}), flush=True)
-config = uvicorn.Config(from_environment, factory=True, log_config=None, proxy_headers=False,
-    host="127.0.0.1", port=int(os.environ["BOOKLINE_PORT"]), timeout_graceful_shutdown=5)
-Server(config).run()
+import sys
+before, sys.argv = sys.argv[1], ["bookline", "serve"]
+exec(before)
+from bookline.cli.main import run
+run()
 """
+READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
 
 DEFAULTS = {
     "BOOKLINE_RATE_LIMIT_START": "off",
@@ -79,7 +75,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        """All that the process has written to stderr, over all its starts."""
+        """All that the process has written, over all its starts."""
         return self._log.read_text("utf-8")
 
     # ------------------------------------------------------------------ the process
@@ -105,27 +101,27 @@ class Server:
         """Returns once /readyz says yes; a second start takes the port of the first."""
         clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        known = len(self.log) if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", RUNNER, self._before],
                 env={**clean, **self._env, "BOOKLINE_PORT": str(self.port)},
                 cwd=self.data_dir,
-                stdout=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
                 stderr=log,
             )
-        said = await asyncio.to_thread(self._first_line)
-        if not said:
-            await self.kill()
-            raise RuntimeError(f"the server did not start:\n{self.log[-4000:]}")
-        self.port = json.loads(said)["port"]
         async with asyncio.timeout(START_SECONDS):
+            self.port = await self._said_port(known)
             while (await self.get("/readyz"))[0] != 200:
                 await asyncio.sleep(0.05)
 
-    def _first_line(self) -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
+    async def _said_port(self, known: int) -> int:
+        while self._process is not None and self._process.poll() is None:
+            if said := READY.search(self.log, known):
+                return int(said[1])
+            await asyncio.sleep(0.02)
+        raise RuntimeError(f"the server did not start:\n{self.log[-4000:]}")
 
     async def stop(self) -> int | None:
         """Asks it to end (SIGTERM) and makes it end if it does not; its exit code."""
@@ -155,8 +151,6 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             code = await asyncio.to_thread(process.wait)
-        if process.stdout is not None:
-            process.stdout.close()
         return code
 
     # ------------------------------------------------------------------ requests

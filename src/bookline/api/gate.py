@@ -8,7 +8,6 @@ Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for Rate
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import math
 from collections.abc import Callable, Sequence
@@ -87,11 +86,10 @@ class Gate:
         if self.hub is None:
             return
         self.hub.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                while self.hub.watchers:
-                    await asyncio.sleep(0.02)
-        await asyncio.sleep(0.02)  # the last one's closing code is on its way
+        for _ in range(int(GOODBYE_SECONDS / 0.02)):
+            await asyncio.sleep(0.02)  # also for the last one's closing code to be sent
+            if not self.hub.watchers:
+                return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

@@ -54,7 +54,6 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
             app.state.bookline = here
             gate.limits = here.limits
             gate.hub = here.hub
-            gate.hub = here.hub
             yield
 
     app = FastAPI(

@@ -49,7 +49,8 @@ async def show_all(view: View, port: int | None, *, once: bool) -> bool:
             settings = _settings(sandbox, Path(folder), _free_port(port))
             async with serving(settings) as (server, url), connect(url, None, say) as client:
                 say(f"Bookline runs at {url} for this demo, with a stand-in for the providers.")
-                say("Some answers are made to fail: watch it retry.\n")
+                say("Some answers are made to fail: watch it retry. One cover is no picture, and")
+                say("one number is no book.\n")
                 with view:
                     outcome = await import_all(
                         client, Wanted([*BOOKS, NOT_A_BOOK], (), ()), "auto", view, watch=True

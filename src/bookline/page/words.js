@@ -126,7 +126,7 @@ export function dateAndTime(iso) {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return "–";
   const isToday = at.toDateString() === new Date().toDateString();
-  return `${isToday ? "Today" : day.format(at)}, ${clock.format(at)}`;
+  return `${isToday ? "today" : day.format(at)}, ${clock.format(at)}`;
 }
 
 /** A date that may be a year or a month only. */

@@ -1,0 +1,406 @@
+"""What somebody sees who opens the page: a browser, a server and a sandbox, all of them real.
+
+Units:    a test's own ISBN each, so that one test's faults never meet another's import.
+"""
+
+import json
+import re
+import shutil
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe import NoAxe, read_axe, serious_faults
+from page_stack import Stack
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright_api.expect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+DESKTOP = {"width": 1280, "height": 860}
+PHONE = {"width": 360, "height": 740}
+PATIENCE_MS = 15_000
+KEY = "a-key-for-the-tests"
+
+Page = Any
+Open = Callable[..., Page]
+
+
+# ------------------------------------------------------------------ what stands ready
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One that asks for a key and lets two imports begin in two seconds."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with Stack(folder, API_KEYS=KEY, RATE_LIMIT_START="1/s") as stack:
+        yield stack
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Open]:
+    """Opens an address in a window of its own; what the page's script breaks on fails the test."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def open_it(url: str, *, script: str = "", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if _is_ours(message) else None)
+        if script:
+            page.add_init_script(script)
+        page.goto(url)
+        return page
+
+    expect.set_options(timeout=PATIENCE_MS)
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _is_ours(message: Any) -> bool:
+    """The browser itself tells of each answer that was no 200; the rest is our fault."""
+    is_network = message.text.startswith(("Failed to load resource", "WebSocket connection to"))
+    return message.type == "error" and not is_network
+
+
+def begin(page: Page, text: str, source: str = "auto") -> None:
+    page.select_option("#source", source)
+    page.fill("#isbns", text)
+    page.press("#isbns", "Enter")
+
+
+def card_of(page: Page, isbn: str) -> Any:
+    return page.locator(f'.card[data-job^="import-{isbn}-"]')
+
+
+def seqs(page: Page) -> list[int]:
+    found: list[int] = page.eval_on_selector_all(
+        ".timeline li", "lines => lines.map(line => Number(line.dataset.seq))"
+    )
+    return found
+
+
+# ------------------------------------------------------------------ importing
+def test_an_import_is_watched_to_its_end(stack: Stack, open_page: Open) -> None:
+    page = open_page(stack.url)
+
+    begin(page, "978-0-14-243724-7")
+
+    card = card_of(page, "9780142437247")
+    expect(card).to_have_attribute("data-status", "completed")
+    expect(card.locator(".title")).to_have_text("Moby-Dick")
+    expect(card.locator(".by")).to_have_text("Herman Melville")
+    expect(card.locator('.step[data-state="done"]')).to_have_count(4)
+    expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    expect(card.locator(".cover.has-picture img")).to_be_visible()
+    expect(page.locator("#announcer")).to_contain_text("Moby-Dick by Herman Melville: saved.")
+    expect(page.locator("#link")).to_have_text(re.compile("connected"))
+
+
+def test_a_retry_counts_down_in_sight(stack: Stack, open_page: Open) -> None:
+    stack.fault(isbn="9780743273565", route="openlibrary", kind="503", times=1)
+    page = open_page(stack.url)
+
+    begin(page, "9780743273565", "openlibrary")
+
+    card = card_of(page, "9780743273565")
+    expect(card.locator(".say")).to_have_text(
+        re.compile(r"The source has trouble: retry 1 of fetch-metadata in \d s")
+    )
+    expect(card.locator('.step[title="fetch-metadata"]')).to_have_attribute("data-state", "retrying")
+    expect(card).to_have_attribute("data-status", "completed")
+
+
+def test_of_three_pasted_the_bad_one_is_told_and_the_others_run(
+    stack: Stack, open_page: Open
+) -> None:
+    page = open_page(stack.url)
+    page.fill("#isbns", "0679783261, 9780618346258\n978 0 439 02348 1")
+    expect(page.locator("#isbns-hint")).to_contain_text("the last should be 7")
+
+    page.click("#start-button")
+
+    expect(card_of(page, "9780679783268")).to_have_attribute("data-status", "completed")
+    expect(card_of(page, "9780439023481")).to_have_attribute("data-status", "completed")
+    expect(page.locator("#refused li")).to_have_count(1)
+    expect(page.locator("#refused li")).to_contain_text("9780618346258 was not started")
+    expect(page.locator(".card")).to_have_count(2)
+
+
+def test_a_server_that_dies_and_returns_loses_and_doubles_nothing(
+    tmp_path: Path, open_page: Open
+) -> None:
+    isbn = "9780451524935"
+    with Stack(tmp_path) as stack:
+        stack.fault(isbn=isbn, route="openlibrary", kind="429", retry_after=3, times=1)
+        page = open_page(stack.url)
+        begin(page, isbn, "openlibrary")
+        expect(card_of(page, isbn).locator(".say")).to_contain_text("retry 1")
+
+        stack.kill_server()
+        expect(page.locator("#link")).to_contain_text("reconnecting")
+        stack.start_server()
+
+        expect(page.locator("#link")).to_have_text(re.compile("connected"))
+        expect(card_of(page, isbn)).to_have_attribute("data-status", "completed")
+        card_of(page, isbn).get_by_role("link", name="Whole story").click()
+        expect(page.locator(".timeline")).to_contain_text("Saved in the library.")
+        story = seqs(page)
+        assert story == list(range(1, len(story) + 1))
+        assert len(story) >= 6
+
+
+def test_where_sockets_do_not_get_through_the_story_still_comes(
+    stack: Stack, open_page: Open
+) -> None:
+    no_socket = """
+        window.WebSocket = class extends WebSocket {
+            constructor(url, protocols) { super(url.replace("/ws/", "/nowhere/"), protocols); }
+        };
+    """
+    page = open_page(stack.url, script=no_socket)
+
+    begin(page, "9780316769174")
+
+    expect(card_of(page, "9780316769174")).to_have_attribute("data-status", "completed")
+
+
+def test_a_page_opened_anew_shows_what_runs_and_can_cancel_it(
+    stack: Stack, open_page: Open
+) -> None:
+    isbn = "9780812550702"
+    stack.fault(isbn=isbn, kind="429", retry_after=40, times=3)
+    stack.start_import(isbn)
+    page = open_page(stack.url)
+    card = card_of(page, isbn)
+    expect(card.locator(".say")).to_contain_text("The source asks for a pause: retry 1")
+
+    card.get_by_role("button", name="Cancel").click()
+
+    expect(card).to_have_attribute("data-status", "cancelled")
+    expect(card.locator(".stamp")).to_have_text("Cancelled")
+    expect(card.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_failed_import_says_why_and_can_be_tried_again(stack: Stack, open_page: Open) -> None:
+    isbn = "9780140283334"
+    stack.fault(isbn=isbn, route="openlibrary", kind="not_found", times=1)
+    page = open_page(stack.url)
+    begin(page, isbn, "openlibrary")
+    card = card_of(page, isbn)
+    expect(card.locator(".say")).to_contain_text("no source that was asked knows this book")
+
+    card.get_by_role("button", name="Try again").click()
+
+    expect(card).to_have_attribute("data-status", "completed")
+    card.get_by_role("link", name="Whole story").click()
+    expect(page.locator(".timeline")).to_contain_text("Tried again by hand.")
+    expect(page.locator(".timeline")).to_contain_text("Saved in the library.")
+    story = seqs(page)
+    assert story == list(range(1, len(story) + 1))
+
+
+def test_a_limit_is_waited_out_in_sight(guarded: Stack, open_page: Open) -> None:
+    page = open_page(guarded.url, script=f'sessionStorage.setItem("bookline.key", "{KEY}")')
+
+    begin(page, "9780385333849 9780804139021 9780060929879")
+
+    expect(page.locator("#queue")).to_contain_text(re.compile(r"wait.?: the limit is reached, next in \d"))
+    expect(page.locator('.card[data-status="completed"]')).to_have_count(3)
+    expect(page.locator("#queue")).to_be_hidden()
+
+
+def test_text_of_a_provider_is_never_html(stack: Stack, open_page: Open) -> None:
+    title = '<img src="x" onerror="document.title=1"> & <b>Bold</b>'
+    stack.add_book({"isbn13": "9789990000009", "title": title, "authors": ["<i>A</i>"]})
+    page = open_page(stack.url)
+
+    begin(page, "9789990000009")
+
+    expect(card_of(page, "9789990000009")).to_have_attribute("data-status", "completed")
+    page.goto(f"{stack.url}/#/book/9789990000009")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("<b>Bold</b>")
+    assert page.locator("main b, main i, main img[src=x]").count() == 0
+
+
+# ------------------------------------------------------------------ the key
+def test_a_guarded_server_is_opened_with_a_key(guarded: Stack, open_page: Open) -> None:
+    isbn = "9780307347978"
+    page = open_page(guarded.url)
+    dialog = page.get_by_role("dialog", name="This Bookline asks for a key")
+    expect(dialog).to_be_visible()
+    page.fill("#key", "a wrong one")
+    page.press("#key", "Enter")
+    expect(page.locator("#key-fault")).to_have_text("That key is not one of this Bookline's.")
+
+    page.fill("#key", KEY)
+    page.press("#key", "Enter")
+
+    expect(dialog).to_be_hidden()
+    begin(page, isbn)
+    expect(card_of(page, isbn)).to_have_attribute("data-status", "completed")
+    expect(card_of(page, isbn).locator(".cover.has-picture img")).to_be_visible()
+    card_of(page, isbn).get_by_role("link", name="Whole story").click()
+    page.reload()  # the job's token is gone: now its story is read with the key
+    expect(page.locator(".timeline li")).to_have_count(5)
+    expect(page.locator("#link")).to_have_text(re.compile("connected"))
+
+
+# ------------------------------------------------------------------ library and jobs
+SHELF = ("9780439023481", "9780393970128", "9780060929879")
+
+
+@pytest.fixture
+def shelf(stack: Stack) -> Stack:
+    """A library with a few books, and a job that failed."""
+    for isbn in SHELF:
+        stack.finish_import(isbn)
+    stack.finish_import("9780306406157")
+    return stack
+
+
+def test_books_are_found_by_their_meaning(shelf: Stack, open_page: Open) -> None:
+    page = open_page(f"{shelf.url}/#/library")
+    expect(page.locator(".tile", has_text="Dracula")).to_be_visible()
+
+    page.get_by_label("Search by meaning").fill("a girl who must fight others to survive")
+
+    expect(page.locator(".near").first).to_be_visible()
+    expect(page.locator(".tile").first).to_contain_text("The Hunger Games")
+    page.locator(".tile a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The Hunger Games")
+    expect(page.locator(".facts").first).to_contain_text("9780439023481")
+    page.go_back()
+    expect(page.get_by_label("Search by meaning")).to_have_value(re.compile("a girl who"))
+
+
+def test_jobs_are_listed_filtered_and_tell_their_story(shelf: Stack, open_page: Open) -> None:
+    page = open_page(f"{shelf.url}/#/jobs")
+    expect(page.locator(".jobs tbody tr", has_text="Dracula").first).to_contain_text("Saved")
+
+    page.get_by_role("link", name="Failed").click()
+
+    expect(page.locator(".jobs tbody tr").first).to_contain_text("9780306406157")
+    expect(page.locator('.jobs tbody tr:not([data-status="failed"])')).to_have_count(0)
+    page.locator(".jobs tbody tr a").first.click()
+    expect(page.locator(".timeline li").last).to_contain_text("no source that was asked knows")
+    assert seqs(page) == [1, 2]
+
+
+VIEWS = ("#/", "#/library", "#/library?q=vampires", "#/book/9780393970128", "#/jobs", "#/job/")
+
+
+def visit(page: Page, stack: Stack, view: str) -> None:
+    """A view with all that it has on it."""
+    if view == "#/job/":
+        page.goto(f"{stack.url}/#/jobs")
+        page.locator(".jobs tbody tr a").first.click()
+        expect(page.locator(".timeline li").first).to_be_visible()
+        return
+    page.goto(f"{stack.url}/{view}")
+    page.reload()
+    if view == "#/":
+        begin(page, "9780393970128 12345")
+        expect(page.locator('.card[data-status="completed"]').first).to_be_visible()
+        expect(page.locator("#refused li")).to_be_visible()
+    else:
+        expect(page.locator("h1:visible")).not_to_have_text("Book")
+        expect(page.locator(".tile, .facts, .jobs tbody tr").first).to_be_visible()
+
+
+def test_a_phone_needs_no_sideways_scroll(shelf: Stack, open_page: Open) -> None:
+    page = open_page(shelf.url, viewport=PHONE, is_mobile=True)
+
+    for view in VIEWS:
+        visit(page, shelf, view)
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], view
+
+
+def test_the_dark_is_dark(stack: Stack, open_page: Open) -> None:
+    lights = {}
+    for scheme in ("light", "dark"):
+        page = open_page(stack.url, color_scheme=scheme)
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        lights[scheme] = sum(map(int, re.findall(r"\d+", colour)[:3]))
+
+    assert lights["dark"] < 150 < 600 < lights["light"]
+
+
+def test_the_keyboard_reaches_everything_in_order(stack: Stack, open_page: Open) -> None:
+    page = open_page(stack.url)
+    page.wait_for_selector("#link[data-state=connected]")
+    reached = []
+
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+
+    assert reached[:5] == ["skip", "Bookline", "Import", "Library", "Jobs"]
+    assert reached[5:] == ["isbns", "source", "start-button"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious(
+    shelf: Stack,
+    open_page: Open,
+    request: pytest.FixtureRequest,
+    viewport: dict[str, int],
+    scheme: str,
+) -> None:
+    try:
+        axe = read_axe(Path(request.config.cache.mkdir("axe")))  # type: ignore[union-attr]
+    except NoAxe as error:
+        pytest.skip(str(error))
+    page = open_page(shelf.url, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    faults = []
+
+    for view in VIEWS:
+        visit(page, shelf, view)
+        faults += [f"{view} {fault}" for fault in serious_faults(page, axe)]
+
+    assert faults == []
+
+
+def test_nothing_comes_from_another_host(stack: Stack, open_page: Open) -> None:
+    page = open_page("about:blank")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(stack.url)
+    page.wait_for_selector("#link[data-state=connected]")
+
+    assert [url for url in asked if not url.startswith(stack.url)] == []
+    with urllib.request.urlopen(stack.url) as answer:
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert json.dumps(asked).count("/page/client.js") == 1
