@@ -6,45 +6,17 @@ message's own timestamp, taken just before its commit (in whole milliseconds, so
 
 import asyncio
 import json
-import os
-import socket
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 
 import aiohttp
 import uvloop
 import websockets
 from common import made_up_books, percentile, sandbox_process, show, show_machine
+from processes import server_process
 
 IMPORTS, WATCHERS = 20, 200
-
-
-@asynccontextmanager
-async def server_process(environment: dict[str, str], folder: str) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bookline", "serve", "--port", str(port),
-        env={**os.environ, **environment, "BOOKLINE_DATA_DIR": folder},
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as client:
-            while process.returncode is None:
-                try:
-                    async with client.get(f"{url}/readyz") as answer:
-                        if answer.status == 200:
-                            break
-                except aiohttp.ClientError:
-                    await asyncio.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def watch(url: str, job_id: str, ready: asyncio.Semaphore) -> list[float]:
@@ -70,13 +42,13 @@ async def main() -> None:
         isbns = await made_up_books(sandbox_url, IMPORTS)
         with tempfile.TemporaryDirectory() as folder:
             async with (
-                server_process(environment, folder) as url,
+                server_process(environment, folder) as server,
                 aiohttp.ClientSession() as client,
             ):
                 # Each question to a provider takes 2 s, so that the watchers are there in time.
                 slow = {"isbn": "*", "route": "*", "kind": "delay", "ms": 2_000, "times": None}
                 await client.post(f"{sandbox_url}/_sandbox/faults", json=slow)
-                late = await run(client, url, isbns)
+                late = await run(client, server.url, isbns)
     print(f"{WATCHERS} watchers on {IMPORTS} running imports, {len(late)} live events:")
     show("event to socket P50", f"{percentile(late, 0.5) * 1000:.1f} ms")
     show("event to socket P95", f"{percentile(late, 0.95) * 1000:.1f} ms", "goal ≤ 10 ms")

@@ -140,12 +140,13 @@ class Bench:
         self.story_of = uuid.uuid4().hex[:8]
         self.names: list[str] = []
         self.slots = 8
+        self.policy = Policy(retry_scale=0.001)
 
-    def world(self, **policy: float) -> World:
+    def world(self) -> World:
         return World(
             runs=self.journal,
             steps=self.steps,
-            policy=Policy(**{"retry_scale": 0.001, **policy}),
+            policy=self.policy,
             node=self.node_id,
             clock=now_ms,
             slots=asyncio.Semaphore(self.slots),
@@ -154,7 +155,8 @@ class Bench:
 
     def set_policy(self, **policy: float) -> None:
         """For imports that start from now on."""
-        self.engine._world = self.world(**policy)
+        self.policy = Policy(**{"retry_scale": 0.001, **policy})
+        self.engine._world = self.world()
 
     async def boot(self) -> None:
         raise NotImplementedError
@@ -694,7 +696,7 @@ async def test_a_stopped_import_goes_on_where_it_was(bench: Bench) -> None:
 
 
 async def test_tries_and_waits_outlive_a_stop(bench: Bench) -> None:
-    bench.set_policy(retry_scale=0.3)
+    bench.set_policy(retry_scale=0.05)
     bench.steps.fail(METADATA, *[DOWN] * 9)
     await bench.start()
     await bench.waits(2)
@@ -707,7 +709,7 @@ async def test_tries_and_waits_outlive_a_stop(bench: Bench) -> None:
     assert job.error["attempts"] == 4
     told = await bench.told("workflow_retry")
     assert [one["attempt"] for one in told] == [1, 2, 3]
-    assert [one["delayMs"] for one in told] == [300, 600, 900]
+    assert [one["delayMs"] for one in told] == [50, 100, 150]
 
 
 async def test_a_try_that_the_process_died_in_counts(bench: Bench) -> None:

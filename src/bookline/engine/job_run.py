@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import TypeVar
 
 from bookline.errors import (
     Cancelled,
@@ -43,6 +44,7 @@ from bookline.progress.events import News, completed, ending, milestone, retry, 
 from bookline.time_limit import time_limit
 from bookline.workflow import import_book
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 Record = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
@@ -51,6 +53,7 @@ Record = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
 MOST_RETRY_AFTER_SECONDS = 60.0  # SPEC §2
 JITTER = 0.1  # SPEC §2: up to 10 % is added, so that jobs that failed together come back apart
 MESSAGE_CHARS = 500  # our choice: an error's sentence in records and events
+JOURNAL_PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # our choice: how long it may be down
 MOST_RESTARTS = 50  # our choice: a job that takes its process down each time must end
 
 
@@ -83,11 +86,11 @@ async def execute(order: ImportInput, record: Record, world: World, cancel: asyn
     The answer is ``{"run", "status", "result" | "error"}``; status ``over`` when there was nothing
     to do. Raises: StoreDown when the end could not be written; the engine then tries again.
     """
-    async with world.slots:
-        claim = await world.runs.claim(order.job_id, world.node)
+    async with Slot(world.slots) as slot:
+        claim = await _patiently(partial(world.runs.claim, order.job_id, world.node))
         if claim is None:
             return {"run": 0, "status": "over"}
-        run = JobRun(order, claim, record, world, cancel)
+        run = JobRun(order, claim, record, world, cancel, slot)
         try:
             if claim.restarts > MOST_RESTARTS:
                 raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
@@ -101,6 +104,31 @@ async def execute(order: ImportInput, record: Record, world: World, cancel: asyn
         return await _complete(order, claim, result, world)
 
 
+class Slot:
+    """A place at work. A wait gives it back; an end that comes in a wait needs none."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots = slots
+        self._is_ours = False
+
+    async def take(self) -> None:
+        await self._slots.acquire()
+        self._is_ours = True
+
+    def give(self) -> None:
+        """Safe twice."""
+        if self._is_ours:
+            self._is_ours = False
+            self._slots.release()
+
+    async def __aenter__(self) -> "Slot":
+        await self.take()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give()
+
+
 class JobRun:
     """Fills the port Run: the engine as the workflow sees it."""
 
@@ -111,6 +139,7 @@ class JobRun:
         record: Record,
         world: World,
         cancel: asyncio.Event,
+        slot: Slot,
     ) -> None:
         self._job_id = order.job_id
         self._run = claim.run
@@ -118,6 +147,7 @@ class JobRun:
         self._record = record
         self._world = world
         self._cancel = cancel
+        self._slot = slot
 
     async def tell(self, status: str, data: Json) -> None:
         self._world.runs.tell(self._job_id, milestone(status, data))
@@ -135,7 +165,8 @@ class JobRun:
                 raise _cancelled(step, attempt - 1)
             error = outcome["error"]
             if outcome.get("stop") == "deadline":
-                raise DeadlineExceeded(step.name, attempt, error["code"], error["message"])
+                tries = outcome["attempts"]
+                raise DeadlineExceeded(step.name, tries, error["code"], error["message"])
             if outcome["wakeMs"] is None:
                 raise StepFailed(step.name, attempt, error["code"], error["message"])
             told = retry(step.name, attempt, outcome["delayMs"], error, outcome["wakeMs"])
@@ -145,22 +176,25 @@ class JobRun:
 
     async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
         """One try, as it is recorded: a value, or an error with its wake-up time, or a stop."""
-        began = await self._world.runs.begin(self._job_id, self._run, step.name, attempt)
+        began = await _patiently(
+            partial(self._world.runs.begin, self._job_id, self._run, step.name, attempt)
+        )
         if began.cancelled:
             return {"stop": "cancelled"}
-        left_seconds = (self._deadline_ms - self._world.clock()) / 1000
-        if left_seconds <= 0:
-            return self._too_late()
         if began.died:
             return self._failed(
                 step, attempt, TryLater("the process died in this try", step.failed_code)
             )
+        left_seconds = (self._deadline_ms - self._world.clock()) / 1000
+        if left_seconds <= 0:
+            return self._too_late(attempt - 1)
+        deadline = asyncio.timeout(left_seconds)
         try:
-            async with asyncio.timeout(left_seconds), time_limit(step.limit_seconds):
+            async with deadline, time_limit(step.limit_seconds):
                 return {"value": await work()}
         except TimeoutError:
-            if self._world.clock() >= self._deadline_ms:
-                return self._too_late()
+            if deadline.expired():
+                return self._too_late(attempt)
             late = f"no end within {step.limit_seconds:g} s"
             return self._failed(step, attempt, TryLater(late, step.timeout_code))
         except TryLater as error:
@@ -189,13 +223,14 @@ class JobRun:
         delay_ms = round(seconds * 1000)
         wake_ms = self._world.clock() + delay_ms
         if wake_ms >= self._deadline_ms:
-            return self._too_late(f"; the last failure was: {error}")
+            return self._too_late(attempt, f"; the last failure was: {error}")
         return {"error": told, "wakeMs": wake_ms, "delayMs": delay_ms}
 
-    def _too_late(self, more: str = "") -> Json:
+    def _too_late(self, attempts: int, more: str = "") -> Json:
         limit = self._world.policy.deadline_seconds
         message = f"the job did not end within {limit:g} s{more}"
-        return {"stop": "deadline", "error": _error("DEADLINE_EXCEEDED", message)}
+        error = _error("DEADLINE_EXCEEDED", message)
+        return {"stop": "deadline", "attempts": attempts, "error": error}
 
     async def _wait(self, step: Step, attempt: int, wake_ms: int) -> None:
         """Until the wake-up time that was recorded, which a restart finds again.
@@ -205,14 +240,13 @@ class JobRun:
         left_seconds = (wake_ms - self._world.clock()) / 1000
         if left_seconds <= 0:
             return
-        self._world.slots.release()
+        self._slot.give()
         try:
             async with asyncio.timeout(left_seconds):
                 await self._cancel.wait()
         except TimeoutError:
+            await self._slot.take()
             return
-        finally:
-            await self._world.slots.acquire()
         raise _cancelled(step, attempt)
 
 
@@ -245,16 +279,20 @@ async def _finish(
     result: Json | None = None,
     error: Json | None = None,
 ) -> None:
-    """The terminal write; a journal that is down for a while does not lose it."""
-    for pause_seconds in (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, None):
+    """The terminal write."""
+    runs, run = world.runs, claim.run
+    await _patiently(partial(runs.finish, order.job_id, news, run=run, result=result, error=error))
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The journal's answer, though it may be down for a while. Raises: StoreDown after that."""
+    for pause_seconds in JOURNAL_PAUSES_SECONDS:
         try:
-            await world.runs.finish(order.job_id, news, run=claim.run, result=result, error=error)
-        except StoreDown:
-            if pause_seconds is None:
-                raise
-            await asyncio.sleep(pause_seconds)
-        else:
-            return
+            return await ask()
+        except StoreDown as down:
+            log.warning("asked again in %g s: %s", pause_seconds, down)
+        await asyncio.sleep(pause_seconds)
+    return await ask()
 
 
 def _error(code: str, message: str) -> Json:

@@ -39,7 +39,8 @@ class MemoryEngine:
         await asyncio.wait([self._tasks[job_id]])
 
     def wake(self, job_id: str) -> None:
-        self._cancels[job_id].set()
+        if job_id in self._cancels:
+            self._cancels[job_id].set()
 
     async def stop(self) -> None:
         """As a process that ends in good order."""

@@ -45,6 +45,8 @@ const link = createLink(find("link"), {
   onKey: askForKey,
 });
 
+watching.listen((story, event, line) => line === "waiting" && link.doubt());
+
 /** An import that is under way is shown, whoever began it; one that is over only if it was. */
 function hearJob(job) {
   const isOpen = !isOver(job.status);

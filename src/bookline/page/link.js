@@ -79,5 +79,9 @@ export function createLink(element, { ask, onAnswer, onBack, onKey }) {
   addEventListener("online", beat);
   addEventListener("offline", draw);
   document.addEventListener("visibilitychange", () => document.hidden || beat());
-  return { beat };
+  return {
+    beat,
+    /** Something else found the line broken: look now, unless that is known. */
+    doubt: () => until === null && beat(),
+  };
 }

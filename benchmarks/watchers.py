@@ -1,0 +1,184 @@
+"""A thousand watchers: how late events reach them, what an idle one costs, two processes.
+
+Real server processes; the WebSockets are this process' own, on the same cores. The clock is the
+machine's: a message's own timestamp, taken just before its commit (whole milliseconds, so ± 1 ms).
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from datetime import datetime
+
+import aiohttp
+import uvloop
+from common import made_up_books, percentile, sandbox_process, show, show_machine
+from processes import Server, server_process
+
+IMPORTS, WATCHERS, SSE_WATCHERS = 100, 1_000, 200
+IDLE_SECONDS = 10.0
+CONNECT_AT_ONCE = 50
+
+
+class Story:
+    """What one watcher saw."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+        self.late: list[float] = []
+        """Seconds from commit to here, of the events that came live."""
+
+    def hear(self, text: str, opened: float) -> None:
+        now = time.time()
+        event = json.loads(text)
+        if event["type"] == "ping":
+            return
+        self.seqs.append(event["seq"])
+        at = datetime.fromisoformat(event["timestamp"]).timestamp()
+        if at > opened:
+            self.late.append(now - at)
+
+    def check(self) -> None:
+        assert self.seqs == list(range(1, len(self.seqs) + 1)), self.seqs
+        assert len(self.seqs) >= 5, self.seqs
+
+
+async def watch(
+    client: aiohttp.ClientSession, url: str, job_id: str, gate: asyncio.Semaphore, opened: list[int]
+) -> Story:
+    story = Story()
+    async with gate:
+        socket = await client.ws_connect(f"{url}/ws/progress?jobId={job_id}")
+        opened.append(1)
+    since = time.time() + 0.2  # what comes before is the replay
+    async for message in socket:
+        story.hear(message.data, since)
+    assert socket.close_code == 1000, socket.close_code
+    return story
+
+
+async def watch_sse(
+    client: aiohttp.ClientSession, url: str, job_id: str, gate: asyncio.Semaphore
+) -> Story:
+    story = Story()
+    async with gate:
+        answer = await client.get(f"{url}/v2/import/events/{job_id}")
+    since = time.time() + 0.2
+    async for line in answer.content:
+        if line.startswith(b"data: "):
+            story.hear(line[6:].decode(), since)
+    return story
+
+
+async def start(client: aiohttp.ClientSession, url: str, isbns: list[str]) -> list[str]:
+    jobs = []
+    for isbn in isbns:
+        order = {"isbn": isbn, "source": "google_books"}
+        async with client.post(f"{url}/v2/import/workflow", json=order) as answer:
+            jobs.append((await answer.json())["data"]["jobId"])
+    return jobs
+
+
+async def slow_down(client: aiohttp.ClientSession, url: str, ms: int) -> None:
+    fault = {"isbn": "*", "route": "*", "kind": "delay", "ms": ms, "times": None}
+    async with client.delete(f"{url}/_sandbox/faults"):
+        pass
+    async with client.post(f"{url}/_sandbox/faults", json=fault) as answer:
+        assert answer.status < 300, await answer.text()
+
+
+def show_late(name: str, stories: list[Story], goals: tuple[str, str]) -> None:
+    for story in stories:
+        story.check()
+    late = [one for story in stories for one in story.late]
+    print(f"{name}: {len(stories)} watchers, {len(late)} live events, none lost or out of order")
+    show("event to socket P50", f"{percentile(late, 0.5) * 1000:.1f} ms")
+    show("event to socket P95", f"{percentile(late, 0.95) * 1000:.1f} ms", goals[0])
+    show("event to socket P99", f"{percentile(late, 0.99) * 1000:.1f} ms", goals[1])
+
+
+async def spread(client: aiohttp.ClientSession, sandbox: str, server: Server) -> None:
+    await slow_down(client, sandbox, 6_000)
+    jobs = await start(client, server.url, await made_up_books(sandbox, IMPORTS, "978999"))
+    gate = asyncio.Semaphore(CONNECT_AT_ONCE)
+    sockets = [watch(client, server.url, jobs[i % IMPORTS], gate, []) for i in range(WATCHERS)]
+    streams = [watch_sse(client, server.url, jobs[i % IMPORTS], gate) for i in range(SSE_WATCHERS)]
+    stories = await asyncio.gather(*sockets, *streams)
+    show_late(
+        f"spread over {IMPORTS} imports", stories[:WATCHERS], ("goal ≤ 25 ms", "goal ≤ 100 ms")
+    )
+    show_late("SSE at the same time", stories[WATCHERS:], ("", ""))
+
+
+async def one_import(client: aiohttp.ClientSession, sandbox: str, server: Server) -> None:
+    await slow_down(client, sandbox, 6_000)
+    jobs = await start(client, server.url, await made_up_books(sandbox, 1, "978998"))
+    gate = asyncio.Semaphore(CONNECT_AT_ONCE)
+    stories = await asyncio.gather(
+        *(watch(client, server.url, jobs[0], gate, []) for _ in range(WATCHERS))
+    )
+    show_late("all on one import", stories, ("", "goal ≤ 100 ms"))
+
+
+async def idle(client: aiohttp.ClientSession, sandbox: str, server: Server) -> None:
+    await slow_down(client, sandbox, int(IDLE_SECONDS * 1000) + 10_000)
+    jobs = await start(client, server.url, await made_up_books(sandbox, 1, "978997"))
+    gate, opened = asyncio.Semaphore(CONNECT_AT_ONCE), []
+    before = server.resident_kb()
+    watchers = [
+        asyncio.create_task(watch(client, server.url, jobs[0], gate, opened))
+        for _ in range(WATCHERS)
+    ]
+    while len(opened) < WATCHERS:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
+    after, cpu = server.resident_kb(), server.cpu_seconds()
+    await asyncio.sleep(IDLE_SECONDS)
+    used = (server.cpu_seconds() - cpu) / IDLE_SECONDS
+    for watcher in watchers:
+        watcher.cancel()
+    await asyncio.gather(*watchers, return_exceptions=True)
+    print(f"{WATCHERS} idle watchers:")
+    show("memory of each", f"{(after - before) / WATCHERS:.1f} KB", "goal ≤ 40 KB")
+    show("share of a core, for all", f"{used * 100:.1f} %", "goal ≤ 3 %")
+
+
+async def across(
+    client: aiohttp.ClientSession, sandbox: str, environment: dict[str, str], folder: str
+) -> None:
+    await slow_down(client, sandbox, 2_000)
+    async with (
+        server_process(environment, folder) as one,
+        server_process(environment, folder) as other,
+    ):
+        jobs = await start(client, one.url, await made_up_books(sandbox, 20, "978996"))
+        gate = asyncio.Semaphore(CONNECT_AT_ONCE)
+        stories = await asyncio.gather(
+            *(watch(client, other.url, jobs[i % 20], gate, []) for i in range(200))
+        )
+        show_late("from another process", stories, ("goal ≤ 50 ms", ""))
+
+
+async def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    parts = ("spread", "one", "idle", "across")
+    options.add_argument("part", nargs="*", choices=[*parts, []], default=[])
+    chosen = options.parse_args().part or parts
+    show_machine()
+    async with sandbox_process() as (sandbox, environment):
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
+            for name, part in (("spread", spread), ("one", one_import), ("idle", idle)):
+                if name in chosen:
+                    with tempfile.TemporaryDirectory() as folder:
+                        async with server_process(environment, folder) as server:
+                            await part(client, sandbox, server)
+            if "across" in chosen:
+                with tempfile.TemporaryDirectory() as folder:
+                    await across(client, sandbox, environment, folder)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

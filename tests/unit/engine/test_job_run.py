@@ -1,0 +1,437 @@
+"""The tries of one step: how often, how far apart, and what a replay makes of their records."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bookline.engine.job_run import JobRun, Policy, Slot, World
+from bookline.errors import (
+    BookNotFound,
+    Cancelled,
+    DeadlineExceeded,
+    JobStopped,
+    ProviderDown,
+    SlowDown,
+    StepFailed,
+)
+from bookline.model import (
+    CONSTANT,
+    EXPONENTIAL,
+    LINEAR,
+    ImportInput,
+    Job,
+    Json,
+    Retries,
+    Step,
+    Warned,
+)
+from bookline.stores.memory_journal import MemoryJournal
+from bookline.workflow import FETCH_METADATA, STEPS, UPLOAD_COVER
+
+ORDER = ImportInput(job_id="job", isbn="9780142437247", input_isbn="0142437247")
+DOWN = ProviderDown("down")
+
+
+@dataclass
+class Clock:
+    now_ms: int = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@dataclass
+class Bench:
+    """A run whose waits are over at once: each recorded wake-up time becomes now."""
+
+    clock: Clock = field(default_factory=Clock)
+    policy: Policy = field(default_factory=Policy)
+    chance: float = 0.0
+    records: list[str] = field(default_factory=list)
+    skip_waits: bool = True
+
+    async def open(self) -> "Bench":
+        self.journal = MemoryJournal(self.clock)
+        await self.journal.open(
+            Job(order=ORDER, method="workflow", created_ms=0, updated_ms=0, node="node")
+        )
+        self.cancel = asyncio.Event()
+        return self
+
+    async def run(self) -> JobRun:
+        claim = await self.journal.claim("job", "node")
+        assert claim is not None
+        world = World(
+            runs=self.journal,
+            steps=None,  # type: ignore[arg-type]  # a run does what it is told
+            policy=self.policy,
+            node="node",
+            clock=self.clock,
+            slots=asyncio.Semaphore(1),
+            chance=lambda: self.chance,
+        )
+        self.slot = Slot(world.slots)
+        await self.slot.take()
+        return JobRun(ORDER, claim, self.recorder(), world, self.cancel, self.slot)
+
+    def recorder(self) -> Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]:
+        place = 0
+
+        async def record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
+            nonlocal place
+            if place == len(self.records):
+                self.records.append(json.dumps(await body()))
+            outcome: Json = json.loads(self.records[place])
+            place += 1
+            if self.skip_waits and outcome.get("wakeMs"):
+                self.clock.now_ms = max(self.clock.now_ms, outcome["wakeMs"])
+            return outcome
+
+        return record
+
+    async def told(self) -> list[Json]:
+        events = [json.loads(one.message) for one in await self.journal.read("job", 0, 99)]
+        return [event["data"] for event in events if event["type"] == "workflow_retry"]
+
+    async def delays(self) -> list[int]:
+        return [one["delayMs"] for one in await self.told()]
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return await Bench().open()
+
+
+class Work:
+    """Fails as told, then works."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.calls = 0
+
+    async def __call__(self) -> Json:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return {"done": self.calls}
+
+
+def a_step(backoff: str = LINEAR, limit: int = 3, delay: float = 1, seconds: float = 15) -> Step:
+    return Step(
+        name="fetch-metadata",
+        retries=Retries(limit=limit, delay_seconds=delay, backoff=backoff),
+        limit_seconds=seconds,
+        failed_code="PROVIDER_ERROR",
+        timeout_code="PROVIDER_TIMEOUT",
+    )
+
+
+async def hang() -> Json:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+# ------------------------------------------------------------------ how far apart
+@pytest.mark.parametrize(
+    ("backoff", "delays"),
+    [
+        (CONSTANT, [1_000, 1_000, 1_000, 1_000]),
+        (LINEAR, [1_000, 2_000, 3_000, 4_000]),
+        (EXPONENTIAL, [1_000, 2_000, 4_000, 8_000]),
+    ],
+)
+async def test_tries_are_as_far_apart_as_their_backoff_says(
+    bench: Bench, backoff: str, delays: list[int]
+) -> None:
+    began_ms = bench.clock()
+    work = Work(*[DOWN] * 4)
+
+    assert await (await bench.run()).do(a_step(backoff, limit=4), work) == {"done": 5}
+
+    assert await bench.delays() == delays
+    assert bench.clock() - began_ms == sum(delays)
+
+
+@pytest.mark.parametrize(
+    ("name", "delays"),
+    [
+        ("fetch-metadata", [1_000, 2_000, 3_000]),
+        ("upload-cover", [500, 1_000, 2_000, 4_000, 8_000]),
+        ("generate-embedding", [2_000, 4_000]),
+        ("save-to-database", [1_000, 2_000, 4_000]),
+        ("save-to-fallback", [1_000, 2_000, 4_000]),
+    ],
+)
+async def test_each_step_is_tried_as_the_spec_says(
+    bench: Bench, name: str, delays: list[int]
+) -> None:
+    step = next(step for step in STEPS if step.name == name)
+    work = Work(*[DOWN] * 99)
+
+    with pytest.raises(StepFailed) as failed:
+        await (await bench.run()).do(step, work)
+
+    assert await bench.delays() == delays
+    assert work.calls == failed.value.attempts == len(delays) + 1
+
+
+@given(st.floats(0, 1), st.integers(1, 5))
+async def test_jitter_adds_a_tenth_at_most(chance: float, failures: int) -> None:
+    bench = await Bench(chance=chance).open()
+
+    await (await bench.run()).do(UPLOAD_COVER, Work(*[DOWN] * failures))
+
+    plain = [500, 1_000, 2_000, 4_000, 8_000][:failures]
+    for delay, least in zip(await bench.delays(), plain, strict=True):
+        assert least <= delay <= round(least * 1.1)
+
+
+async def test_the_scale_multiplies_each_delay(bench: Bench) -> None:
+    bench.policy = Policy(retry_scale=0.5)
+
+    await (await bench.run()).do(FETCH_METADATA, Work(DOWN, DOWN))
+
+    assert await bench.delays() == [500, 1_000]
+
+
+# ------------------------------------------------------------------ Retry-After
+@pytest.mark.parametrize(
+    ("asked_seconds", "delay_ms"),
+    [(None, 1_000), (0.0, 1_000), (0.5, 1_000), (7.0, 7_000), (60.0, 60_000), (900.0, 60_000)],
+)
+async def test_retry_after_is_honoured_up_to_a_minute_in_place_of_a_shorter_delay(
+    bench: Bench, asked_seconds: float | None, delay_ms: int
+) -> None:
+    busy = SlowDown("busy", None, asked_seconds)
+
+    await (await bench.run()).do(FETCH_METADATA, Work(busy))
+
+    assert await bench.delays() == [delay_ms]
+
+
+async def test_retry_after_is_not_scaled(bench: Bench) -> None:
+    bench.policy = Policy(retry_scale=0.001)
+
+    await (await bench.run()).do(FETCH_METADATA, Work(SlowDown("busy", None, 7.0)))
+
+    assert await bench.delays() == [7_000]
+
+
+# ------------------------------------------------------------------ how often
+@given(limit=st.integers(0, 6), failures=st.integers(0, 8))
+async def test_a_limit_counts_retries_not_tries(limit: int, failures: int) -> None:
+    bench = await Bench().open()
+    work = Work(*[DOWN] * failures)
+    run = await bench.run()
+
+    try:
+        await run.do(a_step(limit=limit), work)
+    except StepFailed as failed:
+        assert failures > limit
+        assert failed.attempts == limit + 1
+    else:
+        assert failures <= limit
+
+    assert work.calls == min(failures, limit) + 1
+
+
+async def test_what_cannot_get_better_is_tried_once(bench: Bench) -> None:
+    work = Work(BookNotFound("no such book"))
+
+    with pytest.raises(StepFailed) as failed:
+        await (await bench.run()).do(FETCH_METADATA, work)
+
+    assert (failed.value.code, failed.value.attempts) == ("BOOK_NOT_FOUND", 1)
+    assert str(failed.value) == "fetch-metadata failed after 1 try: no such book"
+
+
+async def test_a_try_that_takes_too_long_is_cut_and_tried_again(bench: Bench) -> None:
+    with pytest.raises(StepFailed) as failed:
+        await (await bench.run()).do(a_step(limit=1, seconds=0.01), hang)
+
+    assert (failed.value.code, failed.value.attempts) == ("PROVIDER_TIMEOUT", 2)
+    assert failed.value.message == "no end within 0.01 s"
+
+
+async def test_a_long_message_is_cut_before_it_is_kept(bench: Bench) -> None:
+    with pytest.raises(StepFailed) as failed:
+        await (await bench.run()).do(a_step(limit=0), Work(ProviderDown("x" * 9_000)))
+
+    assert len(failed.value.message) == 500
+    assert len(bench.records[0]) < 700
+
+
+# ------------------------------------------------------------------ the deadline
+async def test_the_deadline_cuts_a_running_try(bench: Bench) -> None:
+    """Also when the clock that was handed in has not moved."""
+    bench.policy = Policy(deadline_seconds=0.01)
+
+    with pytest.raises(DeadlineExceeded) as late:
+        await (await bench.run()).do(FETCH_METADATA, hang)
+
+    assert (late.value.code, late.value.attempts) == ("DEADLINE_EXCEEDED", 1)
+    assert late.value.message == "the job did not end within 0.01 s"
+    assert await bench.told() == []
+
+
+async def test_no_try_begins_behind_the_deadline(bench: Bench) -> None:
+    work = Work()
+    run = await bench.run()
+    bench.clock.now_ms += 900_000
+
+    with pytest.raises(DeadlineExceeded) as late:
+        await run.do(FETCH_METADATA, work)
+
+    assert (work.calls, late.value.attempts) == (0, 0)
+
+
+async def test_a_wait_over_the_deadline_is_not_begun(bench: Bench) -> None:
+    bench.policy = Policy(deadline_seconds=3)
+
+    with pytest.raises(DeadlineExceeded) as late:
+        await (await bench.run()).do(a_step(CONSTANT, limit=9), Work(*[DOWN] * 9))
+
+    assert await bench.delays() == [1_000, 1_000]
+    assert late.value.attempts == 3
+    assert late.value.message == "the job did not end within 3 s; the last failure was: down"
+
+
+async def test_a_restart_does_not_move_the_deadline(bench: Bench) -> None:
+    bench.policy = Policy(deadline_seconds=10)
+    await bench.run()
+    bench.clock.now_ms += 10_000
+
+    with pytest.raises(DeadlineExceeded):
+        await (await bench.run()).do(FETCH_METADATA, Work())
+
+
+# ------------------------------------------------------------------ cancel
+async def test_a_cancelled_job_begins_no_try(bench: Bench) -> None:
+    run = await bench.run()
+    await bench.journal.request_cancel("job")
+    work = Work()
+
+    with pytest.raises(Cancelled) as cancelled:
+        await run.do(FETCH_METADATA, work)
+
+    assert (work.calls, cancelled.value.attempts, cancelled.value.code) == (0, 0, "CANCELLED")
+
+
+async def test_a_cancel_ends_a_wait_at_once(bench: Bench) -> None:
+    bench.skip_waits = False
+    run = await bench.run()
+    doing = asyncio.create_task(run.do(FETCH_METADATA, Work(DOWN)))
+    while not await bench.told():
+        await asyncio.sleep(0)
+
+    bench.cancel.set()
+
+    with pytest.raises(Cancelled) as cancelled:
+        async with asyncio.timeout(0.5):
+            await doing
+    assert cancelled.value.attempts == 1
+
+
+async def test_a_wait_gives_its_place_at_work_to_others(bench: Bench) -> None:
+    bench.skip_waits = False
+    run = await bench.run()
+    doing = asyncio.create_task(run.do(a_step(delay=0.02), Work(DOWN)))
+    while not await bench.told():
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    waiting_for_us = not bench.slot._slots.locked()
+    await doing
+
+    assert waiting_for_us
+    assert bench.slot._slots.locked()
+
+
+# ------------------------------------------------------------------ stop and replay
+async def test_a_stopped_try_leaves_no_mark_and_no_record(bench: Bench) -> None:
+    doing = asyncio.create_task((await bench.run()).do(FETCH_METADATA, hang))
+    await asyncio.sleep(0.001)
+
+    doing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await doing
+    assert bench.records == []
+    assert await (await bench.run()).do(FETCH_METADATA, Work()) == {"done": 1}
+
+
+async def test_a_try_that_the_process_died_in_is_not_done_again(bench: Bench) -> None:
+    await bench.run()
+    await bench.journal.begin("job", 1, "fetch-metadata", 1)
+    work = Work()
+
+    assert await (await bench.run()).do(FETCH_METADATA, work) == {"done": 1}
+
+    assert await bench.delays() == [1_000]
+    (told,) = await bench.told()
+    assert (told["attempt"], told["error"]["code"]) == (1, "PROVIDER_ERROR")
+
+
+async def test_a_wait_is_found_again_and_not_begun_anew(bench: Bench) -> None:
+    bench.skip_waits = False
+    doing = asyncio.create_task((await bench.run()).do(a_step(delay=60), Work(DOWN)))
+    while not await bench.told():
+        await asyncio.sleep(0)
+    doing.cancel()
+    bench.clock.now_ms += 60_000
+
+    assert await (await bench.run()).do(a_step(delay=60), Work()) == {"done": 1}
+
+    assert await bench.delays() == [60_000]
+
+
+@given(
+    failures=st.lists(
+        st.sampled_from([DOWN, SlowDown("busy", None, 30.0), ValueError("x"), BookNotFound("no")]),
+        max_size=5,
+    ),
+    chance=st.floats(0, 1),
+)
+async def test_a_replay_takes_the_same_way_whatever_clock_and_chance_say(
+    failures: list[Exception], chance: float
+) -> None:
+    bench = await Bench().open()
+    first = await outcome(await bench.run(), Work(*failures))
+    story = await bench.told()
+    bench.chance, bench.clock.now_ms = chance, bench.clock.now_ms + 10**9
+    untouched = Work(AssertionError("a replay does nothing"))
+
+    again = await outcome(await bench.run(), untouched)
+
+    assert again == first
+    assert untouched.calls == 0
+    assert await bench.told() == story
+
+
+async def outcome(run: JobRun, work: Work) -> Any:
+    try:
+        return await run.do(FETCH_METADATA, work)
+    except JobStopped as stop:
+        return type(stop), stop.args
+
+
+# ------------------------------------------------------------------ telling
+async def test_what_is_told_twice_is_one_event(bench: Bench) -> None:
+    run = await bench.run()
+    warned = Warned(step="upload-cover", code="COVER_REFUSED", message="too small")
+
+    for _ in range(2):
+        await run.tell("started", {"isbn": ORDER.isbn})
+        await run.warn(warned)
+
+    events = [json.loads(one.message) for one in await bench.journal.read("job", 0, 99)]
+    assert [(one["type"], one["data"]) for one in events] == [
+        ("workflow_progress", {"isbn": ORDER.isbn}),
+        ("workflow_warning", warned.to_json()),
+    ]
