@@ -58,12 +58,12 @@ def read_isbn(text: str) -> Isbn:
     compact = _compact(wrapped[1] or wrapped[2] or "" if wrapped else text)
     if not compact:
         raise InvalidIsbn(text, "this is empty")
+    if _DAMAGED.match(text.strip()):
+        raise InvalidIsbn(text, "a spreadsheet has damaged it; its last digits are lost")
     if len(compact) == 10:
         return _read_10(text, compact)
     if len(compact) == 13:
         return _read_13(text, compact)
-    if _DAMAGED.match(text.strip()):
-        raise InvalidIsbn(text, "a spreadsheet has damaged it; its last digits are lost")
     if not compact.replace("X", "").isdigit():
         raise InvalidIsbn(text, "it may hold only digits, hyphens and spaces")
     if len(compact) == 9:

@@ -136,6 +136,12 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
+    async def ended(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        return await asyncio.to_thread(process.wait, STOP_SECONDS)
+
     async def restart(self) -> None:
         """Stops it in good order and starts it on the same folder and port."""
         await self.stop()

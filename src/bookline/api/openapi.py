@@ -3,7 +3,7 @@
 Rule 1:  a test tours the API by this document: what is not in it must not be answered.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,7 +13,6 @@ from bookline.api.schemas import Failure
 
 ALWAYS = (
     "INVALID_REQUEST",
-    "UNAUTHORIZED",
     "FORBIDDEN",
     "NOT_FOUND",
     "METHOD_NOT_ALLOWED",
@@ -21,6 +20,8 @@ ALWAYS = (
     "INTERNAL_ERROR",
     "UNAVAILABLE",
 )
+OPEN = frozenset({"open", "ready"})
+"""Kinds of route that need no key."""
 MORE: Mapping[str, tuple[str, ...]] = {
     "open": (),
     "ready": (),
@@ -44,7 +45,8 @@ MORE: Mapping[str, tuple[str, ...]] = {
 def failures(kind: str) -> dict[int | str, dict[str, Any]]:
     """The bad answers of a kind of route: for each status the codes it may carry."""
     by_status: dict[int, list[str]] = {}
-    for code in (*ALWAYS, *MORE[kind]):
+    with_keys = () if kind in OPEN else ("UNAUTHORIZED",)
+    for code in (*ALWAYS, *with_keys, *MORE[kind]):
         by_status.setdefault(STATUS[code], []).append(code)
     return {
         status: {"model": Failure, "description": ", ".join(codes)}
@@ -69,11 +71,34 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def without_422(document: dict[str, Any], paths: Iterable[str] | None = None) -> dict[str, Any]:
-    """The document without FastAPI's own 422: our bad parameters are 400 with the envelope."""
-    for path in paths or document["paths"]:
-        for operation in document["paths"][path].values():
+def event_stream(message: type[BaseModel]) -> dict[str, Any]:
+    """Server-Sent Events, each with such a message as JSON. ``itemSchema`` is OpenAPI 3.2's."""
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"#/components/schemas/{message.__name__}"},
+    }
+    seq = {"type": "string", "description": "the event's seq; a ping has none"}
+    event = {"type": "object", "required": ["data"], "properties": {"id": seq, "data": data}}
+    return {"text/event-stream": {"itemSchema": event}}
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's document as our API is: bad parameters are 400, and who must show a key."""
+    for path in document["paths"].values():
+        for operation in path.values():
             operation["responses"].pop("422", None)
+            if "401" not in operation["responses"]:
+                operation["security"] = []
+    parts = document["components"]
     for name in ("HTTPValidationError", "ValidationError"):
-        document.get("components", {}).get("schemas", {}).pop(name, None)
+        parts["schemas"].pop(name, None)
+    parts["securitySchemes"] = {
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "one of BOOKLINE_API_KEYS; without any, this machine needs none",
+        }
+    }
+    document["security"] = [{"key": []}, {}]
     return document

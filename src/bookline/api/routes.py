@@ -14,7 +14,7 @@ import bookline
 from bookline.api import bodies, schemas
 from bookline.api.envelope import success
 from bookline.api.keys import Keys, Tokens
-from bookline.api.openapi import failures, json_body
+from bookline.api.openapi import event_stream, failures, json_body
 from bookline.app import App, now_ms
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
@@ -123,7 +123,7 @@ async def no_job_id() -> Response:
         200: {
             "description": "Server-Sent Events: `id:` is the event's seq, `data:` its message. "
             "The whole story behind `after`, then what comes, closed after the last event.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream(schemas.EventMessage),
         },
         204: {"description": "The job is over and all of it is known: come back no more."},
         **failures("job"),

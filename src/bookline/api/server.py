@@ -18,7 +18,7 @@ import bookline
 from bookline.api.envelope import broken, failure, failure_of
 from bookline.api.gate import Gate, is_loopback
 from bookline.api.keys import Keys, Tokens, keep_secret
-from bookline.api.openapi import without_422
+from bookline.api.openapi import completed
 from bookline.api.page import router as page_router
 from bookline.api.routes import router
 from bookline.app import now_ms, running
@@ -74,7 +74,7 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_unforeseen)
     document = app.openapi
-    app.openapi = lambda: without_422(document())  # type: ignore[method-assign]
+    app.openapi = lambda: completed(document())  # type: ignore[method-assign]
     own = [route for one in ROUTERS for route in one.routes if isinstance(route, APIRoute)]
     routes = ["/openapi.json", *(route.path for route in own)]
     gate = Gate(app, settings, keys, tokens, now_ms, routes=routes, any_host=insecure)

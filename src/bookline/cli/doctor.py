@@ -157,6 +157,8 @@ async def _reach(session: aiohttp.ClientSession, name: str, url: str) -> Finding
 
 
 async def _server(settings: Settings, server: str | None) -> Finding:
+    if server is None and settings.port == 0:
+        return Finding(name="server", state=OK, detail="not looked for: BOOKLINE_PORT is 0")
     url = server or address(settings.host, settings.port)
     if await find_server(url):
         return Finding(name="server", state=OK, detail=f"runs at {url}")

@@ -63,7 +63,7 @@ async function findOpenJobs() {
 
 function begin() {
   link.beat();
-  findOpenJobs().catch(() => imports.settle());
+  findOpenJobs().catch((error) => error.code === "UNAUTHORIZED" || imports.settle());
 }
 
 // ------------------------------------------------------------------ views

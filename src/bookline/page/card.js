@@ -79,19 +79,23 @@ export function createCard(jobId, { client, watching, level = 3, isWhole = false
     show(openBook, story.status === "completed");
     setAttribute(openBook, "href", `#/book/${story.isbn}`);
     cover.show({ ...story, url: story.coverUrl });
-    tick();
+    drawNow();
   }
 
-  function tick() {
-    if (!current) return;
-    const leftMs = current.wait ? current.wait.until - (Date.now() + client.skewMs) : 0;
+  function drawNow() {
     const { wait } = current;
+    const leftMs = wait ? wait.until - (Date.now() + client.skewMs) : 0;
     setText(say, sayNow(current, leftMs));
     show(drain, leftMs > 0);
     if (leftMs > 0) {
       const left = Math.min(1, leftMs / Math.max(1, wait.delayMs));
       drain.style.setProperty("--left", left.toFixed(3));
     }
+  }
+
+  /** Only a wait looks different a moment later. */
+  function tick() {
+    if (current?.wait) drawNow();
   }
 
   return { element, update, tick };

@@ -75,7 +75,8 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
 
   /**
    * Hands every event behind `after` to `onEvent`, old ones first, until the job has ended.
-   * `onState` hears `{state: "connecting" | "connected" | "waiting", delayMs?}`.
+   * `onState` hears `{state: "connecting" | "connected" | "waiting", over: "socket" | "stream",
+   * delayMs?}`.
    * Answers `{reason, after}`; reason: over, refused (key or token), unknown (job), aborted.
    */
   async function follow(jobId, { token = null, after = 0, onEvent, onState = () => {}, signal } = {}) {
@@ -83,6 +84,8 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
     let ended = false;
     let overSocket = canSocket();
 
+    const tell = (state, more) =>
+      onState({ state, over: overSocket ? "socket" : "stream", ...more });
     function canSocket() {
       return typeof WebSocket === "function" && Boolean(token || !client.key);
     }
@@ -97,27 +100,32 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
     }
 
     while (!signal?.aborted) {
-      onState({ state: "connecting" });
-      const line = { take, signal, opened: false, onOpen: () => onState({ state: "connected" }) };
+      tell("connecting");
+      if (signal?.aborted) break;
+      const line = { take, signal, opened: false, onOpen: () => tell("connected") };
       const read = overSocket ? readSocket : readStream;
       const { reason, retryAfterMs } = await read(line, jobId, token, after);
-      if (reason === "refused" && token && client.key) {
-        token = null; // it has expired; the key still opens the job
+      if (reason === "refused" && token) {
+        token = null; // it has expired; a key may open the job, or nothing is asked for
       } else if (reason && reason !== "broken") {
         return { reason, after };
       } else if (!overSocket && line.opened && ended) {
         return { reason: "over", after };
       }
       if (signal?.aborted) break;
-      overSocket = canSocket() && (line.opened || !overSocket); // unopened: try the other way
+      if (!line.opened) overSocket = !overSocket || !(await isReachable()); // try the other way
+      overSocket &&= canSocket();
       const backOffMs = Math.min(MOST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       const delayMs = retryAfterMs ?? backOffMs * (0.75 + Math.random() / 4);
       failures += 1;
-      onState({ state: "waiting", delayMs });
+      tell("waiting", { delayMs });
       await sleep(delayMs, signal);
     }
     return { reason: "aborted", after };
   }
+
+  /** Whether it is the socket alone that does not get through. */
+  const isReachable = () => request("GET", "/healthz").then(() => true, () => false);
 
   function readSocket(line, jobId, token, after) {
     const address = baseUrl.replace(/^http/, "ws");

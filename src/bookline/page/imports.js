@@ -28,6 +28,7 @@ export function createImports({ client, watching, askForKey }) {
   const cards = new Map();
   const hidden = new Set();
   let isFirstAnswer = true;
+  let isSummaryDue = false;
 
   const queue = createQueue(client, {
     onStarted(answer, entry) {
@@ -79,7 +80,7 @@ export function createImports({ client, watching, askForKey }) {
     if (!story.isShown || (hidden.has(story.jobId) && isOver(story.status))) return;
     cardOf(story).update(story, line);
     if (event) announceEvent(story, event);
-    showSummary();
+    showSummarySoon();
   });
   setInterval(() => {
     cards.forEach((card) => card.tick());
@@ -132,6 +133,16 @@ export function createImports({ client, watching, askForKey }) {
       list.prepend(card.element);
     }
     return cards.get(story.jobId);
+  }
+
+  /** Once for all, however many imports have moved. */
+  function showSummarySoon() {
+    if (isSummaryDue) return;
+    isSummaryDue = true;
+    setTimeout(() => {
+      isSummaryDue = false;
+      showSummary();
+    }, 50);
   }
 
   function showSummary() {

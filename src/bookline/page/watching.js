@@ -15,6 +15,7 @@ export function createWatching(client) {
   const listeners = new Set();
   const queues = { socket: [], stream: [] };
   const open = { socket: 0, stream: 0 };
+  let areSocketsBlocked = false;
 
   /** What there is to know of a job, as an answer told it; follows it while there is more. */
   function hear(job, { token = null, isShown = false } = {}) {
@@ -34,7 +35,8 @@ export function createWatching(client) {
   function enqueue(entry) {
     if (entry.isFollowed) return;
     entry.isFollowed = true;
-    entry.kind = entry.token || !client.key ? "socket" : "stream";
+    const canSocket = (entry.token || !client.key) && !areSocketsBlocked;
+    entry.kind = canSocket ? "socket" : "stream";
     queues[entry.kind].push(entry);
     fill(entry.kind);
   }
@@ -45,25 +47,40 @@ export function createWatching(client) {
   }
 
   async function read(entry) {
-    const { kind } = entry;
-    open[kind] += 1;
+    const stop = new AbortController();
+    open[entry.kind] += 1;
     const { reason } = await client.follow(entry.job.jobId, {
       token: entry.token,
       after: entry.events.at(-1)?.seq ?? 0,
+      signal: stop.signal,
       onEvent: (event) => {
         entry.events.push(event);
         changed(entry, event);
       },
       onState: (line) => {
-        entry.line = line.state;
+        notice(entry, line, stop);
         tellAll(entry.story, null, line.state);
       },
     });
-    open[kind] -= 1;
+    if (reason !== "aborted") open[entry.kind] -= 1;
     entry.isFollowed = false;
-    entry.line = reason;
-    if (reason === "refused") tellAll(entry.story, null, "refused");
-    fill(kind);
+    if (reason === "aborted") enqueue(entry);
+    fill("socket");
+    fill("stream");
+  }
+
+  /** Where sockets do not get through, streams are read instead, and far fewer at once. */
+  function notice(entry, line, stop) {
+    if (line.state === "connected" && line.over === "socket") areSocketsBlocked = false;
+    if (line.over !== "stream" || entry.kind !== "socket") return;
+    areSocketsBlocked = true;
+    open.socket -= 1;
+    if (open.stream < MOST_STREAMS) {
+      open.stream += 1;
+      entry.kind = "stream";
+    } else {
+      stop.abort();
+    }
   }
 
   function changed(entry, event = null) {
