@@ -31,6 +31,8 @@ GOOGLE_BOOKS_URL = "https://www.googleapis.com/books/v1"
 ISBNDB_URL = "https://api2.isbndb.com"
 _RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour)$")
 _SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
+_UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
+_MOST = 1_000_000
 
 
 class Rate(BaseModel):
@@ -38,8 +40,12 @@ class Rate(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    count: int = Field(gt=0, le=1_000_000)
+    count: int = Field(gt=0, le=_MOST)
     seconds: float
+
+    def __str__(self) -> str:
+        """As ``read_rate`` reads it."""
+        return f"{self.count}/{_UNITS.get(self.seconds, f'{self.seconds:g}s')}"
 
 
 def read_rate(text: object) -> object:
@@ -51,6 +57,8 @@ def read_rate(text: object) -> object:
     match = _RATE.match(text.strip().lower())
     if match is None:
         raise ValueError("must look like 10/s, 120/minute or off")
+    if not 1 <= int(match[1][:9]) <= _MOST:
+        raise ValueError(f"must allow 1 to {_MOST}, or be off")
     return Rate(count=int(match[1]), seconds=_SECONDS[match[2]])
 
 
@@ -206,7 +214,7 @@ class Settings(BaseModel):
         if google or self.google_books_url != GOOGLE_BOOKS_URL:
             usable.append("google_books")
         usable.append("openlibrary")
-        if isbndb or not (urlsplit(self.isbndb_url).hostname or "").endswith("isbndb.com"):
+        if isbndb or not f".{urlsplit(self.isbndb_url).hostname}".endswith(".isbndb.com"):
             usable.append("isbndb")
         return tuple(usable)
 
@@ -254,14 +262,12 @@ def _show(name: str, value: object) -> str:
     if isinstance(value, SecretStr) or name == "api_keys":
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value
         return "********" if secret else ""
-    if name in {"kv_url", "object_store_url"}:
-        return re.sub(r"//[^@/]*@", "//********@", str(value))
+    if name.endswith("_url"):
+        return re.sub(r"//[^/]*@", "//********@", str(value))
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, dict):
         return ",".join(f"{part}={_show('', rate)}" for part, rate in value.items())
-    if isinstance(value, Rate):
-        return f"{value.count}/{value.seconds:g}s"
     return "off" if value is None else str(value)

@@ -55,8 +55,33 @@ async def limited(
         "BOOKLINE_RATE_LIMIT_START": "2/hour",
         "BOOKLINE_RATE_LIMIT_READ": "3/hour",
         "BOOKLINE_TRUSTED_PROXIES": "127.0.0.1",
+        "BOOKLINE_EMBEDDER": "none",
     }
     async with server(env, tmp_path_factory.mktemp("limited") / "data") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def keyless(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """A server that asks the real providers and has no key of theirs."""
+    env = {"BOOKLINE_RATE_LIMIT_READ": "2/hour"}
+    async with server(env, tmp_path_factory.mktemp("keyless") / "data") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def troubled(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    """A server with a broken route, and with an embedder that does not answer."""
+    env = sandbox.settings() | {
+        "BOOKLINE_CORS_ORIGINS": ORIGIN,
+        "BOOKLINE_EMBEDDER": "openai",
+        "BOOKLINE_EMBEDDER_URL": "http://127.0.0.1:9/v1",
+    }
+    breaks = "from bookline.app import App\nApp.find_book = lambda *_: 1 / 0"
+    folder = tmp_path_factory.mktemp("troubled") / "data"
+    async with server(env, folder, before=breaks) as running:
         yield running
 
 
@@ -194,13 +219,12 @@ async def test_every_source_imports_and_is_told(api: Server, isbn: str, source: 
         assert job["result"]["source"] == source
 
 
-async def test_a_source_without_its_key_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    async with server({}, tmp_path / "data") as keyless:
-        for source in ("google_books", "isbndb"):
-            answer = await keyless.post("/v2/import", {"isbn": "9780451524935", "source": source})
-            assert is_failure(answer, 400, "SOURCE_NOT_CONFIGURED")
+async def test_a_source_without_its_key_is_refused_before_anything_starts(keyless: Server) -> None:
+    for source in ("google_books", "isbndb"):
+        answer = await keyless.post("/v2/import", {"isbn": "9780451524935", "source": source})
+        assert is_failure(answer, 400, "SOURCE_NOT_CONFIGURED")
 
-        assert (await keyless.get("/v2/import/jobs"))[1]["data"]["items"] == []
+    assert (await keyless.get("/v2/import/jobs"))[1]["data"]["items"] == []
 
 
 @pytest.mark.parametrize("user", [7, [], {}, "u" * 201, "a\0b", "\udfff"])
@@ -675,42 +699,27 @@ async def test_every_error_has_the_envelope_and_the_cors_headers(
         assert answer[2]["Allow"]
 
 
-async def test_what_breaks_unexpectedly_has_the_envelope_too(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
+async def test_what_breaks_unexpectedly_has_the_envelope_too(troubled: Server) -> None:
     """The sentence tells nothing of the inside; the log has it."""
-    breaks = "from bookline.app import App\nApp.find_book = lambda *_: 1 / 0"
-    env = sandbox.settings() | {"BOOKLINE_CORS_ORIGINS": ORIGIN}
-    async with server(env, tmp_path / "data", before=breaks) as broken:
-        answer = await broken.get("/v2/books/9780451524935", headers={"Origin": ORIGIN})
+    answer = await troubled.get("/v2/books/9780451524935", headers={"Origin": ORIGIN})
 
-        assert is_failure(answer, 500, "INTERNAL_ERROR")
-        assert answer[2]["Access-Control-Allow-Origin"] == ORIGIN
-        assert "division" not in str(answer[1])
-        assert broken.log.count("ZeroDivisionError") == 1
-        assert answer[1]["metadata"]["requestId"] in broken.log
+    assert is_failure(answer, 500, "INTERNAL_ERROR")
+    assert answer[2]["Access-Control-Allow-Origin"] == ORIGIN
+    assert "division" not in str(answer[1])
+    assert troubled.log.count("ZeroDivisionError") == 1
+    assert answer[1]["metadata"]["requestId"] in troubled.log
 
 
-async def test_a_search_whose_embedder_is_down_is_unavailable_not_broken(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    env = sandbox.settings() | {
-        "BOOKLINE_EMBEDDER": "openai",
-        "BOOKLINE_EMBEDDER_URL": "http://127.0.0.1:9/v1",
-    }
-    async with server(env, tmp_path / "data") as api:
-        answer = await api.get("/v2/books/search?q=whale")
+async def test_a_search_whose_embedder_is_down_is_unavailable_not_broken(troubled: Server) -> None:
+    answer = await troubled.get("/v2/books/search?q=whale")
 
-        assert is_failure(answer, 503, "UNAVAILABLE")
-        assert answer[1]["error"]["retryable"] is True
-        assert int(answer[2]["Retry-After"]) > 0
+    assert is_failure(answer, 503, "UNAVAILABLE")
+    assert answer[1]["error"]["retryable"] is True
+    assert int(answer[2]["Retry-After"]) > 0
 
 
-async def test_a_search_without_an_embedder_is_unavailable(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    async with server({**sandbox.settings(), "BOOKLINE_EMBEDDER": "none"}, tmp_path / "d") as api:
-        assert is_failure(await api.get("/v2/books/search?q=whale"), 503, "UNAVAILABLE")
+async def test_a_search_without_an_embedder_is_unavailable(limited: Server) -> None:
+    assert is_failure(await limited.get("/v2/books/search?q=whale"), 503, "UNAVAILABLE")
 
 
 # ------------------------------------------------------------------ CORS and Host
@@ -828,14 +837,10 @@ async def test_probes_covers_and_the_page_are_not_limited(limited: Server) -> No
         assert 429 not in [(await limited.get(path, **me))[0] for _ in range(5)]
 
 
-async def test_a_forwarded_address_counts_only_from_a_configured_proxy(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    env = sandbox.settings() | {"BOOKLINE_RATE_LIMIT_READ": "2/hour"}
-    async with server(env, tmp_path / "data") as api:
-        codes = [(await api.get("/v2/books", **as_caller(f"203.0.113.{n}")))[0] for n in range(3)]
+async def test_a_forwarded_address_counts_only_from_a_configured_proxy(keyless: Server) -> None:
+    codes = [(await keyless.get("/v2/books", **as_caller(f"203.0.113.{n}")))[0] for n in range(3)]
 
-        assert codes == [200, 200, 429]
+    assert codes == [200, 200, 429]
 
 
 async def test_the_hop_before_our_own_proxies_is_the_caller(limited: Server) -> None:

@@ -42,6 +42,30 @@ async def live(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> As
         yield running
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def hasty(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    """A server that pings after 0.2 s, and whose watchers' queues are short."""
+    before = (
+        "from bookline.progress import hub\nfrom bookline.live import websocket\n"
+        "hub.PING_SECONDS = 0.2\nhub.QUEUE_MOST = 50\nwebsocket.SEND_SECONDS = 60.0"
+    )
+    folder = tmp_path_factory.mktemp("hasty") / "data"
+    async with server(sandbox.settings(), folder, before=before) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def two(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Server, Server]]:
+    """Two processes on one folder."""
+    env, folder = sandbox.settings(), tmp_path_factory.mktemp("two") / "data"
+    async with server(env, folder) as one, server(env, folder) as other:
+        yield one, other
+
+
 @pytest.fixture
 def isbn(sandbox: Sandbox) -> str:
     """A book that no other test imports."""
@@ -329,59 +353,61 @@ async def test_watchers_that_go_away_trouble_nobody(
 
 # ------------------------------------------------------------------ several processes
 async def test_a_watcher_on_either_of_two_processes_sees_everything(
-    sandbox: Sandbox, tmp_path: Path
+    two: tuple[Server, Server], sandbox: Sandbox
 ) -> None:
-    env = sandbox.settings()
-    async with server(env, tmp_path / "data") as one, server(env, tmp_path / "data") as two:
-        for isbn in sandbox.make(3):
-            slow(sandbox, isbn, ms=300)
-            job_id = (await one.begin(isbn))["jobId"]
+    one, other = two
+    for isbn in sandbox.make(3):
+        slow(sandbox, isbn, ms=300)
+        job_id = (await one.begin(isbn))["jobId"]
 
-            here, there, (socket_there, code) = await asyncio.gather(
-                one.story(job_id), two.story(job_id), two.heard(job_id)
-            )
+        here, there, (socket_there, code) = await asyncio.gather(
+            one.story(job_id), other.story(job_id), other.heard(job_id)
+        )
 
-            assert statuses(there) == WHOLE
-            assert here == there == socket_there
-            assert code == 1000
+        assert statuses(there) == WHOLE
+        assert here == there == socket_there
+        assert code == 1000
 
 
 async def test_a_job_of_another_process_can_be_cancelled_here(
-    sandbox: Sandbox, tmp_path: Path, isbn: str
+    two: tuple[Server, Server], sandbox: Sandbox, isbn: str
 ) -> None:
-    env = sandbox.settings()
+    one, other = two
     sandbox.faults.add(kind="503", retry_after=30, isbn=isbn, route="google_books", times=None)
-    async with server(env, tmp_path / "data") as one, server(env, tmp_path / "data") as two:
-        job_id = (await one.begin(isbn, source="google_books"))["jobId"]
-        await one.until(job_id, "running")
+    job_id = (await one.begin(isbn, source="google_books"))["jobId"]
+    await one.until(job_id, "running")
 
-        assert (await two.post(f"/v2/import/cancel/{job_id}"))[0] == 202
+    assert (await other.post(f"/v2/import/cancel/{job_id}"))[0] == 202
 
-        assert statuses(await two.story(job_id))[-1] == "cancelled"
+    assert statuses(await other.story(job_id))[-1] == "cancelled"
 
 
 # ------------------------------------------------------------------ pings and slow watchers
 async def test_a_quiet_job_pings_its_watchers_without_a_seq(
-    sandbox: Sandbox, tmp_path: Path, isbn: str
+    hasty: Server, sandbox: Sandbox, isbn: str
 ) -> None:
     slow(sandbox, isbn, ms=1_500)
-    before = "from bookline.progress import hub\nhub.PING_SECONDS = 0.2"
-    async with server(sandbox.settings(), tmp_path / "data", before=before) as live:
-        job_id = (await live.begin(isbn))["jobId"]
+    job_id = (await hasty.begin(isbn))["jobId"]
 
-        over_sse = [(seq, message) async for seq, message in live.sse(job_id)]
+    over_sse = [(seq, message) async for seq, message in hasty.sse(job_id)]
 
-        pings = [(seq, message) for seq, message in over_sse if message["type"] == "ping"]
-        assert len(pings) >= 3
-        for seq, message in pings:
-            assert seq is None
-            assert "seq" not in message
-            assert message["jobId"] == job_id
-        assert seqs(await live.story(job_id)) == [1, 2, 3, 4, 5]
+    pings = [(seq, message) for seq, message in over_sse if message["type"] == "ping"]
+    assert len(pings) >= 3
+    for seq, message in pings:
+        assert seq is None
+        assert "seq" not in message
+        assert message["jobId"] == job_id
+    assert seqs(await hasty.story(job_id)) == [1, 2, 3, 4, 5]
 
 
 async def _hear(watcher: websockets.ClientConnection, count: int) -> list[dict[str, Any]]:
-    return [json.loads(await watcher.recv()) for _ in range(count)]
+    """The next so many events."""
+    told: list[dict[str, Any]] = []
+    while len(told) < count:
+        message = json.loads(await watcher.recv())
+        if message["type"] != "ping":
+            told.append(message)
+    return told
 
 
 async def _flood(folder: Path, job_id: str, count: int) -> None:
@@ -398,34 +424,29 @@ async def _flood(folder: Path, job_id: str, count: int) -> None:
 
 
 async def test_a_watcher_that_does_not_listen_is_cut_and_comes_back_for_the_rest(
-    sandbox: Sandbox, tmp_path: Path, isbn: str
+    hasty: Server, sandbox: Sandbox, isbn: str
 ) -> None:
     """One slow watcher costs nobody else anything, and itself no event."""
     sandbox.faults.add(kind="hang", isbn=isbn, route="google_books")
-    before = (
-        "from bookline.progress import hub\nfrom bookline.live import websocket\n"
-        "hub.QUEUE_MOST = 50\nwebsocket.SEND_SECONDS = 60.0"
-    )
-    async with server(sandbox.settings(), tmp_path / "data", before=before) as live:
-        job_id = (await live.begin(isbn, source="google_books"))["jobId"]
-        await live.until(job_id, "running")
-        narrow = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        narrow.connect(("127.0.0.1", live.port))
+    job_id = (await hasty.begin(isbn, source="google_books"))["jobId"]
+    await hasty.until(job_id, "running")
+    narrow = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    narrow.connect(("127.0.0.1", hasty.port))
 
-        async with live.watch(job_id, sock=narrow, max_queue=1) as deaf, live.watch(job_id) as keen:
-            hearing = asyncio.create_task(_hear(keen, 251))
-            await asyncio.sleep(0.2)
-            await _flood(live.data_dir, job_id, 250)
-            heard = await hearing
-            early = await rest(deaf)
+    async with hasty.watch(job_id, sock=narrow, max_queue=1) as deaf, hasty.watch(job_id) as keen:
+        hearing = asyncio.create_task(_hear(keen, 251))
+        await asyncio.sleep(0.1)
+        await _flood(hasty.data_dir, job_id, 250)
+        heard = await hearing
+        early = await rest(deaf)
 
-        assert seqs(heard) == list(range(1, 252))
-        assert deaf.close_code == 1013
-        assert seqs(early) == list(range(1, len(early) + 1))
-        async with live.watch(job_id, f"&after={len(early)}") as again:
-            late = await _hear(again, 251 - len(early))
-        assert seqs(early + late) == list(range(1, 252))
+    assert seqs(heard) == list(range(1, 252))
+    assert deaf.close_code == 1013
+    assert seqs(early) == list(range(1, len(early) + 1))
+    async with hasty.watch(job_id, f"&after={len(early)}") as again:
+        late = await _hear(again, 251 - len(early))
+    assert seqs(early + late) == list(range(1, 252))
 
 
 # ------------------------------------------------------------------ stops and crashes

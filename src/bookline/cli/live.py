@@ -48,7 +48,11 @@ class LiveView:
         self._ended = {"done": 0, "warned": 0, "failed": 0}
         self._ticking: asyncio.Task[None] | None = None
         self._live = Live(
-            console=self._console, auto_refresh=False, transient=True, get_renderable=self._render
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            get_renderable=self._render,
         )
 
     def __enter__(self) -> Self:
@@ -156,7 +160,7 @@ def _bar(story: Story, now: float) -> Text:
         if mark != ACTIVE:
             bar.append(char * STEP_CHARS + " ", style)
             continue
-        lit = 0 if story.waits is not None else int(now / 0.15) % (STEP_CHARS + 1)
+        lit = 0 if story.waits is not None else int(now / 0.15) % STEP_CHARS
         bar.append(char * lit, style)
         bar.append("╌" * (STEP_CHARS - lit) + " ", "yellow" if story.waits is not None else style)
     return bar

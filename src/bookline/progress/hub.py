@@ -44,7 +44,7 @@ class Watch:
     def offer(self, event: Event) -> None:
         """Takes the next event; an older one is known, a later one shows a gap."""
         newest = self._events[-1].seq if self._events else self.seq
-        if event.seq <= newest:
+        if self._overflowed or event.seq <= newest:
             return
         if event.seq > newest + 1:
             self.has_gap = True

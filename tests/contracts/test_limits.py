@@ -1,0 +1,199 @@
+"""What the shared turns promise: so many and no more, for all processes, in an even row."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bookline.net.pace import SharedPace
+from bookline.settings import Rate
+from bookline.stores.sqlite import Sqlite
+from bookline.stores.sqlite_journal import MIGRATIONS
+from bookline.stores.sqlite_limits import FORGET_EVERY, SqliteLimits
+from bookline.time_limit import time_limit
+
+
+class Clock:
+    now_ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+
+
+class Bench:
+    def __init__(self, path: Path) -> None:
+        self.clock = Clock()
+        self.file = Sqlite(path, MIGRATIONS)
+        self.limits = SqliteLimits(self.file, self.clock)
+
+    async def keys(self) -> int:
+        count = await self.file.read(lambda db: db.execute("SELECT count(*) FROM turns").fetchone())
+        return int(count[0])
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "limits.db")
+    yield made
+    made.file.close()
+
+
+# ------------------------------------------------------------------ take: for clients
+async def test_the_whole_allowance_may_come_at_once_and_no_more(bench: Bench) -> None:
+    turns = [await bench.limits.take("client", 10, 60) for _ in range(12)]
+
+    assert [turn.is_allowed for turn in turns] == [True] * 10 + [False] * 2
+    assert [turn.remaining for turn in turns] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]
+
+
+async def test_a_refused_client_is_told_when_to_come_back(bench: Bench) -> None:
+    for _ in range(10):
+        await bench.limits.take("client", 10, 60)
+    refused = await bench.limits.take("client", 10, 60)
+
+    bench.clock.pass_seconds(refused.wait_seconds)
+
+    assert refused.wait_seconds == pytest.approx(6)
+    assert refused.reset_seconds == pytest.approx(60)
+    assert (await bench.limits.take("client", 10, 60)).is_allowed
+
+
+async def test_asking_too_soon_does_not_make_the_wait_longer(bench: Bench) -> None:
+    for _ in range(10):
+        await bench.limits.take("client", 10, 60)
+
+    waits = [(await bench.limits.take("client", 10, 60)).wait_seconds for _ in range(5)]
+
+    assert waits == pytest.approx([6] * 5)
+
+
+async def test_the_allowance_comes_back_evenly(bench: Bench) -> None:
+    for _ in range(10):
+        await bench.limits.take("client", 10, 60)
+
+    bench.clock.pass_seconds(18)
+
+    turns = [await bench.limits.take("client", 10, 60) for _ in range(4)]
+    assert [turn.is_allowed for turn in turns] == [True, True, True, False]
+
+
+async def test_each_client_has_its_own_allowance(bench: Bench) -> None:
+    await bench.limits.take("a", 1, 60)
+
+    assert not (await bench.limits.take("a", 1, 60)).is_allowed
+    assert (await bench.limits.take("b", 1, 60)).is_allowed
+
+
+async def test_two_processes_share_an_allowance(bench: Bench) -> None:
+    other_file = Sqlite(bench.file.path, MIGRATIONS)
+    other = SqliteLimits(other_file, bench.clock)
+
+    turns = await asyncio.gather(
+        *(limits.take("client", 10, 60) for limits in [bench.limits, other] * 10)
+    )
+
+    assert sum(turn.is_allowed for turn in turns) == 10
+    other_file.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(1, 20),
+    seconds=st.sampled_from([1.0, 60.0, 3600.0]),
+    pauses=st.lists(st.floats(0, 0.5), max_size=60),
+)
+async def test_over_any_time_no_more_than_the_rate_and_one_allowance(
+    tmp_path_factory: pytest.TempPathFactory, count: int, seconds: float, pauses: list[float]
+) -> None:
+    bench = Bench(tmp_path_factory.mktemp("limits") / "limits.db")
+    began_ms = bench.clock()
+    allowed = 0
+
+    for pause in pauses:
+        bench.clock.pass_seconds(pause * seconds)
+        allowed += (await bench.limits.take("client", count, seconds)).is_allowed
+
+    passed_seconds = (bench.clock() - began_ms) / 1000
+    assert allowed <= count * (1 + passed_seconds / seconds) + 0.01
+    bench.file.close()
+
+
+# ------------------------------------------------------------------ reserve: for providers
+async def test_turns_are_given_out_in_an_even_row(bench: Bench) -> None:
+    waits = [await bench.limits.reserve("ask", 2, 1) for _ in range(6)]
+
+    assert waits == pytest.approx([0, 0, 0.5, 1.0, 1.5, 2.0])
+
+
+async def test_a_pause_gives_the_first_turns_back(bench: Bench) -> None:
+    for _ in range(6):
+        await bench.limits.reserve("ask", 2, 1)
+
+    bench.clock.pass_seconds(60)
+
+    waits = [await bench.limits.reserve("ask", 2, 1) for _ in range(3)]
+    assert waits == pytest.approx([0, 0, 0.5])
+
+
+async def test_processes_stand_in_one_row(bench: Bench) -> None:
+    other_file = Sqlite(bench.file.path, MIGRATIONS)
+    other = SqliteLimits(other_file, bench.clock)
+
+    waits = await asyncio.gather(
+        *(limits.reserve("ask", 1, 1) for limits in [bench.limits, other] * 5)
+    )
+
+    assert sorted(waits) == pytest.approx(list(range(10)))
+    other_file.close()
+
+
+async def test_turns_that_are_long_over_are_forgotten(bench: Bench) -> None:
+    for number in range(50):
+        await bench.limits.take(f"client-{number}", 1, 1)
+    bench.clock.pass_seconds(2 * 3600)
+
+    await asyncio.gather(*(bench.limits.take("busy", 10, 1) for _ in range(FORGET_EVERY)))
+    bench.clock.pass_seconds(2 * 3600)
+    await asyncio.gather(*(bench.limits.take("busy", 1_000_000, 1) for _ in range(FORGET_EVERY)))
+
+    assert await bench.keys() < 5
+
+
+# ------------------------------------------------------------------ pace: turns as waits
+async def test_a_provider_is_asked_no_faster_than_its_rate(bench: Bench) -> None:
+    pace = SharedPace(bench.limits, {"isbndb": Rate(count=1, seconds=0.01)})
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    for _ in range(4):
+        async with pace.turn("isbndb"):
+            pass
+
+    assert loop.time() - began >= 0.025
+
+
+@pytest.mark.parametrize("rates", [{}, {"isbndb": None}])
+async def test_a_provider_without_a_rate_is_asked_at_once(
+    bench: Bench, rates: dict[str, Rate | None]
+) -> None:
+    pace = SharedPace(bench.limits, rates)
+
+    for _ in range(100):
+        async with pace.turn("isbndb"):
+            pass
+
+    assert await bench.keys() == 0
+
+
+async def test_waiting_for_a_turn_is_not_the_providers_slowness(bench: Bench) -> None:
+    pace = SharedPace(bench.limits, {"isbndb": Rate(count=1, seconds=0.05)})
+    await bench.limits.reserve("ask:isbndb", 1, 0.05)
+
+    async with time_limit(0.02), pace.turn("isbndb"):
+        pass

@@ -1,0 +1,260 @@
+"""The client guide's code runs, as it stands on the page, against a real server.
+
+Way:      docs/client-guide.md → its ```python and ```js blocks → a program each → server, sandbox
+Rule 1:   nothing is changed but the server's address. What a line should print stands behind "→".
+Rule 2:   functions of the guide are taken out of it too, and used while a server dies.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from stack import Server, server
+
+from bookline.sandbox import Sandbox
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = (DOCS / "client-guide.md").read_text("utf-8")
+ADDRESS = "https://books.example"
+KEY = "secret-key"
+LATENCY_MS = 250  # so that a cancel comes in time, and a kill in the middle
+RUN_SECONDS = 60.0
+NODE = shutil.which("node")
+MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
+# Global since Node 22 and browsers for ever; before, behind these. A Node that does not know a
+# flag is one that does not have the thing.
+FLAGS = ("--experimental-websocket", "--experimental-eventsource")
+
+
+def blocks(language: str) -> list[str]:
+    """The guide's code in one language, in its order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+def promised(code: str) -> list[str]:
+    """What the guide says that the code prints."""
+    return re.findall(r"^\s*(?://|#) → (.*)$", code, re.MULTILINE)
+
+
+def at(url: str, code: str) -> str:
+    """The code, with the guide's server at this address."""
+    sockets = ADDRESS.replace("https", "wss")
+    return code.replace(ADDRESS, url).replace(sockets, url.replace("http", "ws"))
+
+
+async def run(*command: str, folder: Path) -> list[str]:
+    """The lines that a program prints; it must end well and complain of nothing."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(RUN_SECONDS):
+            out, complaints = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        out, complaints = await process.communicate()
+        complaints += f"\ncut after {RUN_SECONDS:g} s".encode()
+    assert process.returncode == 0, f"{complaints.decode()}\nprinted:\n{out.decode()}"
+    return out.decode().splitlines()
+
+
+def node_flags() -> list[str]:
+    """What this Node needs for WebSocket and EventSource; skips where it has neither."""
+    if NODE is None:
+        pytest.skip("Node is not installed: the guide's JavaScript was not run")
+    flags = [*FLAGS, "--no-warnings"]
+    probe = "process.exit(typeof WebSocket + typeof EventSource === 'functionfunction' ? 0 : 1)"
+    if subprocess.run([NODE, *flags, "-e", probe], capture_output=True, check=False).returncode:
+        pytest.skip("this Node has no WebSocket and EventSource: 20.18 or newer has")
+    return flags
+
+
+def javascript(folder: Path, url: str, code: str) -> Path:
+    """The code as a file, beside the client.js that a server would serve."""
+    client = (files("bookline.page") / "client.js").read_text("utf-8")
+    (folder / "client.js").write_text(client, "utf-8")
+    (folder / "package.json").write_text('{"type": "module"}', "utf-8")
+    program = folder / "guide.js"
+    program.write_text(at(url, code), "utf-8")
+    return program
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(latency_ms=LATENCY_MS) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def running(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Server]:
+    env = sandbox.settings() | {"BOOKLINE_API_KEYS": KEY}
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    async with server(env, tmp_path / "data", headers=bearer) as started:
+        yield started
+
+
+@pytest.fixture
+def guide(running: Server, tmp_path: Path) -> ModuleType:
+    """The guide's Python as a module: its functions, without its ``main``."""
+    module = ModuleType("guide")
+    exec(compile(at(running.url, "\n".join(blocks("python"))), "guide", "exec"), module.__dict__)
+    return module
+
+
+# ------------------------------------------------------------------ as it stands on the page
+async def test_the_python_runs_and_prints_what_the_guide_says(
+    running: Server, tmp_path: Path
+) -> None:
+    code = "\n".join(blocks("python"))
+    (tmp_path / "guide.py").write_text(at(running.url, code), "utf-8")
+
+    lines = await run(sys.executable, "-W", "error", "guide.py", folder=tmp_path)
+
+    assert promised(code)
+    assert lines == promised(code)
+
+
+async def test_the_javascript_runs_and_prints_what_the_guide_says(
+    running: Server, tmp_path: Path
+) -> None:
+    flags = node_flags()
+    code = "\n".join(blocks("js"))
+    program = javascript(tmp_path, running.url, code)
+
+    lines = await run(str(NODE), *flags, program.name, folder=tmp_path)
+
+    assert promised(code)
+    assert lines == promised(code)
+
+
+# ------------------------------------------------------------------ through a restart
+async def test_the_python_follower_resumes_when_the_server_is_killed(
+    running: Server, guide: ModuleType
+) -> None:
+    story: list[dict[str, Any]] = []
+
+    async def watch() -> None:
+        async with aiohttp.ClientSession(running.url, headers=_bearer()) as session:
+            job_id = (await guide.start(session, "9780451524935"))["jobId"]
+            async for event in guide.follow(session, job_id):
+                story.append(event)  # noqa: PERF401 - looked at meanwhile
+
+    async with asyncio.timeout(RUN_SECONDS):
+        watching = asyncio.create_task(watch())
+        while not story:
+            await asyncio.sleep(0.01)
+        await running.kill()
+        await running.start()
+        await watching
+
+    _is_whole(story)
+
+
+async def test_the_python_start_asks_again_and_is_one_job(
+    running: Server, guide: ModuleType
+) -> None:
+    await running.kill()
+
+    async def start() -> dict[str, Any]:
+        async with aiohttp.ClientSession(running.url, headers=_bearer()) as session:
+            begun: dict[str, Any] = await guide.start(session, "9780451524935")
+            return begun
+
+    async with asyncio.timeout(RUN_SECONDS):
+        starting = asyncio.create_task(start())
+        await asyncio.sleep(0.2)
+        await running.start()
+        begun = await starting
+
+    _, jobs, _ = await running.get("/v2/import/jobs")
+    assert [job["jobId"] for job in jobs["data"]["items"]] == [begun["jobId"]]
+
+
+@pytest.mark.parametrize("follower", ["client.follow", "followByHand"])
+async def test_the_javascript_followers_resume_when_the_server_is_killed(
+    running: Server, tmp_path: Path, follower: str
+) -> None:
+    flags = node_flags()
+    begun = await running.begin("9780451524935")
+    [by_hand] = [block for block in blocks("js") if "function followByHand" in block]
+    job = f'"{begun["jobId"]}"'
+    tell = "(event) => console.log(JSON.stringify(event))"
+    calls = {
+        "client.follow": f'client.follow({job}, {{ token: "{begun["token"]}", onEvent: {tell} }})',
+        "followByHand": f'followByHand({job}, "{begun["token"]}", {tell})',
+    }
+    code = (
+        'import { createClient } from "./client.js";\n'
+        f'const client = createClient({{ baseUrl: "{ADDRESS}" }});\n'
+        f"{by_hand}\nawait {calls[follower]};\n"
+    )
+    program = javascript(tmp_path, running.url, code)
+
+    following = asyncio.create_task(run(str(NODE), *flags, program.name, folder=tmp_path))
+    await asyncio.sleep(0.2)
+    await running.kill()
+    await running.start()
+    story = [json.loads(line) for line in await following]
+
+    _is_whole(story)
+
+
+# ------------------------------------------------------------------ the examples
+async def test_the_examples_have_the_shape_of_real_messages(
+    running: Server, sandbox: Sandbox
+) -> None:
+    """``errors-and-events.md`` shows one message of each kind; a run tells what they are like."""
+    sandbox.faults.add(kind="503", route="google_books")
+    sandbox.faults.add(kind="not_image", route="covers", isbn="9780061120084", times=None)
+    told = []
+    for isbn in ("9780451524935", "9780061120084", "9780000000002"):
+        begun = await running.begin(isbn, source="google_books")
+        told += await running.story(begun["jobId"])
+    real = {_kind(message): _shape(message) for message in told}
+
+    shown = [json.loads(text) for text in _shown_messages()]
+
+    compared = {_kind(message): _shape(message) for message in shown}
+    assert set(real) == {*MILESTONES, "failed", "workflow_retry", "workflow_warning"}
+    assert {kind: compared.get(kind) for kind in real} == real
+
+
+def _shown_messages() -> list[str]:
+    text = (DOCS / "errors-and-events.md").read_text("utf-8")
+    found = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for block in found if '"type"' in block]
+
+
+def _kind(message: dict[str, Any]) -> str:
+    return str(message["status"] or message["type"])
+
+
+def _shape(value: Any) -> Any:
+    """Names all the way down, without what they hold: null stands for anything."""
+    if isinstance(value, dict):
+        return {name: _shape(inner) for name, inner in value.items()}
+    return "…"
+
+
+def _is_whole(story: list[dict[str, Any]]) -> None:
+    """Gapless, never doubled, in order, and it tells of the restart."""
+    assert [event["seq"] for event in story] == list(range(1, len(story) + 1))
+    assert [event["status"] for event in story if event["status"]] == MILESTONES
+    assert "workflow_resumed" in {event["type"] for event in story}
+
+
+def _bearer() -> dict[str, str]:
+    return {"Authorization": f"Bearer {KEY}"}

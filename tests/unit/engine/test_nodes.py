@@ -1,0 +1,61 @@
+"""Which processes are alive: a lock says so, and it goes with its process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bookline.engine.nodes import Node, only_one
+
+HOLD = """
+import sys
+from pathlib import Path
+from bookline.engine.nodes import Node
+node = Node(Path(sys.argv[1]))
+node.open()
+print(node.node_id, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_open_node_is_alive_and_a_closed_one_is_not(tmp_path: Path) -> None:
+    one, other = Node(tmp_path), Node(tmp_path)
+    one.open()
+    other.open()
+
+    assert one.living() == other.living() == {one.node_id, other.node_id}
+
+    other.close()
+    assert one.living() == {one.node_id}
+    one.close()
+    one.close()  # twice does no harm
+
+
+def test_each_start_has_an_id_of_its_own(tmp_path: Path) -> None:
+    assert len({Node(tmp_path).node_id for _ in range(100)}) == 100
+
+
+def test_a_killed_process_is_dead_at_once(tmp_path: Path) -> None:
+    here = Node(tmp_path)
+    here.open()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as there:
+        assert there.stdout is not None
+        node_id = there.stdout.readline().decode().strip()
+        alive_before = here.living()
+
+        there.kill()
+        there.wait(10)
+
+    assert node_id in alive_before
+    assert here.living() == {here.node_id}
+    assert not (tmp_path / node_id).exists()
+    here.close()
+
+
+def test_only_one_is_in_the_block(tmp_path: Path) -> None:
+    with only_one(tmp_path / "lock") as first, only_one(tmp_path / "lock") as second:
+        assert (first, second) == (True, False)
+
+    with only_one(tmp_path / "lock") as again:
+        assert again

@@ -1,0 +1,451 @@
+"""Fan-out: each watcher gets each event once, in order, whatever it missed and whoever is slow."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bookline.errors import StoreDown
+from bookline.model import FAILED, ImportInput, Job
+from bookline.progress import hub as hub_module
+from bookline.progress.events import Event, News, completed, ending, milestone
+from bookline.progress.hub import QUEUE_MOST, REPLAY_MOST, Hub, TooSlow
+from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.sqlite_journal import SqliteJournal
+
+RESULT = {"isbn": "9780142437247", "saved": True, "storedIn": "database"}
+PATIENCE_SECONDS = 5.0
+
+
+@pytest.fixture
+async def journal() -> MemoryJournal:
+    made = MemoryJournal(lambda: 1_000)
+    await open_job(made)
+    return made
+
+
+@pytest.fixture
+async def hub(journal: MemoryJournal) -> AsyncIterator[Hub]:
+    async with running(Hub(journal, journal)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(hub: Hub) -> AsyncIterator[Hub]:
+    task = asyncio.create_task(hub.run())
+    await asyncio.sleep(0)
+    try:
+        yield hub
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def open_job(journal: MemoryJournal | SqliteJournal, job_id: str = "job") -> None:
+    order = ImportInput(job_id=job_id, isbn="9780142437247", input_isbn="x")
+    await journal.open(Job(order=order, method="workflow", created_ms=0, updated_ms=0, node="n"))
+    await journal.claim(job_id, "n")
+
+
+def some(text: object) -> News:
+    return News(key=str(text), type="workflow_progress", status="started", data={"n": text})
+
+
+async def complete(journal: MemoryJournal | SqliteJournal, *, run: int = 1) -> None:
+    await journal.finish("job", completed(run, RESULT), run=run, result=RESULT, error=None)
+
+
+class Watcher:
+    """Follows a job in a task of its own."""
+
+    def __init__(self, hub: Hub, after: int = 0, job_id: str = "job") -> None:
+        self.seqs: list[int] = []
+        self.pings = 0
+        self._task = asyncio.create_task(self._follow(hub, job_id, after))
+
+    async def _follow(self, hub: Hub, job_id: str, after: int) -> None:
+        async with aclosing(hub.follow(job_id, after)) as story:
+            async for events in story:
+                self.seqs += [event.seq for event in events]
+                self.pings += not events
+
+    async def end(self) -> list[int]:
+        """All that it saw, when its story is over."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._task
+        return self.seqs
+
+    async def saw(self, seq: int) -> None:
+        await until(lambda: seq in self.seqs)
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def is_over(self) -> bool:
+        return self._task.done()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+# ------------------------------------------------------------------ the story
+async def test_a_late_watcher_sees_the_whole_story(hub: Hub, journal: MemoryJournal) -> None:
+    for number in range(5):
+        journal.tell("job", some(number))
+    await complete(journal)
+
+    assert await Watcher(hub).end() == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_watcher_sees_what_comes_while_it_watches(hub: Hub, journal: MemoryJournal) -> None:
+    journal.tell("job", some("before"))
+    watcher = Watcher(hub)
+    await watcher.saw(1)
+
+    journal.tell("job", some("live"))
+    await watcher.saw(2)
+    await complete(journal)
+
+    assert await watcher.end() == [1, 2, 3]
+
+
+async def test_a_watcher_that_comes_back_sees_only_what_it_has_missed(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    for number in range(5):
+        journal.tell("job", some(number))
+    await complete(journal)
+
+    assert await Watcher(hub, after=4).end() == [5, 6]
+    assert await Watcher(hub, after=6).end() == []
+
+
+async def test_a_story_longer_than_one_reading_is_told_whole(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    for number in range(2 * REPLAY_MOST + 7):
+        journal.tell("job", some(number))
+    await complete(journal)
+
+    assert await Watcher(hub).end() == list(range(1, 2 * REPLAY_MOST + 9))
+
+
+async def test_a_replay_of_exactly_one_reading_ends_too(hub: Hub, journal: MemoryJournal) -> None:
+    for number in range(REPLAY_MOST - 1):
+        journal.tell("job", some(number))
+    await complete(journal)
+
+    assert len(await Watcher(hub).end()) == REPLAY_MOST
+
+
+async def test_a_watcher_hears_only_of_its_own_job(hub: Hub, journal: MemoryJournal) -> None:
+    await open_job(journal, "other")
+    watcher = Watcher(hub)
+
+    for number in range(10):
+        journal.tell("other", some(number))
+    await complete(journal)
+
+    assert await watcher.end() == [1]
+
+
+async def test_a_job_that_is_gone_ends_its_story(hub: Hub) -> None:
+    assert await Watcher(hub, job_id="gone").end() == []
+
+
+# ------------------------------------------------------------------ the end
+async def test_an_open_job_keeps_its_watchers(hub: Hub, journal: MemoryJournal) -> None:
+    journal.tell("job", some(1))
+    watcher = Watcher(hub)
+    await watcher.saw(1)
+
+    await asyncio.sleep(0.03)
+
+    assert not watcher.is_over
+    await watcher.leave()
+
+
+async def test_a_retried_jobs_story_goes_on_behind_its_failure(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    """Only the last end closes a watcher."""
+    await journal.finish("job", ending(1, FAILED, {}), run=1, result=None, error={})
+    await journal.reopen("job")
+    watcher = Watcher(hub)
+    await watcher.saw(2)
+
+    await journal.claim("job", "n")
+    journal.tell("job", some("more"))
+    await complete(journal, run=2)
+
+    assert await watcher.end() == [1, 2, 3, 4]
+
+
+async def test_a_retry_while_the_failure_is_told_keeps_the_watcher(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    seen: list[int] = []
+
+    async with aclosing(hub.follow("job", 0)) as story, asyncio.timeout(PATIENCE_SECONDS):
+        await journal.finish("job", ending(1, FAILED, {}), run=1, result=None, error={})
+        async for events in story:
+            seen += [event.seq for event in events]
+            if seen == [1]:
+                await journal.reopen("job")
+            if seen == [1, 2]:
+                await journal.claim("job", "n")
+                await complete(journal, run=2)
+
+    assert seen == [1, 2, 3]
+
+
+async def test_a_stopping_server_lets_its_watchers_go(hub: Hub) -> None:
+    watchers = [Watcher(hub) for _ in range(3)]
+    await until(lambda: hub.watchers == 3)
+
+    hub.close()
+
+    assert [await watcher.end() for watcher in watchers] == [[], [], []]
+    assert hub.is_closing
+
+
+# ------------------------------------------------------------------ what was missed
+async def test_a_gap_is_filled_from_the_journal(hub: Hub, journal: MemoryJournal) -> None:
+    journal.tell("job", some("first"))
+    watcher = Watcher(hub)
+    await watcher.saw(1)
+    hear = journal._hearers.pop()  # the hub is deaf for a while
+    journal.tell("job", some("missed"))
+    journal._hearers.append(hear)
+
+    journal.tell("job", some("heard"))
+
+    await watcher.saw(3)
+    assert watcher.seqs == [1, 2, 3]
+    await watcher.leave()
+
+
+class Lossy(MemoryJournal):
+    """Whose subscribers hear some events not, some twice, and some late."""
+
+    fates: Sequence[str] = ()
+
+    def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        late: list[Event] = []
+
+        def lossy(events: Sequence[Event]) -> None:
+            for event in events:
+                fate = self.fates[event.seq % len(self.fates)]
+                if fate == "late":
+                    late.append(event)
+                elif fate != "lost":
+                    hear([event] * (2 if fate == "twice" else 1))
+                    hear(late)
+                    late.clear()
+
+        return super().subscribe(lossy)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    fates=st.lists(st.sampled_from(["heard", "lost", "twice", "late"]), min_size=1, max_size=9),
+    pauses=st.lists(st.booleans(), min_size=1, max_size=9),
+    after=st.integers(0, 5),
+)
+async def test_every_event_is_seen_once_and_in_order_however_it_comes(
+    fates: list[str], pauses: list[bool], after: int
+) -> None:
+    journal = Lossy(lambda: 1_000)
+    journal.fates = fates
+    await open_job(journal)
+    async with running(Hub(journal, journal)) as hub:
+        watcher = Watcher(hub, after)
+        for number in range(20):
+            journal.tell("job", some(number))
+            if pauses[number % len(pauses)]:
+                await asyncio.sleep(0)
+        await complete(journal)
+
+        assert await watcher.end() == list(range(after + 1, 22))
+
+
+async def test_events_of_another_process_are_seen(tmp_path: Path) -> None:
+    here = SqliteJournal(tmp_path / "journal.db", lambda: 1_000)
+    there = SqliteJournal(tmp_path / "journal.db", lambda: 1_000)
+    await open_job(there)
+    async with running(Hub(here, here)) as hub:
+        watcher = Watcher(hub)
+        await until(lambda: hub.watchers == 1)
+
+        for number in range(20):
+            there.tell("job", some(number))
+        await complete(there)
+
+        assert await watcher.end() == list(range(1, 22))
+    here.close()
+    there.close()
+
+
+# ------------------------------------------------------------------ slow ones, many, quiet ones
+async def test_a_watcher_that_does_not_take_its_events_is_told_so(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    story = hub.follow("job", 0)
+    journal.tell("job", some("first"))
+    await anext(story)
+
+    for number in range(QUEUE_MOST + 1):
+        journal.tell("job", some(number))
+
+    with pytest.raises(TooSlow):
+        await anext(story)
+    assert hub.watchers == 0
+
+
+async def test_a_slow_watcher_harms_no_other_and_may_come_back(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    slow = hub.follow("job", 0)
+    journal.tell("job", some("first"))
+    await anext(slow)
+    quick = Watcher(hub)
+    await quick.saw(1)
+
+    for number in range(QUEUE_MOST + 50):
+        journal.tell("job", some(number))
+        await quick.saw(number + 2)
+    await complete(journal)
+
+    whole = list(range(1, QUEUE_MOST + 53))
+    assert await quick.end() == whole
+    with pytest.raises(TooSlow):
+        await anext(slow)
+    assert await Watcher(hub, after=1).end() == whole[1:]
+
+
+async def test_a_full_queue_that_is_taken_in_time_is_no_fault(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    story = hub.follow("job", 0)
+    journal.tell("job", some("first"))
+    await anext(story)
+
+    for number in range(QUEUE_MOST):
+        journal.tell("job", some(number))
+
+    assert len(await anext(story)) == QUEUE_MOST
+    await story.aclose()
+
+
+async def test_many_watchers_of_many_jobs_all_see_everything(
+    hub: Hub, journal: MemoryJournal
+) -> None:
+    await open_job(journal, "other")
+    watchers = [Watcher(hub, job_id=job_id) for job_id in ("job", "other") for _ in range(150)]
+    await until(lambda: hub.watchers == 300)
+
+    for number in range(10):
+        journal.tell("job", some(number))
+        journal.tell("other", some(number))
+        await asyncio.sleep(0)
+    for job_id in ("job", "other"):
+        await journal.finish(job_id, completed(1, RESULT), run=1, result=RESULT, error=None)
+
+    assert {tuple(await watcher.end()) for watcher in watchers} == {tuple(range(1, 12))}
+    assert hub.watchers == 0
+
+
+async def test_a_quiet_story_is_kept_alive_by_pings(
+    hub: Hub, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "PING_SECONDS", 0.005)
+    watcher = Watcher(hub)
+
+    await until(lambda: watcher.pings >= 3)
+    journal.tell("job", some("after all"))
+
+    await watcher.saw(1)
+    await watcher.leave()
+
+
+# ------------------------------------------------------------------ nothing is left behind
+async def test_who_leaves_is_forgotten(hub: Hub, journal: MemoryJournal) -> None:
+    watchers = [Watcher(hub) for _ in range(20)]
+    await until(lambda: hub.watchers == 20)
+
+    for watcher in watchers:
+        await watcher.leave()
+
+    assert hub.watchers == 0
+    assert hub._watches == {}
+    journal.tell("job", some("nobody listens"))
+
+
+async def test_a_hub_that_has_ended_hears_no_more(journal: MemoryJournal) -> None:
+    async with running(Hub(journal, journal)):
+        assert len(journal._hearers) == 1
+
+    assert journal._hearers == []
+
+
+class Down(MemoryJournal):
+    """A journal whose file cannot be read for a while."""
+
+    is_down = False
+
+    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        if self.is_down:
+            raise StoreDown("disk")
+        return await super().read(job_id, after, limit)
+
+    async def others(self) -> Sequence[Event]:
+        if self.is_down:
+            raise StoreDown("disk")
+        return await super().others()
+
+
+async def test_a_journal_that_cannot_be_read_is_told_to_the_watcher() -> None:
+    journal = Down(lambda: 1_000)
+    await open_job(journal)
+    journal.is_down = True
+    hub = Hub(journal, journal)
+
+    with pytest.raises(StoreDown):
+        await Watcher(hub).end()
+    assert hub.watchers == 0
+
+
+async def test_a_hub_outlives_a_journal_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
+    journal = Down(lambda: 1_000)
+    await open_job(journal)
+    async with running(Hub(journal, journal)) as hub:
+        watcher = Watcher(hub)
+        await until(lambda: hub.watchers == 1)
+
+        journal.is_down = True
+        await until(lambda: "could not be read" in caplog.text)
+        journal.is_down = False
+        journal.tell("job", some("well again"))
+        await complete(journal)
+
+        assert await watcher.end() == [1, 2]
+
+
+async def test_an_event_is_sent_as_it_was_kept(hub: Hub, journal: MemoryJournal) -> None:
+    journal.tell("job", milestone("started", {"isbn": "Ж"}))
+
+    async with aclosing(hub.follow("job", 0)) as story:
+        (event,) = await anext(story)
+
+    assert json.loads(event.message)["data"] == {"isbn": "Ж"}
+    assert [event] == list(await journal.read("job", 0, 9))

@@ -1,0 +1,177 @@
+"""The arrows of the way of an import: which part may import which, and who may use which library.
+
+Rule 1:  a table says what is allowed. A new arrow is a decision: make it here first.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bookline
+
+ROOT = Path(bookline.__file__).parent
+CORE = {"errors", "isbn", "model", "progress.events", "ports", "time_limit"}
+"""Standard library only, known to all."""
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "time_limit": set(),
+    "threads": set(),
+    "logs": set(),
+    "isbn": {"errors"},
+    "model": {"errors"},
+    "progress.events": {"model"},
+    "ports": {"isbn", "model", "progress.events"},  # the journal's port speaks of events
+    "settings": {"errors"},
+    "workflow": CORE,
+    "steps": CORE,
+    "providers": CORE,
+    "imports": CORE,
+    "progress": CORE,
+    "live": CORE | {"progress"},
+    "net": CORE | {"settings", "stores.sqlite_limits", "providers.answers"},  # Rate; Retry-After
+    "stores": CORE | {"threads"},
+    "embedders": CORE | {"threads", "providers.answers"},
+    "engine": CORE | {"workflow", "stores"},
+    "engine.job_run": CORE | {"workflow"},
+    "engine.memory": CORE | {"engine.job_run"},
+    "engine.dbos": CORE | {"workflow", "engine.job_run"},
+    "api": CORE
+    | {"app", "imports", "live", "logs", "progress", "settings", "stores.sqlite_limits"},
+    "sandbox": set(),
+    "page": set(),
+}
+"""Part → parts that it may import, besides itself. ``app`` and ``cli`` join all."""
+
+MAY_USE: dict[str, set[str]] = {
+    "dbos": {"engine.dbos"},
+    "sqlalchemy": {"engine.dbos"},
+    "aiohttp": {"net", "cli"},
+    "obstore": {"stores"},
+    "redis": {"stores"},
+    "sqlite_vec": {"stores"},
+    "sqlite3": {"stores", "cli"},
+    "wordllama": {"embedders"},
+    "PIL": {"net", "sandbox"},
+    "fastapi": {"api"},
+    "starlette": {"api", "live", "sandbox", "cli"},
+    "uvicorn": {"api", "cli", "sandbox"},
+    "pydantic": {"api", "settings"},
+    "dotenv": {"settings"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+"""Library → the parts that may know it. Not in a Cloudflare Worker: none of these."""
+
+IN_THE_WORKER = {*CORE, "workflow", "steps", "providers"}
+JOINS_ALL = {"app", "cli"}
+ENTRIES = {"api", "cli", "__main__"}
+
+
+def modules() -> Iterator[tuple[str, set[str]]]:
+    """Each module below ``bookline`` with the full names that it imports, anywhere in it."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        yield name, set(imported(ast.parse(path.read_text())))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+MODULES = dict(modules())
+
+
+def ours(names: set[str]) -> set[str]:
+    """Names below ``bookline`` that are modules."""
+    inner = {name.removeprefix("bookline.") for name in names if name.startswith("bookline.")}
+    return inner & set(MODULES)
+
+
+def is_in(module: str, part: str) -> bool:
+    return module == part or module.startswith(f"{part}.")
+
+
+def part_of(module: str) -> str | None:
+    """The most exact line of the table that speaks of a module."""
+    fits = [part for part in MAY_IMPORT if is_in(module, part)]
+    return max(fits, key=len) if fits else None
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name)])
+def test_a_module_imports_only_what_its_part_may(module: str) -> None:
+    part = part_of(module)
+    assert part is not None
+    allowed = MAY_IMPORT[part] | {part}
+
+    strangers = {
+        name for name in ours(MODULES[module]) if not any(is_in(name, one) for one in allowed)
+    }
+
+    assert strangers == set()
+
+
+def test_every_part_stands_in_the_table() -> None:
+    missing = {name for name in MODULES if name and part_of(name) is None}
+
+    assert {name.split(".")[0] for name in missing} <= JOINS_ALL | {"__main__", "migration"}
+
+
+@pytest.mark.parametrize("library", MAY_USE)
+def test_a_library_is_known_only_where_it_may(library: str) -> None:
+    users = {
+        name
+        for name, names in MODULES.items()
+        if any(is_in(one, library) for one in names)
+        and not any(is_in(name, part) for part in MAY_USE[library])
+    }
+
+    assert users == set()
+
+
+@pytest.mark.parametrize("part", sorted(IN_THE_WORKER))
+def test_what_runs_in_the_worker_needs_the_standard_library_alone(part: str) -> None:
+    libraries = {
+        one.split(".")[0] for name, names in MODULES.items() if is_in(name, part) for one in names
+    }
+
+    assert libraries - {"bookline"} <= sys.stdlib_module_names
+    for name, names in MODULES.items():
+        if is_in(name, part):
+            for one in ours(names):
+                assert any(is_in(one, known) for known in IN_THE_WORKER), f"{name} → {one}"
+
+
+def test_nobody_imports_the_app_but_the_entries() -> None:
+    users = {name for name, names in MODULES.items() if "app" in ours(names)}
+
+    assert {name.split(".")[0] for name in users} <= ENTRIES
+
+
+def test_nobody_imports_the_sandbox_but_the_commands() -> None:
+    users = {
+        name.split(".")[0]
+        for name, names in MODULES.items()
+        if any(is_in(one, "sandbox") for one in ours(names)) and not is_in(name, "sandbox")
+    }
+
+    assert users <= {"cli"}
+
+
+def test_nothing_goes_round_in_the_core() -> None:
+    order = ["errors", "isbn", "model", "progress.events", "ports", "workflow", "steps"]
+
+    for place, module in enumerate(order):
+        later = set(order[place + 1 :])
+        for name, names in MODULES.items():
+            if is_in(name, module):
+                assert not {one for one in ours(names) if one in later}, name
