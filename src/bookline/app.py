@@ -26,7 +26,7 @@ from bookline.net.aiohttp_http import AiohttpHttp, user_agent
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.net.pace import SharedPace
 from bookline.net.pictures import read_picture
-from bookline.ports import Embedder, KeyValue, Library, MetadataProvider, ObjectStore
+from bookline.ports import Embedder, KeyValue, Library, MetadataProvider, ObjectStore, StoredObject
 from bookline.progress.hub import Hub
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 AT_WORK = 64  # imports that one process works on at once; the others wait in their order
 CHECK_SECONDS = 2.0
+EXTENSIONS = ("jpg", "png", "webp", "gif")
 
 
 def now_ms() -> int:
@@ -73,6 +74,17 @@ class App:
         """The book of an ISBN-13, in the library or waiting in the fallback store."""
         book = await self.library.find(isbn) if self.library is not None else None
         return book or await find_aside(self.fallback, isbn)
+
+    async def find_cover(self, isbn: str) -> StoredObject | None:
+        """The stored picture of an ISBN-13; while its import still runs, too."""
+        book = await self.find_book(isbn)
+        if book is not None and book.cover is not None:
+            return await self.objects.find(book.cover.key)
+        for extension in EXTENSIONS:
+            found = await self.objects.find(f"covers/{isbn}.{extension}")
+            if found is not None:
+                return found
+        return None
 
     async def check(self) -> dict[str, Json]:
         """Each dependency with ``ok`` and, if it is down, what to know."""

@@ -780,6 +780,59 @@ async def test_a_journal_that_is_down_for_a_moment_does_no_harm(
     assert bench.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
 
 
+# ------------------------------------------------------------------ what a dead process left
+async def sweep(on_dbos: DbosBench, lose: str) -> int:
+    """A sweep after the job's process has died, and ``lose`` has become of its row."""
+    await on_dbos.journal.file.write(
+        lambda db: db.execute(f"UPDATE jobs SET {lose} WHERE job_id = ?", (on_dbos.id(),))
+    )
+    recovery = Recovery(on_dbos.folder, on_dbos.node, on_dbos.engine, on_dbos.journal, now_ms)
+    return await recovery.sweep()
+
+
+async def test_a_job_that_the_engine_never_heard_of_is_started(on_dbos: DbosBench) -> None:
+    await on_dbos.open()
+
+    assert await sweep(on_dbos, "node = 'dead'") == 1
+
+    assert (await on_dbos.end()).status == COMPLETED
+    assert on_dbos.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
+
+
+async def test_an_end_that_the_journal_has_lost_is_written_again(on_dbos: DbosBench) -> None:
+    await on_dbos.start()
+    before = await on_dbos.end()
+    await on_dbos.engine.settle(on_dbos.id())
+
+    await sweep(on_dbos, "node = 'dead', status = 'queued', result = NULL")
+
+    job = await on_dbos.end()
+    assert (job.status, job.result) == (COMPLETED, before.result)
+    assert on_dbos.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
+
+
+async def test_a_retry_that_the_engine_never_heard_of_is_begun(on_dbos: DbosBench) -> None:
+    on_dbos.steps.fail(METADATA, BookNotFound("no"))
+    await on_dbos.start()
+    await on_dbos.end()
+    await on_dbos.engine.settle(on_dbos.id())
+    await on_dbos.journal.reopen(on_dbos.id())
+
+    await sweep(on_dbos, "node = 'dead'")
+
+    assert (await on_dbos.end(run=2)).status == COMPLETED
+
+
+async def test_a_sweep_leaves_alone_what_a_living_process_runs(on_dbos: DbosBench) -> None:
+    on_dbos.steps.held.add(METADATA)
+    await on_dbos.start()
+    await on_dbos.reached(METADATA)
+
+    assert await sweep(on_dbos, "source = source") == 0
+
+    assert await on_dbos.told("workflow_resumed") == []
+
+
 # ------------------------------------------------------------------ what is kept
 async def test_the_engines_file_holds_plain_json(on_dbos: DbosBench) -> None:
     """Nobody who can write the file can run code, and no renamed class breaks a replay."""

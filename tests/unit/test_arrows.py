@@ -92,9 +92,9 @@ MODULES = dict(modules())
 
 
 def ours(names: set[str]) -> set[str]:
-    """Names below ``bookline`` that are modules."""
-    inner = {name.removeprefix("bookline.") for name in names if name.startswith("bookline.")}
-    return inner & set(MODULES)
+    """The modules below ``bookline``; a package only where nothing in it is meant."""
+    inner = {name.removeprefix("bookline.") for name in names} & set(MODULES)
+    return {name for name in inner if not any(is_in(one, name) for one in inner - {name})}
 
 
 def is_in(module: str, part: str) -> bool:

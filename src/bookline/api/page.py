@@ -3,6 +3,8 @@
 Rule 1:  a strict Content-Security-Policy: no inline script or style, no other origin.
 """
 
+import hashlib
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -29,13 +31,13 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> Response:
-    return _file("index.html")
+async def page(request: Request) -> Response:
+    return _file(request, "index.html")
 
 
 @router.get("/page/{name}")
-async def page_file(name: str) -> Response:
-    return _file(name)
+async def page_file(request: Request, name: str) -> Response:
+    return _file(request, name)
 
 
 @router.get("/docs")
@@ -44,9 +46,19 @@ async def docs(request: Request) -> Response:
     return Response(render_reference(document), media_type="text/html", headers=HEADERS)
 
 
-def _file(name: str) -> Response:
+def _file(request: Request, name: str) -> Response:
     kind = TYPES.get(name.rpartition(".")[2])
-    path = files("bookline.page") / name
-    if kind is None or "/" in name or "\\" in name or not path.is_file():
+    body = _read(name) if kind is not None else None
+    if body is None:
         raise Refused("NOT_FOUND", "the page has no such file")
-    return Response(path.read_bytes(), media_type=kind, headers=HEADERS)
+    headers = {**HEADERS, "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=kind, headers=headers)
+
+
+@lru_cache(maxsize=100)
+def _read(name: str) -> bytes | None:
+    path = files("bookline.page") / name
+    safe = "/" not in name and "\\" not in name
+    return path.read_bytes() if safe and path.is_file() else None

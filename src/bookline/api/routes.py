@@ -296,12 +296,9 @@ async def cover(
     v: Annotated[str | None, Query(description="the cover's hash, as in `cover.url`")] = None,
 ) -> Response:
     """The stored bytes with their true type."""
-    found = await _get_book(here, isbn)
-    if found.cover is None:
-        raise Refused("NOT_FOUND", f"{found.isbn} has no cover")
-    stored = await here.objects.find(found.cover.key)
+    stored = await here.find_cover(read_isbn(isbn).isbn13)
     if stored is None:
-        raise Refused("NOT_FOUND", f"the cover of {found.isbn} is not in the object store")
+        raise Refused("NOT_FOUND", f"there is no cover of {isbn}")
     # Of the bytes, not of the row: another import may just be laying a new picture there.
     sha256 = hashlib.sha256(stored.body).hexdigest()
     is_pinned = v is not None and len(v) >= 16 and sha256.startswith(v)
@@ -311,7 +308,7 @@ async def cover(
     }
     if _has_tag(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(stored.body, media_type=found.cover.content_type, headers=headers)
+    return Response(stored.body, media_type=stored.content_type, headers=headers)
 
 
 def _has_tag(header: str | None, tag: str) -> bool:

@@ -1,6 +1,8 @@
 """The ASGI application: routes behind the gate, opened and closed with the server.
 
-Way:      cli/ or ``uvicorn bookline.api.server:from_environment --factory`` → here
+Way:      serving.py, or any ASGI server by ``from_environment`` → here
+Rule 1:   with another ASGI server, switch off its own reading of X-Forwarded-* and its access log,
+          and give it a time limit for its stop: serving.py says why.
 """
 
 from collections.abc import AsyncIterator

@@ -106,6 +106,7 @@ class ServerClient:
         self._notice = notice
         self._one_start = asyncio.Lock()
         self._down_since: float | None = None
+        self._is_slowed = False
 
     async def start(self, isbn: str, source: str) -> Json:
         key = {"Idempotency-Key": secrets.token_urlsafe(16)}
@@ -219,8 +220,9 @@ class ServerClient:
 
     # -------------------------------------------------------------- patience
     async def _slow_down(self, seconds: float) -> None:
-        if seconds > 1:
-            self._notice(f"the server wants fewer requests; going on in {seconds:g} s")
+        if not self._is_slowed:
+            self._is_slowed = True
+            self._notice(f"{self._url} limits requests; going on as fast as it lets us")
         await asyncio.sleep(seconds)
 
     async def _wait(self, error: Exception) -> None:

@@ -1,0 +1,71 @@
+# make demo [ONCE=1]   a dozen books imported live; no key, no network
+# make test            all tests, with what they need
+# make check           style and types
+# make serve           the server, on the settings of the environment and .env
+# make clean           all that make made; your data stays
+#
+# Needs Python 3.11 or newer, named by PYTHON. Everything goes into .venv.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PINS := $(if $(wildcard constraints.txt),-c constraints.txt)
+BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check serve clean programs
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+demo: .venv/.made
+	$(BIN)/bookline demo $(if $(ONCE),--once)
+
+serve: .venv/.made
+	$(BIN)/bookline serve
+
+test: .venv/.made-test programs
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: .venv/.made-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Bookline needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; \
+		exit 1; }
+
+.venv/.made: $(BUILT_FROM) | .venv/bin/python
+	@echo "Installing into .venv …"
+	@$(PIP) install -e . $(PINS)
+	@touch $@
+
+.venv/.made-test: $(BUILT_FROM) | .venv/bin/python
+	@echo "Installing into .venv, with what the tests need …"
+	@$(PIP) install -e '.[test]' $(PINS)
+	@touch .venv/.made $@
+
+# Two programs that some tests talk to. Where they cannot be had, those tests skip themselves.
+programs:
+	@missing=; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+		|| command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing$$missing …"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			--no-install-recommends $$missing >/dev/null && exit 0; \
+	fi; \
+	echo "Not installed:$$missing. The tests that need them are skipped;"; \
+	echo "to run them too (Debian, as root): apt-get install$$missing"
