@@ -21,6 +21,7 @@ from bookline.engine.nodes import Node
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.imports import Imports
+from bookline.measures import Measures
 from bookline.model import Book, ImportInput, Json, Metadata
 from bookline.net.aiohttp_http import AiohttpHttp, user_agent
 from bookline.net.cover_fetcher import GuardedCoverFetcher
@@ -69,6 +70,7 @@ class App:
     embedder: Embedder | None
     engine: DbosEngine
     upkeep: Upkeep
+    measures: Measures
 
     async def find_book(self, isbn: str) -> Book | None:
         """The book of an ISBN-13, in the library or waiting in the fallback store."""
@@ -191,6 +193,8 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             book=SaveBook(library, fallback, objects, now_ms),
         )
 
+        measures = Measures()
+        journal.measure_lag = measures.heard
         node = Node(folder / "nodes")
         node.open()
         stack.callback(node.close)
@@ -203,12 +207,15 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             node=node.node_id,
             clock=now_ms,
             slots=asyncio.Semaphore(AT_WORK),
+            measures=measures,
         )
         engine = DbosEngine(folder / "engine.db", world)
         await engine.launch()
         stack.push_async_callback(engine.close)
 
         hub = Hub(journal, journal)
+        measures.watchers.set_function(lambda: hub.watchers)
+        measures.running.set_function(lambda: len(engine.running))
         upkeep = Upkeep(
             folder, node, engine, journal, now_ms, retention_days=settings.retention_days,
             fallback=fallback, library=library, objects=objects,
@@ -226,6 +233,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             settings=settings, imports=imports, journal=journal, hub=hub, limits=limits,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep,
+            measures=measures,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bookline.api.envelope import broken, failure, failure_of, new_request_id
 from bookline.api.keys import Keys, Tokens
 from bookline.errors import BooklineError
+from bookline.measures import Measures
 from bookline.progress.hub import Hub
 from bookline.settings import Rate, Settings
 from bookline.stores.sqlite_limits import SqliteLimits, Turn
@@ -66,6 +67,7 @@ class Gate:
         self._hosts = {settings.host.lower()}
         self.limits: SqliteLimits | None = None
         self.hub: Hub | None = None
+        self.measures: Measures | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -102,6 +104,8 @@ class Gate:
             ended = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 began = True
+                if self.measures is not None:
+                    self.measures.answered(scope["method"], message["status"])
                 more = MutableHeaders(scope=message)
                 for name, value in extra.items():
                     more.setdefault(name, value)

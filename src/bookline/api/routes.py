@@ -19,6 +19,7 @@ from bookline.app import App, now_ms
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
 from bookline.live import session, sse, websocket
+from bookline.measures import CONTENT_TYPE
 from bookline.model import Book, Job
 
 QUERY_CHARS = 500  # our choice: a question, not a book
@@ -352,3 +353,21 @@ async def readyz(request: Request, here: Here) -> Response:
         names = ", ".join(needed)
         raise Refused("UNAVAILABLE", f"not ready: {names}", {"dependencies": states})
     return success(request, {"status": "ready", "dependencies": states})
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus' text form: imports by outcome, tries, watchers, event lag.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **failures("open"),
+    },
+    tags=["service"],
+    summary="Metrics of this process",
+)
+async def metrics(here: Here) -> Response:
+    """Each process has its own; no ISBN, job or user is in them."""
+    return Response(here.measures.exposition(), media_type=CONTENT_TYPE)

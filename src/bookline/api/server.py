@@ -56,6 +56,7 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
             app.state.bookline = here
             gate.limits = here.limits
             gate.hub = here.hub
+            gate.measures = here.measures
             yield
 
     app = FastAPI(

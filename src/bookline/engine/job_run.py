@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -29,6 +30,7 @@ from bookline.errors import (
     StoreDown,
     TryLater,
 )
+from bookline.measures import Measures, outcome_of
 from bookline.model import (
     CANCELLED,
     COMPLETED,
@@ -78,6 +80,7 @@ class World:
     slots: asyncio.Semaphore
     """Imports that may be at work at once in this process; one that waits for a retry gives way."""
     chance: Callable[[], float] = random.random
+    measures: Measures = field(default_factory=Measures)
 
 
 async def execute(order: ImportInput, record: Record, world: World, cancel: asyncio.Event) -> Json:
@@ -157,7 +160,7 @@ class JobRun:
 
     async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
         for attempt in count(1):
-            outcome = await self._record(step.name, partial(self._try, step, attempt, work))
+            outcome = await self._record(step.name, partial(self._timed_try, step, attempt, work))
             if "value" in outcome:
                 value: Json = outcome["value"]
                 return value
@@ -173,6 +176,14 @@ class JobRun:
             self._world.runs.tell(self._job_id, told)
             await self._wait(step, attempt, outcome["wakeMs"])
         raise AssertionError  # count() has no end
+
+    async def _timed_try(
+        self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]
+    ) -> Json:
+        began = time.perf_counter()
+        outcome = await self._try(step, attempt, work)
+        self._world.measures.try_ended(step.name, _kind(outcome), time.perf_counter() - began)
+        return outcome
 
     async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
         """One try, as it is recorded: a value, or an error with its wake-up time, or a stop."""
@@ -254,6 +265,9 @@ async def _complete(order: ImportInput, claim: Claim, result: ImportResult, worl
     outcome = result.to_json()
     news = completed(claim.run, outcome)
     await _finish(order, claim, news, world, result=outcome)
+    _measure(world, claim, COMPLETED, warned=bool(result.warnings))
+    if result.stored_in == "kv":
+        world.measures.saved_aside()
     return {"run": claim.run, "status": COMPLETED, "result": outcome}
 
 
@@ -267,6 +281,7 @@ async def _stop(order: ImportInput, claim: Claim, stop: JobStopped, world: World
     status = CANCELLED if isinstance(stop, Cancelled) else FAILED
     news = ending(claim.run, status, {"error": error})
     await _finish(order, claim, news, world, error=error)
+    _measure(world, claim, status, code=stop.code)
     return {"run": claim.run, "status": status, "error": error}
 
 
@@ -293,6 +308,23 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
             log.warning("asked again in %g s: %s", pause_seconds, down)
         await asyncio.sleep(pause_seconds)
     return await ask()
+
+
+def _measure(
+    world: World, claim: Claim, status: str, *, code: str | None = None, warned: bool = False
+) -> None:
+    seconds = (world.clock() - claim.started_ms) / 1000
+    outcome = outcome_of(status, code, has_warnings=warned)
+    world.measures.import_ended("workflow", outcome, seconds)
+
+
+def _kind(outcome: Json) -> str:
+    """What became of a try, in a word for the metrics."""
+    if "value" in outcome:
+        return "value"
+    if "stop" in outcome:
+        return "stopped"
+    return "failed" if outcome["wakeMs"] is None else "retry"
 
 
 def _error(code: str, message: str) -> Json:

@@ -12,6 +12,7 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
@@ -79,6 +80,9 @@ class SqliteJournal:
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self.file = Sqlite(path, MIGRATIONS)
         self._clock = clock
+        self.measure_lag: Callable[[float], None] = lambda seconds: None
+        """Called with the seconds from a commit to its fan-out, once for each wake-up."""
+        self._committed = 0.0
         self._hearers: list[Callable[[Sequence[Event]], None]] = []
         self._told: deque[Event] = deque()
         self._wake = threading.Lock()
@@ -393,14 +397,17 @@ class SqliteJournal:
                     self._told.clear()
                 return
             self._waking = True
+            self._committed = time.perf_counter()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         with self._wake:
             events = list(self._told)
+            lag = time.perf_counter() - self._committed
             self._told.clear()
             self._waking = False
+        self.measure_lag(lag)
         for hear in list(self._hearers):
             hear(events)
 

@@ -1,0 +1,96 @@
+"""What is counted and timed, for Prometheus: imports, steps, tries, watchers, event lag.
+
+Way:      engine/job_run.py, progress/hub.py and api/gate.py count → here → GET /metrics
+Rule 1:   no ISBN, job or user is ever a label: what people read is nobody's metric.
+Rule 2:   labels come from closed lists, so that the number of series is bounded.
+Source:   https://prometheus.io/docs/practices/naming
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from bookline.model import COMPLETED, FAILED
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK = "done", "done_with_warnings", "no_such_book"
+UPSTREAM, OURS, CANCELLED = "upstream", "ours", "cancelled"
+OUTCOMES = (DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK, UPSTREAM, OURS, CANCELLED)
+_UPSTREAM = "PROVIDER_"
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+
+
+def outcome_of(status: str, code: str | None, *, has_warnings: bool) -> str:
+    """The class of an ending: whose doing it was, not what exactly."""
+    if status == COMPLETED:
+        return DONE_WITH_WARNINGS if has_warnings else DONE
+    if status != FAILED:
+        return CANCELLED
+    if code in {"BOOK_NOT_FOUND", "METADATA_INCOMPLETE"}:
+        return NO_SUCH_BOOK
+    return UPSTREAM if (code or "").startswith(_UPSTREAM) else OURS
+
+
+class Measures:
+    """One process' counters. Each running application has its own registry."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._imports = Counter(
+            "bookline_imports", "Imports that ended", ["method", "outcome"], registry=self._registry
+        )
+        self._import_seconds = Histogram(
+            "bookline_import_seconds", "From begin to end of a run, waits included", ["method"],
+            buckets=_SECONDS, registry=self._registry,
+        )  # fmt: skip
+        self._tries = Counter(
+            "bookline_tries", "Tries of steps", ["step", "result"], registry=self._registry
+        )
+        self._try_seconds = Histogram(
+            "bookline_try_seconds", "Length of one try of a step", ["step"],
+            buckets=_SECONDS, registry=self._registry,
+        )  # fmt: skip
+        self._fallback = Counter(
+            "bookline_fallback_saves", "Books that went to the fallback store",
+            registry=self._registry,
+        )  # fmt: skip
+        self._lag = Histogram(
+            "bookline_event_lag_seconds", "From an event's commit to its fan-out here",
+            buckets=_LAG, registry=self._registry,
+        )  # fmt: skip
+        self.watchers = Gauge(
+            "bookline_watchers", "Watchers connected to this process", registry=self._registry
+        )
+        self.running = Gauge(
+            "bookline_running_imports", "Imports that this process runs", registry=self._registry
+        )
+        self._requests = Counter(
+            "bookline_http_requests", "Answers", ["method", "status"], registry=self._registry
+        )
+
+    def import_ended(self, method: str, outcome: str, seconds: float) -> None:
+        """One run of an import has come to its end."""
+        self._imports.labels(method, outcome).inc()
+        self._import_seconds.labels(method).observe(seconds)
+
+    def try_ended(self, step: str, result: str, seconds: float) -> None:
+        """``result`` is value, retry, failed or stopped."""
+        self._tries.labels(step, result).inc()
+        self._try_seconds.labels(step).observe(seconds)
+
+    def saved_aside(self) -> None:
+        """A book went to the fallback store: never unseen."""
+        self._fallback.inc()
+
+    def heard(self, seconds: float) -> None:
+        """An event reached the fan-out so long after its commit."""
+        self._lag.observe(seconds)
+
+    def answered(self, method: str, status: int) -> None:
+        """An HTTP answer was begun."""
+        known = method if method in {"GET", "POST", "PUT", "OPTIONS"} else "other"
+        self._requests.labels(known, f"{status // 100}xx").inc()
+
+    def exposition(self) -> bytes:
+        """All of it in Prometheus' text form."""
+        return generate_latest(self._registry)
