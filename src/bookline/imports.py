@@ -132,7 +132,7 @@ class Imports:
         job = await self.find(job_id)
         if job.status == FAILED:
             await self._engine.settle(job_id)
-        job = await self._jobs.reopen(job_id)
+        job = await self._jobs.reopen(job_id, self._node)
         await self._engine.restart(job_id)
         return job
 

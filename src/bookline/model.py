@@ -68,7 +68,7 @@ DESCRIPTION_CHARS: Final = 20_000  # our choice: 80 KB in the worst script, so a
 
 def iso(ms: int) -> str:
     """ISO 8601 in UTC with milliseconds: ``2026-11-22T21:19:19.123Z``."""
-    at = datetime.fromtimestamp(ms / 1000, UTC)
+    at = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

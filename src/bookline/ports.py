@@ -266,8 +266,8 @@ class Jobs(Protocol):
         """Raises: Refused (JOB_NOT_FOUND, INVALID_STATE)."""
         ...
 
-    async def reopen(self, job_id: str) -> Job:
-        """A failed job, queued again; told as ``workflow_resumed``.
+    async def reopen(self, job_id: str, node: str) -> Job:
+        """A failed job, queued again by this node; told as ``workflow_resumed``.
 
         Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
         """

@@ -182,7 +182,7 @@ class Bench:
 
     async def retry(self) -> None:
         await self.engine.settle(self.id())
-        await self.journal.reopen(self.id())
+        await self.journal.reopen(self.id(), "node")
         await self.engine.restart(self.id())
 
     async def cancel(self, name: str = "job") -> None:
@@ -816,7 +816,7 @@ async def test_a_retry_that_the_engine_never_heard_of_is_begun(on_dbos: DbosBenc
     await on_dbos.start()
     await on_dbos.end()
     await on_dbos.engine.settle(on_dbos.id())
-    await on_dbos.journal.reopen(on_dbos.id())
+    await on_dbos.journal.reopen(on_dbos.id(), "node")
 
     await sweep(on_dbos, "node = 'dead'")
 

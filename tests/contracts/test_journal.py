@@ -311,11 +311,11 @@ async def test_only_a_failed_job_reopens(journal: Journal, status: str) -> None:
     before = await get(journal)
 
     if status == FAILED:
-        job = await journal.reopen("job-1")
+        job = await journal.reopen("job-1", "node")
         assert (job.status, job.run, job.error) == (QUEUED, 2, None)
     else:
         with pytest.raises(Refused) as refused:
-            await journal.reopen("job-1")
+            await journal.reopen("job-1", "node")
         assert refused.value.code == "INVALID_STATE"
         assert await get(journal) == before
 
@@ -339,7 +339,7 @@ async def test_an_unknown_job_cannot_be_controlled(journal: Journal) -> None:
     with pytest.raises(Refused) as no_cancel:
         await journal.request_cancel("job-1")
     with pytest.raises(Refused) as no_retry:
-        await journal.reopen("job-1")
+        await journal.reopen("job-1", "node")
 
     assert no_cancel.value.code == no_retry.value.code == "JOB_NOT_FOUND"
 
@@ -462,7 +462,7 @@ async def test_no_try_begins_in_a_job_that_is_over(journal: Journal, end: str) -
 async def test_an_outdated_run_changes_nothing(journal: Journal) -> None:
     await journal.open(a_job())
     await run_to(journal, FAILED)
-    await journal.reopen("job-1")
+    await journal.reopen("job-1", "node")
     await journal.claim("job-1", NODE)
     await journal.begin("job-1", 2, "save-to-database", 1)
     before, told = await get(journal), await story(journal)
@@ -502,7 +502,7 @@ async def test_a_retry_starts_the_deadline_and_the_restarts_anew(
     await journal.claim("job-1", NODE)
     await run_to(journal, FAILED)
     clock.now_ms += 5_000
-    await journal.reopen("job-1")
+    await journal.reopen("job-1", "node")
 
     claim = await journal.claim("job-1", NODE)
 
@@ -536,7 +536,7 @@ async def test_a_retry_goes_on_behind_the_failure(journal: Journal) -> None:
     journal.tell("job-1", milestone(STARTED, {}))
     await run_to(journal, FAILED)
 
-    await journal.reopen("job-1")
+    await journal.reopen("job-1", "node")
     await journal.claim("job-1", NODE)
     journal.tell("job-1", milestone(METADATA_FETCHED, {}))
     await journal.finish("job-1", completed(2, RESULT), run=2, result=RESULT, error=None)
@@ -751,7 +751,7 @@ async def do(journal: Journal, act: str, number: int) -> object:
             case "want":
                 return await journal.request_cancel("job-1")
             case "reopen":
-                return await journal.reopen("job-1")
+                return await journal.reopen("job-1", "node")
             case _:
                 news = ending(number, ends[act], {"error": ERROR})
                 return await journal.finish("job-1", news, run=number, result=None, error=ERROR)

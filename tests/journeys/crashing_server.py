@@ -94,7 +94,7 @@ def _in_wait(step: str, killer: Killer) -> None:
             asyncio.get_running_loop().call_later(0.05, killer.pass_by)
         await real(self, at, attempt, wake_ms)
 
-    JobRun._wait = dying  # type: ignore[method-assign]
+    JobRun._wait = dying  # type: ignore[method-assign, assignment]
 
 
 def _around_finish(killer: Killer, *, before: bool) -> None:

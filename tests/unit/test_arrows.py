@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.events": {"model"},
     "ports": {"isbn", "model", "progress.events"},  # the journal's port speaks of events
     "settings": {"errors"},
+    "measures": {"model"},
     "workflow": CORE,
     "steps": CORE,
     "providers": CORE,
@@ -36,11 +37,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores": CORE | {"threads"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores"},
-    "engine.job_run": CORE | {"workflow"},
+    "engine.job_run": CORE | {"workflow", "measures"},
     "engine.memory": CORE | {"engine.job_run"},
     "engine.dbos": CORE | {"workflow", "engine.job_run"},
     "api": CORE
-    | {"app", "imports", "live", "logs", "progress", "settings", "stores.sqlite_limits"},
+    | {
+        "app",
+        "imports",
+        "live",
+        "logs",
+        "measures",
+        "progress",
+        "settings",
+        "stores.sqlite_limits",
+    },
     "sandbox": set(),
     "page": set(),
 }
@@ -59,6 +69,7 @@ MAY_USE: dict[str, set[str]] = {
     "fastapi": {"api"},
     "starlette": {"api", "live", "sandbox", "cli"},
     "uvicorn": {"api", "cli", "sandbox"},
+    "prometheus_client": {"measures"},
     "pydantic": {"api", "settings"},
     "dotenv": {"settings"},
     "typer": {"cli"},

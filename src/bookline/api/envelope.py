@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bookline.errors import BooklineError, Refused, TryLater
+from bookline.errors import BooklineError, GiveUp, Refused, TryLater
 from bookline.model import Json, iso
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,11 @@ def failure_of(scope: Mapping[str, object], error: BooklineError) -> JsonRespons
     if isinstance(error, Refused):
         return failure(scope, error.code, error.message, details=error.details)
     if isinstance(error, TryLater):
-        return failure(scope, "UNAVAILABLE", str(error), headers={"Retry-After": "5"})
+        code = error.code if error.code in STATUS else "UNAVAILABLE"
+        return failure(scope, code, str(error), headers={"Retry-After": "5"})
+    if isinstance(error, GiveUp):  # an embedder's wrong key, say: not the caller's to mend
+        log.error("request %s was refused behind us", _request_id(scope), exc_info=error)
+        return failure(scope, "UNAVAILABLE", "what this stands on refuses us; the log has it")
     return broken(scope, error)
 
 

@@ -22,6 +22,7 @@ from bookline.live import session, sse, websocket
 from bookline.measures import CONTENT_TYPE
 from bookline.model import Book, Job
 
+NEEDED = frozenset({"journal", "engine", "fallback"})
 QUERY_CHARS = 500  # our choice: a question, not a book
 
 
@@ -346,13 +347,15 @@ async def healthz(request: Request) -> Response:
     summary="Whether imports can be taken",
 )
 async def readyz(request: Request, here: Here) -> Response:
-    """With the state of each dependency; 503 when one that is needed is down."""
+    """With the state of each dependency: 503 when imports cannot be taken, `degraded` when they
+    can but will do without something (the library: books then wait in the fallback store)."""
     states = await here.check()
-    needed = {name: state for name, state in states.items() if not state["ok"]}
-    if needed:
-        names = ", ".join(needed)
-        raise Refused("UNAVAILABLE", f"not ready: {names}", {"dependencies": states})
-    return success(request, {"status": "ready", "dependencies": states})
+    down = [name for name, state in states.items() if not state["ok"]]
+    if NEEDED.intersection(down):
+        message = f"not ready: {', '.join(down)}"
+        raise Refused("UNAVAILABLE", message, {"dependencies": states})
+    status = "degraded" if down else "ready"
+    return success(request, {"status": status, "dependencies": states})
 
 
 @router.get(
@@ -363,7 +366,7 @@ async def readyz(request: Request, here: Here) -> Response:
             "description": "Prometheus' text form: imports by outcome, tries, watchers, event lag.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
-        **failures("open"),
+        **failures("list"),
     },
     tags=["service"],
     summary="Metrics of this process",

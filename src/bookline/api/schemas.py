@@ -227,5 +227,5 @@ class Dependency(BaseModel):
 class Readiness(BaseModel):
     """Whether imports can be taken."""
 
-    status: Literal["ready"]
+    status: Literal["ready", "degraded"]
     dependencies: dict[str, Dependency]

@@ -264,10 +264,10 @@ class JobRun:
 async def _complete(order: ImportInput, claim: Claim, result: ImportResult, world: World) -> Json:
     outcome = result.to_json()
     news = completed(claim.run, outcome)
-    await _finish(order, claim, news, world, result=outcome)
-    _measure(world, claim, COMPLETED, warned=bool(result.warnings))
-    if result.stored_in == "kv":
-        world.measures.saved_aside()
+    if await _finish(order, claim, news, world, result=outcome):
+        _measure(world, claim, COMPLETED, warned=bool(result.warnings))
+        if result.stored_in == "kv":
+            world.measures.saved_aside()
     return {"run": claim.run, "status": COMPLETED, "result": outcome}
 
 
@@ -280,8 +280,8 @@ async def _stop(order: ImportInput, claim: Claim, stop: JobStopped, world: World
     }
     status = CANCELLED if isinstance(stop, Cancelled) else FAILED
     news = ending(claim.run, status, {"error": error})
-    await _finish(order, claim, news, world, error=error)
-    _measure(world, claim, status, code=stop.code)
+    if await _finish(order, claim, news, world, error=error):
+        _measure(world, claim, status, code=stop.code)
     return {"run": claim.run, "status": status, "error": error}
 
 
@@ -293,10 +293,11 @@ async def _finish(
     *,
     result: Json | None = None,
     error: Json | None = None,
-) -> None:
-    """The terminal write."""
+) -> bool:
+    """The terminal write; False when this run had ended already."""
     runs, run = world.runs, claim.run
-    await _patiently(partial(runs.finish, order.job_id, news, run=run, result=result, error=error))
+    end = partial(runs.finish, order.job_id, news, run=run, result=result, error=error)
+    return await _patiently(end)
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

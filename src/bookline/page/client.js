@@ -137,7 +137,7 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
       const leave = (reason) => {
         watchdog.stop();
         line.signal?.removeEventListener("abort", hangUp);
-        socket.onopen = socket.onmessage = socket.onclose = null;
+        socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
         socket.close();
         resolve({ reason });
       };
@@ -145,6 +145,7 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
       const watchdog = watchSilence(hangUp);
       line.signal?.addEventListener("abort", hangUp);
       socket.onopen = () => opened(line);
+      socket.onerror = hangUp; // Node 20 tells a refused connection by this alone
       socket.onclose = ({ code }) => leave(CLOSED[code] ?? "broken");
       socket.onmessage = ({ data }) => {
         watchdog.hear();

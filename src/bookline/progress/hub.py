@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 QUEUE_MOST = 256  # events that may wait for one watcher; an import has a dozen
 REPLAY_MOST = 200  # events read at once
 POLL_SECONDS = 0.015  # how late another process' event may be; a look costs 4 µs
+DOWN_SECONDS = 1.0  # until a journal that cannot be read is asked again
 PING_SECONDS = 30.0  # SPEC §4
 
 
@@ -166,6 +167,7 @@ class Hub:
             self._hear(await self._log.others())
         except StoreDown as error:
             log.warning("events of other processes could not be read: %s", error)
+            await asyncio.sleep(DOWN_SECONDS)
 
     def _hear(self, events: Sequence[Event]) -> None:
         for event in events:

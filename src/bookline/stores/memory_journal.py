@@ -90,7 +90,7 @@ class MemoryJournal:
         entry.job = replace(entry.job, cancel_requested=True)
         return entry.job
 
-    async def reopen(self, job_id: str) -> Job:
+    async def reopen(self, job_id: str, node: str) -> Job:
         entry = self._get(job_id)
         job = entry.job
         if job.status != FAILED:
@@ -101,6 +101,7 @@ class MemoryJournal:
         entry.job = replace(
             job,
             status=QUEUED,
+            node=node,
             run=job.run + 1,
             step=None,
             attempt=None,

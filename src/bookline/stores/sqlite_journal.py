@@ -157,7 +157,7 @@ class SqliteJournal:
 
         return await self.file.write(work)
 
-    async def reopen(self, job_id: str) -> Job:
+    async def reopen(self, job_id: str, node: str) -> Job:
         def work(db: sqlite3.Connection, told: Told) -> Job:
             job = _get(db, job_id)
             if job.status != FAILED:
@@ -165,11 +165,11 @@ class SqliteJournal:
                     "INVALID_STATE", f"only a failed job can be retried; this one is {job.status}"
                 )
             db.execute(
-                """UPDATE jobs SET status = ?, run = run + 1, run_started_ms = NULL, restarts = 0,
-                          step = NULL, attempt = NULL, attempt_open = 0, cancel_requested = 0,
-                          result = NULL, error = NULL
+                """UPDATE jobs SET status = ?, node = ?, run = run + 1, run_started_ms = NULL,
+                          restarts = 0, step = NULL, attempt = NULL, attempt_open = 0,
+                          cancel_requested = 0, result = NULL, error = NULL
                    WHERE job_id = ?""",
-                (QUEUED, job_id),
+                (QUEUED, node, job_id),
             )
             row = _row(db, job_id)
             told.append(self._append(db, row, resumed("retry", row["last_seq"])))

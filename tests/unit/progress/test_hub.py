@@ -180,7 +180,7 @@ async def test_a_retried_jobs_story_goes_on_behind_its_failure(
 ) -> None:
     """Only the last end closes a watcher."""
     await journal.finish("job", ending(1, FAILED, {}), run=1, result=None, error={})
-    await journal.reopen("job")
+    await journal.reopen("job", "node")
     watcher = Watcher(hub)
     await watcher.saw(2)
 
@@ -201,7 +201,7 @@ async def test_a_retry_while_the_failure_is_told_keeps_the_watcher(
         async for events in story:
             seen += [event.seq for event in events]
             if seen == [1]:
-                await journal.reopen("job")
+                await journal.reopen("job", "node")
             if seen == [1, 2]:
                 await journal.claim("job", "n")
                 await complete(journal, run=2)
