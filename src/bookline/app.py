@@ -42,6 +42,7 @@ from bookline.stores.obstore_objects import open_objects
 from bookline.stores.sqlite_journal import SqliteJournal
 from bookline.stores.sqlite_library import SqliteLibrary
 from bookline.stores.sqlite_limits import SqliteLimits
+from bookline.traces import set_up_traces
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     Raises: Refused for settings that cannot be met, StoreDown when a store cannot be opened.
     """
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(set_up_traces())
         folder = settings.database_dir
         folder.mkdir(parents=True, exist_ok=True)
         journal = SqliteJournal(folder / "journal.db", now_ms)

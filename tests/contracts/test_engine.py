@@ -885,3 +885,20 @@ def stored(path: Path) -> list[dict[str, Any]]:
 
 def size(path: Path) -> int:
     return sum(len(one["text"].encode()) for one in stored(path))
+
+
+async def test_what_is_just_being_taken_over_is_not_taken_over_again(
+    on_dbos: DbosBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between DBOS handing it to us and our claim, it is ours and not yet in the journal so."""
+    on_dbos.steps.held.add(METADATA)
+    await on_dbos.start()
+    await on_dbos.reached(METADATA)
+
+    with monkeypatch.context() as unclaimed:
+        unclaimed.setattr(DbosEngine, "running", property(lambda engine: []))
+        await sweep(on_dbos, "node = 'dead'")
+    states = await on_dbos.engine.look_up([on_dbos.id()])
+
+    assert states[on_dbos.id()][0] == "PENDING"  # and not queued once more
+    assert await on_dbos.told("workflow_resumed") == []

@@ -899,20 +899,39 @@ async def test_health_asks_nothing_and_readiness_tells_of_each_dependency(api: S
     assert all(state == {"ok": True, "detail": None} for state in states.values())
 
 
-async def test_a_server_that_must_do_without_something_says_so(
+# The fallback store is down while there is a file of this name in the data folder.
+BREAKABLE = """
+from pathlib import Path
+from bookline.errors import StoreDown
+from bookline.stores.sqlite_key_value import SqliteKeyValue
+find = SqliteKeyValue.find
+async def find_or_break(store, key):
+    if Path("fallback-is-down").exists():
+        raise StoreDown("no fallback store")
+    return await find(store, key)
+SqliteKeyValue.find = find_or_break
+"""
+
+
+async def test_readiness_tells_what_is_down_and_whether_imports_can_do_without_it(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    async with server(sandbox.settings(), tmp_path / "data") as api:
-        covers = tmp_path / "data" / "objects"
-        assert covers.is_dir()
-        covers.rename(tmp_path / "away")
-        covers.write_text("no folder any more")
+    data = tmp_path / "data"
+    async with server(sandbox.settings(), data, before=BREAKABLE) as api:
+        (data / "objects").rename(tmp_path / "away")
+        (data / "objects").write_text("no folder any more")
+        status, degraded, _ = await api.get("/readyz")
 
-        answer = await api.get("/readyz")
+        (data / "fallback-is-down").touch()
+        stopped = await api.get("/readyz")
 
-        assert answer[0] == 200  # imports still end, with a warning
-        assert answer[1]["data"]["status"] == "degraded"
-        assert answer[1]["data"]["dependencies"]["objects"]["ok"] is False
+        assert status == 200  # imports still end, with a warning
+        assert degraded["data"]["status"] == "degraded"
+        assert degraded["data"]["dependencies"]["objects"]["ok"] is False
+        assert is_failure(stopped, 503, "UNAVAILABLE")
+        states = stopped[1]["error"]["details"]["dependencies"]
+        assert states["fallback"] == {"ok": False, "detail": "no fallback store"}
+        assert states["journal"]["ok"] is True
         assert (await api.get("/healthz"))[0] == 200
 
 

@@ -253,7 +253,7 @@ def test_an_import_is_followed_over_a_restart_of_the_server(
 def test_ctrl_c_interrupts_the_command_and_not_the_import(
     sandbox: dict[str, str], tmp_path: Path
 ) -> None:
-    order(sandbox, kind="delay", route="covers", isbn="9780142437247", ms=20_000, times=1)
+    order(sandbox, kind="delay", route="covers", isbn="9780142437247", ms=3_000, times=1)
     env = environment(sandbox, tmp_path)
     with process(["import", "9780142437247"], env, tmp_path) as first:
         job_id = first.until("queued").split()[-1]

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bookline.api.envelope import broken, failure, failure_of, new_request_id
 from bookline.api.keys import Keys, Tokens
 from bookline.errors import BooklineError
+from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
 from bookline.settings import Rate, Settings
@@ -74,6 +75,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})["request_id"] = new_request_id()
+        request_id.set(scope["state"]["request_id"])
         scope["state"]["token"] = _take_token(scope)
         scope["state"]["caller"] = self._address(scope)
         self._read_scheme(scope)

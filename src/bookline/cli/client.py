@@ -22,7 +22,8 @@ from bookline.model import TERMINAL, Json
 Notice = Callable[[str], None]
 """Hears what is worth a line to the person who waits."""
 
-PROBE_SECONDS = 0.5  # a server on this machine answers in a few ms
+PROBE_CONNECT_SECONDS = 0.5  # on one machine a port that nobody has refuses at once
+PROBE_SECONDS = 3.0  # one that is busy may take a while to say that it is there
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 QUIET_SECONDS = 75.0  # a server pings every 30 s
@@ -69,9 +70,11 @@ def is_end(message: Json) -> bool:
     return message["type"] == "workflow_progress" and message["status"] in TERMINAL
 
 
-async def find_server(url: str, seconds: float = PROBE_SECONDS) -> bool:
+async def find_server(
+    url: str, seconds: float = PROBE_SECONDS, connect_seconds: float = PROBE_CONNECT_SECONDS
+) -> bool:
     """True if a Bookline answers there within the time."""
-    timeout = aiohttp.ClientTimeout(total=seconds)
+    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=connect_seconds)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,

@@ -21,7 +21,7 @@ async def open_client(
 
     Raises: Unreachable, Refused, StoreDown.
     """
-    if server is not None and not await find_server(server, NAMED_SECONDS):
+    if server is not None and not await find_server(server, NAMED_SECONDS, NAMED_SECONDS):
         raise Unreachable(f"no Bookline answers at {server}: start one with `bookline serve`")
     url = server or await find_usual(settings)
     if url is not None:

@@ -30,6 +30,7 @@ from bookline.errors import (
     StoreDown,
     TryLater,
 )
+from bookline.logs import job_id
 from bookline.measures import Measures, outcome_of
 from bookline.model import (
     CANCELLED,
@@ -44,6 +45,7 @@ from bookline.model import (
 from bookline.ports import Claim, Runs, Steps
 from bookline.progress.events import News, completed, ending, milestone, retry, warning
 from bookline.time_limit import time_limit
+from bookline.traces import span
 from bookline.workflow import import_book
 
 T = TypeVar("T")
@@ -89,22 +91,30 @@ async def execute(order: ImportInput, record: Record, world: World, cancel: asyn
     The answer is ``{"run", "status", "result" | "error"}``; status ``over`` when there was nothing
     to do. Raises: StoreDown when the end could not be written; the engine then tries again.
     """
+    job_id.set(order.job_id)
     async with Slot(world.slots) as slot:
-        claim = await _patiently(partial(world.runs.claim, order.job_id, world.node))
-        if claim is None:
-            return {"run": 0, "status": "over"}
-        run = JobRun(order, claim, record, world, cancel, slot)
-        try:
-            if claim.restarts > MOST_RESTARTS:
-                raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
-            result = await import_book(order, run, world.steps)
-        except JobStopped as stop:
-            return await _stop(order, claim, stop, world)
-        except Exception:
-            log.exception("the workflow of %s broke", order.job_id)
-            broken = StepFailed(None, 0, "INTERNAL_ERROR", "the import broke; see the log")
-            return await _stop(order, claim, broken, world)
-        return await _complete(order, claim, result, world)
+        with span("import", job=order.job_id):
+            return await _execute(order, record, world, cancel, slot)
+
+
+async def _execute(
+    order: ImportInput, record: Record, world: World, cancel: asyncio.Event, slot: "Slot"
+) -> Json:
+    claim = await _patiently(partial(world.runs.claim, order.job_id, world.node))
+    if claim is None:
+        return {"run": 0, "status": "over"}
+    run = JobRun(order, claim, record, world, cancel, slot)
+    try:
+        if claim.restarts > MOST_RESTARTS:
+            raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
+        result = await import_book(order, run, world.steps)
+    except JobStopped as stop:
+        return await _stop(order, claim, stop, world)
+    except Exception:
+        log.exception("the workflow of %s broke", order.job_id)
+        broken = StepFailed(None, 0, "INTERNAL_ERROR", "the import broke; see the log")
+        return await _stop(order, claim, broken, world)
+    return await _complete(order, claim, result, world)
 
 
 class Slot:
@@ -181,7 +191,9 @@ class JobRun:
         self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]
     ) -> Json:
         began = time.perf_counter()
-        outcome = await self._try(step, attempt, work)
+        with span(step.name, attempt=attempt) as told:
+            outcome = await self._try(step, attempt, work)
+            told.set_attribute("bookline.result", _kind(outcome))
         self._world.measures.try_ended(step.name, _kind(outcome), time.perf_counter() - began)
         return outcome
 

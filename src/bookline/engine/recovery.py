@@ -42,17 +42,19 @@ class Recovery:
             alive = self._node.living()
             own = self._node.node_id
             found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
-            running = set(self._engine.running)
-            left = [job for job in found if job.job_id not in running]
+            left = [job for job in found if job.job_id not in self._engine.running]
             if not left:
                 return 0
             known = await self._engine.look_up([job.job_id for job in left])
+            running = set(self._engine.running)  # what we took up while we asked
             again = []
             for job in left:
+                if job.job_id in running:
+                    continue
                 state, executor, output = known.get(job.job_id, (None, None, None))
                 if state is None:
                     await self._engine.start(job.order)
-                elif state == "PENDING" and executor not in alive - {own}:
+                elif state == "PENDING" and (executor not in alive or job.node == own == executor):
                     again.append(job.job_id)
                 elif state not in RUNNING_STATES:
                     await self._close(job, state, output)

@@ -1,0 +1,119 @@
+"""What operators see: metrics, traces, log lines; and nothing in them of what people read."""
+
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+from aiohttp import web
+from stack import server
+
+from bookline import logs
+from bookline.measures import OUTCOMES, Measures
+from bookline.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+ISBN = "9780451524935"
+
+
+async def metrics_of(api: object) -> str:
+    status, body, headers = await api.get("/metrics")  # type: ignore[attr-defined]
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain")
+    text: str = body.decode()
+    return text
+
+
+async def test_metrics_count_imports_tries_and_what_was_saved_aside(tmp_path: Path) -> None:
+    async with Sandbox(port=0) as sandbox:
+        settings = {**sandbox.settings(), "BOOKLINE_LIBRARY": "off"}
+        sandbox.faults.add(isbn=ISBN, route="google_books", kind="503", times=1)
+        async with server(settings, tmp_path / "data") as api:
+            for isbn in (ISBN, "9780000000002"):
+                started = await api.begin(isbn, source="google_books")
+                await api.until(started["jobId"])
+
+            text = await metrics_of(api)
+
+    assert 'bookline_imports_total{method="workflow",outcome="done"} 1.0' in text
+    assert 'bookline_imports_total{method="workflow",outcome="no_such_book"} 1.0' in text
+    assert 'bookline_tries_total{result="retry",step="fetch-metadata"} 1.0' in text
+    assert "bookline_fallback_saves_total 1.0" in text
+    assert "bookline_watchers 0.0" in text
+    assert "bookline_event_lag_seconds_count 0.0" not in text
+    assert ISBN not in text
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_exist() -> None:
+    measures = Measures()
+    for outcome in OUTCOMES:
+        measures.import_ended("workflow", outcome, 1)
+    measures.try_ended("fetch-metadata", "value", 1)
+    measures.answered("GET", 200)
+    known = set(re.findall(r"^(bookline_\w+?)[{ ]", measures.exposition().decode(), re.MULTILINE))
+
+    for file in ("dashboard.json", "alerts.yml"):
+        text = (ROOT / "docs" / "monitoring" / file).read_text()
+        asked = set(re.findall(r"\bbookline_\w+", text))
+        assert asked
+        assert asked <= known
+
+
+async def test_traces_go_to_the_configured_collector(tmp_path: Path) -> None:
+    received: list[bytes] = []
+
+    async def collect(request: web.Request) -> web.Response:
+        received.append(await request.read())
+        return web.Response(content_type="application/x-protobuf")
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", collect)
+    collector = web.AppRunner(app)
+    await collector.setup()
+    site = web.TCPSite(collector, "127.0.0.1", 0)
+    await site.start()
+    address = collector.addresses[0]
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{address[1]}"}
+    try:
+        async with (
+            Sandbox(port=0) as sandbox,
+            server({**sandbox.settings(), **traced}, tmp_path / "data") as api,
+        ):
+            started = await api.begin(ISBN)
+            await api.until(started["jobId"])
+    finally:
+        await collector.cleanup()
+
+    spans = b"".join(received)
+    for name in (b"import", b"fetch-metadata", b"upload-cover", b"save-to-database"):
+        assert name in spans
+    assert started["jobId"].encode() in spans
+
+
+def test_a_log_line_names_its_request_and_its_job() -> None:
+    record = logging.LogRecord("x", logging.WARNING, __file__, 1, "it %s", ("broke",), None)
+    request, job = logs.request_id.set("req-1"), logs.job_id.set("import-1")
+    try:
+        line = json.loads(logs.JsonLines().format(record))
+        text = logs.TextLines().format(record)
+    finally:
+        logs.request_id.reset(request)
+        logs.job_id.reset(job)
+
+    assert (line["message"], line["request"], line["job"]) == ("it broke", "req-1", "import-1")
+    assert text.endswith("it broke [request req-1 job import-1]")
+
+
+async def test_a_short_soak_loses_and_doubles_nothing() -> None:
+    """The whole soak takes five minutes: ``python benchmarks/soak.py``."""
+    import asyncio
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--seconds", "20",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+
+    assert process.returncode == 0, said.decode()
+    assert b"nothing lost, nothing doubled" in said
