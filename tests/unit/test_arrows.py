@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": {"isbn", "model", "progress.events"},  # the journal's port speaks of events
     "settings": {"errors"},
     "measures": {"model"},
+    "traces": set(),
     "workflow": CORE,
     "steps": CORE,
     "providers": CORE,
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores": CORE | {"threads"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores"},
-    "engine.job_run": CORE | {"workflow", "measures"},
+    "engine.job_run": CORE | {"workflow", "measures", "logs", "traces"},
     "engine.memory": CORE | {"engine.job_run"},
     "engine.dbos": CORE | {"workflow", "engine.job_run"},
     "api": CORE
@@ -70,6 +71,7 @@ MAY_USE: dict[str, set[str]] = {
     "starlette": {"api", "live", "sandbox", "cli"},
     "uvicorn": {"api", "cli", "sandbox"},
     "prometheus_client": {"measures"},
+    "opentelemetry": {"traces"},
     "pydantic": {"api", "settings"},
     "dotenv": {"settings"},
     "typer": {"cli"},

@@ -53,7 +53,7 @@ class Finding:
 
 def line(finding: Finding) -> str:
     """As people read it."""
-    todo = f" — {finding.todo}" if finding.todo else ""
+    todo = f"\n    {finding.todo}" if finding.todo else ""
     return f"{SIGNS[finding.state]} {finding.name}: {finding.detail}{todo}"
 
 
@@ -111,8 +111,8 @@ def _data_dir(folder: Path) -> list[Finding]:
 
 def _limits(settings: Settings) -> list[Finding]:
     found = []
-    usable = ", ".join(settings.usable_sources)
-    found.append(Finding(name="sources", state=OK, detail=f"auto asks {usable}, in this order"))
+    usable = ", then ".join(settings.usable_sources)
+    found.append(Finding(name="sources", state=OK, detail=f"auto asks {usable}"))
     if "google_books" not in settings.usable_sources:
         todo = "set BOOKLINE_GOOGLE_BOOKS_API_KEY (free: console.cloud.google.com, Books API)"
         found.append(_limit("google_books", "not usable without a key", todo))

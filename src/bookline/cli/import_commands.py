@@ -244,7 +244,7 @@ def jobs(
 
         found = await read_pages(page, None if all else limit)
         rows = map(show.job_row, found["items"])
-        heads = ("job", "status", "isbn", "title or reason", "created (UTC)")
+        heads = ("job", "status", "created (UTC)", "title or reason")
         asked.print(found, lambda: show.table(heads, rows, "there is no such import"))
         return DONE
 

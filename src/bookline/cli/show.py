@@ -3,7 +3,9 @@
 Rule 1:  a value from a provider is cleaned of control characters first.
 """
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +35,7 @@ def _rich_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for place, head in enumerate(heads):
-        fixed = place == 0 or max(len(line[place]) for line in lines) <= 16
+        fixed = place == 0 or max(len(line[place]) for line in lines) <= 19
         shown.add_column(head, no_wrap=fixed, overflow="fold" if fixed else "ellipsis")
     for line in lines:
         shown.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in line))
@@ -41,15 +43,20 @@ def _rich_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def facts(values: Mapping[str, object]) -> None:
-    """One fact a line: its name, then its value; what is not known is left out."""
+    """One fact a line: its name, then its value; what is not known is left out.
+
+    On a terminal, a long value goes on below itself.
+    """
     known = {name: clean(value) for name, value in values.items() if value not in (None, "", [])}
     width = max(map(len, known), default=0) + 2
+    room = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else sys.maxsize
     for name, value in known.items():
-        result(f"{name:<{width}}{value}")
+        lines = textwrap.wrap(value, room - width) if len(value) > room - width else [value]
+        result(f"{name:<{width}}" + f"\n{'':<{width}}".join(lines))
 
 
 def job_row(job: Json) -> list[object]:
-    return [job["jobId"], job["status"], job["isbn"], job_title(job), when(job["createdAt"])]
+    return [job["jobId"], job["status"], when(job["createdAt"]), job_title(job)]
 
 
 def job_title(job: Json) -> str:

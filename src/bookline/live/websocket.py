@@ -45,7 +45,12 @@ async def serve(socket: WebSocket, hub: Hub, jobs: Jobs, may_watch: MayWatch) ->
     if not may_watch(socket, job_id, token):
         await socket.close(BAD_TOKEN, "send an API key or this job's token")
         return
-    if await jobs.find(job_id) is None:
+    try:
+        is_known = await jobs.find(job_id) is not None
+    except StoreDown:
+        await socket.close(TOO_SLOW, "the journal cannot be read; come back with after")
+        return
+    if not is_known:
         await socket.close(UNKNOWN_JOB, "there is no such job")
         return
     telling = asyncio.create_task(_tell(socket, hub, job_id, after))

@@ -77,7 +77,7 @@ class OpenLibrary:
                 async for better in fuller:
                     book = better
         except (BooklineError, TimeoutError) as error:
-            _log.info("%s: no further facts of %s: %s", _TITLE, isbn, error or "took too long")
+            _log.info("%s: no further facts: %s", _TITLE, type(error).__name__)
         return book
 
     async def _fuller(self, isbn: Isbn, book: Metadata, key: str) -> AsyncGenerator[Metadata, None]:

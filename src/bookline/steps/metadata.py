@@ -62,7 +62,7 @@ class FetchMetadata:
                 failures.append(ProviderDown(message, "PROVIDER_TIMEOUT"))
             except (TryLater, GiveUp) as failure:
                 failures.append(failure)
-            _log.info("%s: %s (%s)", isbn, failures[-1], failures[-1].code)
+            _log.info("%s: %s", provider.name, failures[-1].code)
         raise _verdict(isbn, failures)
 
 

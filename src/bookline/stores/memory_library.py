@@ -24,7 +24,7 @@ class MemoryLibrary:
     async def keep(self, book: Book) -> Book:
         book = storable(book)
         if book.embedding is not None and not self._fits(book.embedding):
-            log.warning("the vector of %s is left out: it does not fit its model", book.isbn)
+            log.warning("a vector is left out: it does not fit its model")
             book = replace(book, embedding=None)
         older = self._books.get(book.isbn)
         stands = book if older is None else combined(book, older)

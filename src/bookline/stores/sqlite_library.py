@@ -115,7 +115,7 @@ class SqliteLibrary:
             try:
                 packed = embedding.to_bytes()
             except EmbeddingRefused as error:
-                log.warning("the vector of %s is left out: %s", book.isbn, error)
+                log.warning("a vector is left out: %s", error)
                 book = replace(book, embedding=None)
 
         return await self._file.write(lambda connection: _keep(connection, book, packed))
@@ -164,7 +164,7 @@ class SqliteLibrary:
 
 def _keep(connection: sqlite3.Connection, book: Book, packed: bytes | None) -> Book:
     if book.embedding is not None and not _fits(connection, book.embedding):
-        log.warning("the vector of %s is left out: its model has others here", book.isbn)
+        log.warning("a vector is left out: its model has others here")
         book, packed = replace(book, embedding=None), None
     row = connection.execute(_FIND, (book.isbn,)).fetchone()
     stands = book if row is None else combined(book, _read_book(row))
@@ -284,7 +284,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         sqlite_vec.load(connection)
         connection.enable_load_extension(False)
     except (AttributeError, sqlite3.Error) as error:
-        log.info("numpy measures distances, as sqlite-vec cannot be loaded: %s", error)
+        log.debug("numpy measures distances, as sqlite-vec cannot be loaded: %s", error)
         connection.create_function("vec_distance_cosine", 2, _cosine_distance, deterministic=True)
 
 
