@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from forked import Forked
+
 READY_SECONDS = 30.0
 SERVE = """
 import uvicorn
@@ -38,7 +40,7 @@ class Stack:
         self._latency_ms = latency_ms
         self._settings = {f"BOOKLINE_{name}": value for name, value in settings.items()}
         self._sandbox: subprocess.Popen[str] | None = None
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: Forked | None = None
         self._sandbox_url = ""
 
     def __enter__(self) -> Self:
@@ -72,14 +74,8 @@ class Stack:
             "BOOKLINE_PORT": port,
         }
         self.url = f"http://127.0.0.1:{port}"
-        with (self.folder / "server.log").open("ab") as log:
-            self._server = subprocess.Popen(
-                [sys.executable, "-c", SERVE],
-                env=environment,
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-            )
+        log = self.folder / "server.log"
+        self._server = Forked(SERVE, ["bookline"], env=environment, cwd=self.folder, log=log)
         self._wait_until_ready()
 
     def kill_server(self) -> None:

@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Self
 
 import aiohttp
 import websockets
+from forked import Forked
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -62,7 +62,7 @@ class Server:
         self._before = before
         self._headers = headers
         self._log = data_dir.with_name(f"{data_dir.name}-{id(self)}.log")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
         self.http: aiohttp.ClientSession
 
     @property
@@ -102,15 +102,13 @@ class Server:
         clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
         self.data_dir.mkdir(parents=True, exist_ok=True)
         known = len(self.log) if self._log.exists() else 0
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", RUNNER, self._before],
-                env={**clean, **self._env, "BOOKLINE_PORT": str(self.port)},
-                cwd=self.data_dir,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = Forked(
+            RUNNER,
+            ["bookline", self._before],
+            env={**clean, **self._env, "BOOKLINE_PORT": str(self.port)},
+            cwd=self.data_dir,
+            log=self._log,
+        )
         async with asyncio.timeout(START_SECONDS):
             self.port = await self._said_port(known)
             while (await self.get("/readyz"))[0] != 200:

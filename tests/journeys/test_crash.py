@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,10 +15,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from forked import Forked
 
 from bookline.sandbox import Sandbox
 
 HERE = Path(__file__).parent
+SOURCE = (HERE / "crashing_server.py").read_text()
 ISBN = "9780451524935"
 STEPS = ("fetch-metadata", "upload-cover", "generate-embedding", "save-to-database")
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
@@ -33,17 +34,19 @@ class Server:
         self._place = place
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Forked | None = None
+        self._folder = Path(environment["BOOKLINE_DATA_DIR"]).parent
 
     async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, str(HERE / "crashing_server.py"), str(self._port), *self._place,
-            env=self._environment,
-        )  # fmt: skip
+        argv = ["crashing_server.py", str(self._port), *self._place]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._process = Forked(
+            SOURCE, argv, env=self._environment, cwd=HERE, log=self._folder / "server.log"
+        )
         async with aiohttp.ClientSession() as client:
             for _ in range(600):
-                if self._process.returncode is not None:
-                    raise AssertionError(f"the server ended with {self._process.returncode}")
+                if self._process.poll() is not None:
+                    raise AssertionError((self._folder / "server.log").read_text())
                 try:
                     async with client.get(f"{self.url}/readyz") as answer:
                         if answer.status == 200:
@@ -56,13 +59,12 @@ class Server:
     async def death(self) -> int:
         """How it ended; waits for it."""
         assert self._process is not None
-        async with asyncio.timeout(30):
-            return await self._process.wait()
+        return await asyncio.to_thread(self._process.wait, 30)
 
     async def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.kill()
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait, 30)
 
 
 @asynccontextmanager

@@ -84,6 +84,8 @@ class DbosEngine:
             "executor_id": self._world.node,
             "max_executor_threads": THREADS,
             "log_level": "WARNING",
+            # Nobody here waits for its notifications; its listener takes this long to stop.
+            "notification_listener_polling_interval_sec": 0.05,
         }
         DBOS(config=config)
         _quiet()
