@@ -151,7 +151,8 @@ class Soak:
         statuses = Counter(event["status"] for event in told if event["status"])
         doubled = [status for status, count in statuses.items() if count > 1]
         if doubled or statuses["completed"] != 1:
-            self.faults.append(f"{job_id} told {dict(statuses)}")
+            last = told[-1]["data"].get("error") if told else None
+            self.faults.append(f"{job_id} told {dict(statuses)}, at last {last}")
 
 
 async def main() -> int:
@@ -182,8 +183,12 @@ async def run(
     isbns = await made_up_books(sandbox, int((soak.until - time.monotonic()) / 0.25) + 1)
     faults = [
         {"isbn": "*", "route": "*", "kind": "delay", "ms": 150, "times": None},
-        {"isbn": "*", "route": "google_books", "kind": "503", "times": 20, "after": 10},
-        {"isbn": "*", "route": "covers", "kind": "503", "times": 20, "after": 25},
+        # One at a time: a provider that is down for four tries on end rightly fails an import.
+        *(
+            {"isbn": "*", "route": route, "kind": "503", "times": 1, "after": 7 + 20 * number}
+            for route in ("google_books", "covers")
+            for number in range(20)
+        ),
     ]
     async with client.post(f"{sandbox}/_sandbox/faults", json=faults) as answer:
         assert answer.status < 300, await answer.text()
