@@ -7,7 +7,8 @@
 # Needs Python 3.11 or newer, named by PYTHON. Everything goes into .venv.
 
 PYTHON ?= python3
-JOBS ?= 2
+# More workers than cores: many tests wait for processes, not for the processor.
+JOBS ?= 4
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := $(if $(wildcard constraints.txt),-c constraints.txt)

@@ -125,6 +125,7 @@ async def idle(client: aiohttp.ClientSession, sandbox: str, server: Server) -> N
     await slow_down(client, sandbox, int(IDLE_SECONDS * 1000) + 10_000)
     jobs = await start(client, server.url, await made_up_books(sandbox, 1, "978997"))
     gate, opened = asyncio.Semaphore(CONNECT_AT_ONCE), []
+    await asyncio.sleep(5)  # the embedder's weights are loaded in the background
     before = server.resident_kb()
     watchers = [
         asyncio.create_task(watch(client, server.url, jobs[0], gate, opened))

@@ -80,7 +80,8 @@ const REACHED = {
     if (metadata.coverUrl) begin(story, COVER);
     else finish(story, COVER, "skipped");
   },
-  cover_uploaded(story) {
+  cover_uploaded(story, { coverUrl }) {
+    story.coverUrl = coverUrl;
     finish(story, COVER, "done");
   },
   embedding_generated(story) {
