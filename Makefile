@@ -10,6 +10,7 @@ PYTHON ?= python3
 # More workers than cores: many tests wait for processes, not for the processor.
 JOBS ?= 4
 BIN := .venv/bin
+# Without compiling all of it: what is imported is compiled then, most is never.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := $(if $(wildcard constraints.txt),-c constraints.txt)
 BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
@@ -27,7 +28,7 @@ serve: .venv/.made
 	$(BIN)/bookline serve
 
 test: .venv/.made-test programs
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: .venv/.made-test
 	$(BIN)/ruff format --check .
@@ -48,12 +49,12 @@ clean:
 
 .venv/.made: $(BUILT_FROM) | .venv/bin/python
 	@echo "Installing into .venv …"
-	@$(PIP) install -e . $(PINS)
+	@$(PIP) install --no-compile -e . $(PINS)
 	@touch $@
 
 .venv/.made-test: $(BUILT_FROM) | .venv/bin/python
 	@echo "Installing into .venv, with what the tests need …"
-	@$(PIP) install -e '.[test]' $(PINS)
+	@$(PIP) install --no-compile -e '.[test]' $(PINS)
 	@touch .venv/.made $@
 
 # Two programs that some tests talk to. Where they cannot be had, those tests skip themselves.
