@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 QUEUE_MOST = 256  # events that may wait for one watcher; an import has a dozen
 REPLAY_MOST = 200  # events read at once
-POLL_SECONDS = 0.015  # how late another process' event may be; a look costs 4 µs
+POLL_SECONDS = 0.02  # how late another process' event may be; a look costs 4 µs
 DOWN_SECONDS = 1.0  # until a journal that cannot be read is asked again
 PING_SECONDS = 30.0  # SPEC §4
 
