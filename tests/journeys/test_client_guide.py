@@ -3,6 +3,7 @@
 Way:      docs/client-guide.md → its ```python and ```js blocks → a program each → server, sandbox
 Rule 1:   nothing is changed but the server's address. What a line should print stands behind "→".
 Rule 2:   functions of the guide are taken out of it too, and used while a server dies.
+Not here: the Python client while a server dies: test_client.py.
 """
 
 import asyncio
@@ -15,10 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from stack import Server, server
@@ -121,14 +120,6 @@ async def mortal(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Server]:
         yield started
 
 
-@pytest.fixture
-def guide(mortal: Server) -> ModuleType:
-    """The guide's Python as a module: its functions, without its ``main``."""
-    module = ModuleType("guide")
-    exec(compile(at(mortal.url, "\n".join(blocks("python"))), "guide", "exec"), module.__dict__)
-    return module
-
-
 # ------------------------------------------------------------------ as it stands on the page
 async def test_the_python_runs_and_prints_what_the_guide_says(
     running: Server, tmp_path: Path
@@ -156,49 +147,6 @@ async def test_the_javascript_runs_and_prints_what_the_guide_says(
 
 
 # ------------------------------------------------------------------ through a restart
-async def test_the_python_follower_resumes_when_the_server_is_killed(
-    mortal: Server, sandbox: Sandbox, guide: ModuleType
-) -> None:
-    sandbox.faults.add(kind="delay", ms=DELAY_MS, route="google_books")
-    story: list[dict[str, Any]] = []
-
-    async def watch() -> None:
-        async with aiohttp.ClientSession(mortal.url, headers=_bearer()) as session:
-            job_id = (await guide.start(session, ISBN))["jobId"]
-            async for event in guide.follow(session, job_id):
-                story.append(event)  # noqa: PERF401 - looked at meanwhile
-
-    async with asyncio.timeout(RUN_SECONDS):
-        watching = asyncio.create_task(watch())
-        while not story:
-            await asyncio.sleep(0.01)
-        await mortal.kill()
-        await mortal.start()
-        await watching
-
-    _is_whole(story)
-
-
-async def test_the_python_start_asks_again_and_is_one_job(
-    mortal: Server, guide: ModuleType
-) -> None:
-    await mortal.kill()
-
-    async def start() -> dict[str, Any]:
-        async with aiohttp.ClientSession(mortal.url, headers=_bearer()) as session:
-            begun: dict[str, Any] = await guide.start(session, ISBN)
-            return begun
-
-    async with asyncio.timeout(RUN_SECONDS):
-        starting = asyncio.create_task(start())
-        await asyncio.sleep(0.2)
-        await mortal.start()
-        begun = await starting
-
-    _, jobs, _ = await mortal.get("/v2/import/jobs")
-    assert [job["jobId"] for job in jobs["data"]["items"]] == [begun["jobId"]]
-
-
 @pytest.mark.parametrize("follower", ["over a WebSocket, by hand", "over SSE, by client.js"])
 async def test_the_javascript_followers_resume_when_the_server_is_killed(
     mortal: Server, sandbox: Sandbox, tmp_path: Path, follower: str
@@ -282,7 +230,3 @@ def _is_whole(story: list[dict[str, Any]]) -> None:
     assert [event["seq"] for event in story] == list(range(1, len(story) + 1))
     assert [event["status"] for event in story if event["status"]] == MILESTONES
     assert "workflow_resumed" in {event["type"] for event in story}
-
-
-def _bearer() -> dict[str, str]:
-    return {"Authorization": f"Bearer {KEY}"}

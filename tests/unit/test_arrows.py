@@ -54,13 +54,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "sandbox": set(),
     "page": set(),
+    "client": {"errors", "model"},  # of a server: it knows nothing of how one is made
 }
 """Part → parts that it may import, besides itself. ``app`` and ``cli`` join all."""
 
 MAY_USE: dict[str, set[str]] = {
     "dbos": {"engine.dbos"},
     "sqlalchemy": {"engine.dbos"},
-    "aiohttp": {"net", "cli"},
+    "aiohttp": {"net", "cli", "client"},
     "obstore": {"stores"},
     "redis": {"stores"},
     "sqlite_vec": {"stores"},

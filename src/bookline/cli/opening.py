@@ -7,7 +7,8 @@ Rule 1:  a server that was named must be there; the usual one is used if it answ
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bookline.cli.client import Client, Notice, Unreachable, connect, find_server
+from bookline.cli.client import Client, connect, find_server
+from bookline.client import Notice, Unreachable
 from bookline.settings import Settings
 
 NAMED_SECONDS = 5.0  # a named server may be far away
