@@ -189,3 +189,15 @@ def test_nothing_goes_round_in_the_core() -> None:
         for name, names in MODULES.items():
             if is_in(name, module):
                 assert not {one for one in ours(names) if one in later}, name
+
+
+def test_nobody_takes_the_engines_threads() -> None:
+    """DBOS makes its one thread the loop's default: what waits there holds up every import."""
+    source = Path(bookline.__file__).parent
+    users = {
+        path.relative_to(source).parts[0]
+        for path in source.rglob("*.py")
+        if "asyncio.to_thread(" in path.read_text("utf-8")
+    }
+
+    assert users <= {"sandbox"}  # a process of its own but in the demo

@@ -81,10 +81,7 @@ class Upkeep:
         """Books that wait in the fallback store go into the library, if it takes them."""
         if self._library is None:
             return 0
-        saved = await drain(self._fallback, self._library, self._objects)
-        if saved:
-            log.info("%d books moved from the fallback store into the library", saved)
-        return saved
+        return await drain(self._fallback, self._library, self._objects)
 
 
 async def _every(seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
