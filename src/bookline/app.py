@@ -7,11 +7,13 @@ Rule 2:   one task group holds what runs for long; leaving ``running`` stops all
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
@@ -22,12 +24,24 @@ from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.imports import Imports
 from bookline.measures import Measures
+from bookline.migration.gates import Gates
+from bookline.migration.rollouts import Rollouts
 from bookline.model import Book, ImportInput, Json, Metadata
 from bookline.net.aiohttp_http import AiohttpHttp, user_agent
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.net.pace import SharedPace
 from bookline.net.pictures import read_picture
-from bookline.ports import Embedder, KeyValue, Library, MetadataProvider, ObjectStore, StoredObject
+from bookline.ports import (
+    Embedder,
+    Engine,
+    KeyValue,
+    Library,
+    MetadataProvider,
+    ObjectStore,
+    OtherImporter,
+    Steps,
+    StoredObject,
+)
 from bookline.progress.hub import Hub
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
@@ -42,12 +56,15 @@ from bookline.stores.obstore_objects import open_objects
 from bookline.stores.sqlite_journal import SqliteJournal
 from bookline.stores.sqlite_library import SqliteLibrary
 from bookline.stores.sqlite_limits import SqliteLimits
+from bookline.stores.sqlite_rollout import SqliteRollout
 from bookline.traces import set_up_traces
 
 log = logging.getLogger(__name__)
 
 AT_WORK = 64  # imports that one process works on at once; the others wait in their order
 CHECK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
+LEGACY_ROOM = "bookline.migration.legacy"  # by name: it can be deleted, and all else stays
 EXTENSIONS = ("jpg", "png", "webp", "gif")
 
 
@@ -72,6 +89,7 @@ class App:
     engine: DbosEngine
     upkeep: Upkeep
     measures: Measures
+    rollouts: Rollouts
 
     async def find_book(self, isbn: str) -> Book | None:
         """The book of an ISBN-13, in the library or waiting in the fallback store."""
@@ -152,10 +170,28 @@ async def _state(ask: Callable[[], Awaitable[None]]) -> Json:
     return {"ok": True, "detail": None}
 
 
+def _as_it_is(steps: Steps) -> Steps:
+    return steps
+
+
+def open_legacy(
+    path: Path, world: World, living: Callable[[], Collection[str]]
+) -> OtherImporter | None:
+    """The legacy importer; None where its folder has been taken out."""
+    if importlib.util.find_spec(LEGACY_ROOM) is None:
+        return None
+    room = importlib.import_module(LEGACY_ROOM)
+    importer: OtherImporter = room.JobStateManager(path, world, living)
+    return importer
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[App]:
+async def running(
+    settings: Settings, gates: Gates | None = None, wrap_steps: Callable[[Steps], Steps] = _as_it_is
+) -> AsyncIterator[App]:
     """Bookline with all that the settings name, until the block ends.
 
+    ``wrap_steps`` may put something around the workflow's steps (the rehearsal's fault).
     Raises: Refused for settings that cannot be met, StoreDown when a store cannot be opened.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -211,32 +247,58 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             slots=asyncio.Semaphore(AT_WORK),
             measures=measures,
         )
-        engine = DbosEngine(folder / "engine.db", world)
+        engine = DbosEngine(folder / "engine.db", replace(world, steps=wrap_steps(steps)))
         await engine.launch()
         stack.push_async_callback(engine.close)
+
+        others: list[OtherImporter] = []
+        legacy = open_legacy(folder / "legacy.db", world, node.living)
+        if legacy is not None:
+            others.append(legacy)
+            stack.push_async_callback(legacy.close)
+        engines: dict[str, Engine] = {"workflow": engine}
+        if legacy is not None:
+            engines["legacy"] = legacy
+        rollouts = Rollouts(
+            SqliteRollout(journal.file), journal, clock=now_ms,
+            start_percent=settings.workflow_rollout_percent, has_legacy=legacy is not None,
+            deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
+        )  # fmt: skip
 
         hub = Hub(journal, journal)
         measures.watchers.set_function(lambda: hub.watchers)
         measures.running.set_function(lambda: len(engine.running))
         upkeep = Upkeep(
             folder, node, engine, journal, now_ms, retention_days=settings.retention_days,
-            fallback=fallback, library=library, objects=objects,
+            fallback=fallback, library=library, objects=objects, others=others,
         )  # fmt: skip
         group = await stack.enter_async_context(_stopped_at_the_end())
         group.append(asyncio.create_task(hub.run(), name="hub"))
         group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
+        group.append(asyncio.create_task(_look(rollouts), name="rollout"))
         if isinstance(embedder, WordLlama):
             group.append(asyncio.create_task(embedder.load(), name="load"))
         stack.callback(hub.close)
         imports = Imports(
-            journal, engine, usable=settings.usable_sources, node=node.node_id, clock=now_ms
-        )
+            journal, engines, usable=settings.usable_sources, node=node.node_id, clock=now_ms,
+            choose=rollouts.choose,
+        )  # fmt: skip
         yield App(
             settings=settings, imports=imports, journal=journal, hub=hub, limits=limits,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep,
-            measures=measures,
+            measures=measures, rollouts=rollouts,
         )  # fmt: skip
+
+
+async def _look(rollouts: Rollouts) -> None:
+    """The automatic rollout, until cancelled."""
+    while True:
+        try:
+            await rollouts.look()
+        except Exception:
+            log.exception("the automatic rollout failed and looks again")
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 @asynccontextmanager

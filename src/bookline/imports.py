@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bookline.errors import Refused, StoreDown
@@ -33,6 +33,10 @@ USER_ID_CHARS = 200  # our choice
 IDEMPOTENCY_KEY_CHARS = 200  # our choice
 
 
+ChooseMethod = Callable[[str | None, str], Awaitable[str]]
+"""The method for a user (if known) and an ISBN-13; the same ones always get the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What a caller asks for, unchecked."""
@@ -46,32 +50,43 @@ class Order:
 
 
 class Imports:
-    """``clock`` gives epoch milliseconds; ``usable`` are the sources that can be asked."""
+    """``clock`` gives epoch milliseconds; ``usable`` are the sources that can be asked.
+
+    ``engines`` has one for each method that this deployment can run.
+    """
 
     def __init__(
         self,
         jobs: Jobs,
-        engine: Engine,
+        engines: Mapping[str, Engine],
         *,
         usable: Collection[str],
         node: str,
         clock: Callable[[], int],
+        choose: ChooseMethod,
     ) -> None:
         self._jobs = jobs
-        self._engine = engine
+        self._engines = engines
+        self._choose = choose
         self._usable = frozenset(usable)
         self._node = node
         self._clock = clock
 
-    async def start(self, order: Order, method: str = "workflow") -> tuple[Job, bool]:
+    async def start(self, order: Order, method: str | None = None) -> tuple[Job, bool]:
         """The job, and whether it is new. The same Idempotency-Key and body give the same job.
 
+        Without a ``method`` the rollout decides.
         Raises: Refused (INVALID_ISBN, INVALID_SOURCE, SOURCE_NOT_CONFIGURED, INVALID_REQUEST,
         INVALID_STATE), StoreDown.
         """
         isbn = read_isbn(order.isbn)
         self._check_source(order.source)
         _check_length("userId", order.user_id, USER_ID_CHARS)
+        # What was asked for, not what was chosen: a rollout that moves on is not another body.
+        idempotency = _idempotency(order, isbn.isbn13, method)
+        if method is None:
+            method = await self._choose(order.user_id, isbn.isbn13)
+        self._check_method(method)
         now = self._clock()
         job = Job(
             order=ImportInput(
@@ -86,11 +101,11 @@ class Imports:
             updated_ms=now,
             node=self._node,
         )
-        opened = await self._jobs.open(job, _idempotency(order, isbn.isbn13, method))
+        opened = await self._jobs.open(job, idempotency)
         is_new = opened.job_id == job.job_id
         if is_new:
             try:
-                await self._engine.start(job.order)
+                await self._engines[method].start(job.order)
             except StoreDown as error:
                 log.warning("%s is kept and starts later: %s", job.job_id, error)
         return opened, is_new
@@ -121,7 +136,8 @@ class Imports:
         Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
         """
         job = await self._jobs.request_cancel(check_job_id(job_id))
-        self._engine.wake(job_id)
+        if job.method in self._engines:
+            self._engines[job.method].wake(job_id)
         return job
 
     async def retry(self, job_id: str) -> Job:
@@ -130,11 +146,22 @@ class Imports:
         Raises: Refused (JOB_NOT_FOUND, INVALID_STATE), StoreDown.
         """
         job = await self.find(job_id)
+        engine = self._engines.get(job.method)
+        if engine is None:
+            raise Refused("INVALID_STATE", f"{_gone(job.method)}; import the book anew")
         if job.status == FAILED:
-            await self._engine.settle(job_id)
+            await engine.settle(job_id)
         job = await self._jobs.reopen(job_id, self._node)
-        await self._engine.restart(job_id)
+        await engine.restart(job_id)
         return job
+
+    def _check_method(self, method: str) -> None:
+        _check_one_of("method", method, METHODS)
+        if method not in self._engines:
+            raise Refused(
+                "INVALID_REQUEST", f"{_gone(method)}; leave method out, or ask for another",
+                {"method": method, "methods": sorted(self._engines)},
+            )  # fmt: skip
 
     def _check_source(self, source: str) -> None:
         if source not in SOURCES:
@@ -149,6 +176,10 @@ class Imports:
                 f"{source} needs a key: set BOOKLINE_{source.upper()}_API_KEY, or ask another",
                 {"source": source, "usable": sorted(self._usable)},
             )
+
+
+def _gone(method: str) -> str:
+    return f"this deployment has no {method} importer"
 
 
 def check_job_id(job_id: str) -> str:
@@ -170,7 +201,7 @@ def _check_one_of(name: str, value: str | None, allowed: Collection[str]) -> Non
         raise Refused("INVALID_REQUEST", f"{name} must be one of {', '.join(allowed)}")
 
 
-def _idempotency(order: Order, isbn13: str, method: str) -> Idempotency | None:
+def _idempotency(order: Order, isbn13: str, method: str | None) -> Idempotency | None:
     key = order.idempotency_key
     if key is None:
         return None

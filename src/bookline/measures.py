@@ -9,26 +9,9 @@ Source:   https://prometheus.io/docs/practices/naming
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from bookline.model import COMPLETED, FAILED
-
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK = "done", "done_with_warnings", "no_such_book"
-UPSTREAM, OURS, CANCELLED = "upstream", "ours", "cancelled"
-OUTCOMES = (DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK, UPSTREAM, OURS, CANCELLED)
-_UPSTREAM = "PROVIDER_"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
-
-
-def outcome_of(status: str, code: str | None, *, has_warnings: bool) -> str:
-    """The class of an ending: whose doing it was, not what exactly."""
-    if status == COMPLETED:
-        return DONE_WITH_WARNINGS if has_warnings else DONE
-    if status != FAILED:
-        return CANCELLED
-    if code in {"BOOK_NOT_FOUND", "METADATA_INCOMPLETE"}:
-        return NO_SUCH_BOOK
-    return UPSTREAM if (code or "").startswith(_UPSTREAM) else OURS
 
 
 class Measures:

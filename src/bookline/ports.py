@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from bookline.isbn import Isbn
 from bookline.model import Book, Embedding, ImportInput, Job, Json, Metadata, Step, Warned
 from bookline.progress.events import Event, News
+from bookline.progress.records import ImportRecord
 
 T = TypeVar("T")
 
@@ -315,8 +316,12 @@ class Runs(Protocol):
 
     async def finish(
         self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
-    ) -> bool:
-        """The terminal write. False when this run has ended already. Raises: StoreDown."""
+    ) -> str | None:
+        """The terminal write: the status that the job ended in. A failure of a job whose cancel
+        was accepted ends as ``cancelled``. None when this run has ended already.
+
+        Raises: StoreDown.
+        """
         ...
 
 
@@ -334,8 +339,62 @@ class EventLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How one method's jobs stand."""
+
+    open: int = 0
+    lost: int = 0
+    """Open jobs that began before the time asked for: long past their deadline."""
+    doubled: int = 0
+    """Jobs with more or fewer ends than runs."""
+
+
+class Records(Protocol):
+    """What is kept of finished imports, to compare methods by."""
+
+    async def records(self, since_ms: int) -> Sequence[ImportRecord]:
+        """Those finished since then, oldest first; at most the newest ``RECORDS_MOST``."""
+        ...
+
+    async def tally(self, *, lost_before_ms: int, since_ms: int) -> Mapping[str, Tally]:
+        """By method. ``doubled`` looks at jobs touched since ``since_ms``."""
+        ...
+
+    async def remove_records(self, before_ms: int) -> None: ...
+
+
+RECORDS_MOST = 100_000  # our choice: a week of one import every six seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One change of the rollout. The newest is in force."""
+
+    number: int
+    at_ms: int
+    actor: str
+    reason: str
+    state: Json | None
+    """None when what is kept cannot be read."""
+
+
+class RolloutLog(Protocol):
+    """The rollout's changes: append-only, seen by all processes at once."""
+
+    async def newest(self) -> Revision | None: ...
+
+    async def append(self, revision: Revision) -> bool:
+        """False, and nothing kept, when another change has taken its number. Raises: StoreDown."""
+        ...
+
+    async def history(self, limit: int) -> Sequence[Revision]:
+        """Newest first."""
+        ...
+
+
 class Engine(Protocol):
-    """What runs the workflow, durably."""
+    """What runs imports, durably: the workflow's engine, or the legacy importer."""
 
     async def start(self, order: ImportInput) -> None:
         """Begins the import of a job that was opened. Safe twice. Raises: StoreDown."""
@@ -357,4 +416,25 @@ class Engine(Protocol):
 
     def wake(self, job_id: str) -> None:
         """Lets a cancel take effect at once if the job waits for a retry in this process."""
+        ...
+
+
+class OtherImporter(Engine, Protocol):
+    """An importer that looks after its own jobs: after a restart, and after a dead process."""
+
+    @property
+    def running(self) -> Sequence[str]:
+        """Ids of the jobs that this process runs now."""
+        ...
+
+    async def remove(self, job_ids: Sequence[str]) -> None:
+        """Forgets finished jobs; ids that it does not know do no harm. Raises: StoreDown."""
+        ...
+
+    async def close(self) -> None:
+        """Stops its jobs in good order; they go on after the next start."""
+        ...
+
+    async def sweep(self) -> int:
+        """How many of its jobs were set going again. Called at start and each second."""
         ...

@@ -297,7 +297,7 @@ async def test_an_end_is_written_only_where_the_state_table_leads(
 
     written = await journal.finish("job-1", ending(1, end, {}), run=1, result=None, error=None)
 
-    assert written == (end in NEXT_STATUSES[status])
+    assert written == (end if end in NEXT_STATUSES[status] else None)
     assert (await get(journal)).status == (end if written else status)
     if not written:
         assert await get(journal) == before
@@ -377,8 +377,38 @@ async def test_only_one_of_many_ends_is_written(journal: Journal) -> None:
         )
     )
 
-    assert sum(written) == 1
+    assert [one is None for one in written].count(False) == 1
     assert len(await story(journal)) == 1
+
+
+async def test_a_failure_after_an_accepted_cancel_is_a_cancel(journal: Journal) -> None:
+    """Whoever was told that the job will be cancelled does not find it failed."""
+    await journal.open(a_job())
+    await run_to(journal, RUNNING)
+    await journal.request_cancel("job-1")
+
+    ended = await journal.finish(
+        "job-1", ending(1, FAILED, {"error": ERROR}), run=1, result=None, error=ERROR
+    )
+
+    job = await get(journal)
+    assert (ended, job.status) == (CANCELLED, CANCELLED)
+    assert job.error == {**ERROR, "code": "CANCELLED", "message": "the job was cancelled"}
+    assert job.last_event is not None
+    assert job.last_event["status"] == CANCELLED
+    assert job.last_event["data"] == {"error": job.error}
+
+
+async def test_an_import_that_was_done_before_its_cancel_came_is_completed(
+    journal: Journal,
+) -> None:
+    await journal.open(a_job())
+    await run_to(journal, RUNNING)
+    await journal.request_cancel("job-1")
+
+    ended = await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
+
+    assert ended == COMPLETED
 
 
 async def test_a_failure_leaves_the_progress_as_it_was(journal: Journal) -> None:

@@ -100,7 +100,7 @@ def _in_wait(step: str, killer: Killer) -> None:
 def _around_finish(killer: Killer, *, before: bool) -> None:
     real = SqliteJournal.finish
 
-    async def dying(*args: Any, **kwargs: Any) -> bool:
+    async def dying(*args: Any, **kwargs: Any) -> str | None:
         if before:
             killer.pass_by()
         written = await real(*args, **kwargs)

@@ -10,7 +10,8 @@ from aiohttp import web
 from stack import server
 
 from bookline import logs
-from bookline.measures import OUTCOMES, Measures
+from bookline.measures import Measures
+from bookline.progress.records import OUTCOMES
 from bookline.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]

@@ -48,13 +48,19 @@ class Bench:
     def __init__(self) -> None:
         self.journal = MemoryJournal(lambda: NOW_MS)
         self.engine = FakeEngine()
+        self.chosen: list[tuple[str | None, str]] = []
         self.imports = Imports(
             self.journal,
-            self.engine,
+            {"workflow": self.engine},
             usable=["openlibrary", "google_books"],
             node="node-1",
             clock=lambda: NOW_MS,
+            choose=self.choose,
         )
+
+    async def choose(self, user_id: str | None, isbn: str) -> str:
+        self.chosen.append((user_id, isbn))
+        return "workflow"
 
     async def start(self, **order: str | None) -> str:
         job, _ = await self.imports.start(Order(**{"isbn": ISBN, **order}))  # type: ignore[arg-type]

@@ -62,12 +62,16 @@ def read_order(body: Json, headers: Mapping[str, str], caller: str) -> Order:
     )
 
 
-def read_method(body: Json) -> str:
-    """The method that a caller forces. Raises: Refused (INVALID_REQUEST)."""
+def read_method(body: Json, headers: Mapping[str, str]) -> str | None:
+    """The method that a caller forces, by the body or as a tester by the header; None for none.
+
+    Raises: Refused (INVALID_REQUEST) when both are given and differ.
+    """
     method = _optional_text(body, "method")
-    if method not in {None, "workflow"}:
-        raise Refused("INVALID_REQUEST", "method may be workflow: there is no other here")
-    return "workflow"
+    cohort = headers.get("bookline-method")
+    if None not in {method, cohort} and method != cohort:
+        raise Refused("INVALID_REQUEST", "method and Bookline-Method name different methods")
+    return method or cohort
 
 
 def read_limit(request: Request, default: int) -> int:

@@ -70,10 +70,10 @@ async def start_workflow(request: Request, here: Here) -> Response:
 async def start_import(request: Request, here: Here) -> Response:
     """The same; `data.method` tells which method was chosen."""
     body = await bodies.read_body(request)
-    return await _start(request, here, body, bodies.read_method(body))
+    return await _start(request, here, body, bodies.read_method(body, request.headers))
 
 
-async def _start(request: Request, here: App, body: dict[str, Any], method: str) -> Response:
+async def _start(request: Request, here: App, body: dict[str, Any], method: str | None) -> Response:
     order = bodies.read_order(body, request.headers, request.scope["state"]["caller"])
     job, _is_new = await here.imports.start(order, method)
     base = str(request.base_url).rstrip("/")

@@ -31,7 +31,7 @@ from bookline.errors import (
     TryLater,
 )
 from bookline.logs import job_id
-from bookline.measures import Measures, outcome_of
+from bookline.measures import Measures
 from bookline.model import (
     CANCELLED,
     COMPLETED,
@@ -44,6 +44,7 @@ from bookline.model import (
 )
 from bookline.ports import Claim, Runs, Steps
 from bookline.progress.events import News, completed, ending, milestone, retry, warning
+from bookline.progress.records import outcome_of
 from bookline.time_limit import time_limit
 from bookline.traces import span
 from bookline.workflow import import_book
@@ -277,7 +278,7 @@ async def _complete(order: ImportInput, claim: Claim, result: ImportResult, worl
     outcome = result.to_json()
     news = completed(claim.run, outcome)
     if await _finish(order, claim, news, world, result=outcome):
-        _measure(world, claim, COMPLETED, warned=bool(result.warnings))
+        measure(world, "workflow", claim, COMPLETED, warned=bool(result.warnings))
         if result.stored_in == "kv":
             world.measures.saved_aside()
     return {"run": claim.run, "status": COMPLETED, "result": outcome}
@@ -292,8 +293,9 @@ async def _stop(order: ImportInput, claim: Claim, stop: JobStopped, world: World
     }
     status = CANCELLED if isinstance(stop, Cancelled) else FAILED
     news = ending(claim.run, status, {"error": error})
-    if await _finish(order, claim, news, world, error=error):
-        _measure(world, claim, status, code=stop.code)
+    ended = await _finish(order, claim, news, world, error=error)
+    if ended is not None:
+        measure(world, "workflow", claim, ended, code=stop.code)
     return {"run": claim.run, "status": status, "error": error}
 
 
@@ -305,8 +307,8 @@ async def _finish(
     *,
     result: Json | None = None,
     error: Json | None = None,
-) -> bool:
-    """The terminal write; False when this run had ended already."""
+) -> str | None:
+    """The terminal write; None when this run had ended already."""
     runs, run = world.runs, claim.run
     end = partial(runs.finish, order.job_id, news, run=run, result=result, error=error)
     return await _patiently(end)
@@ -323,12 +325,14 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
     return await ask()
 
 
-def _measure(
-    world: World, claim: Claim, status: str, *, code: str | None = None, warned: bool = False
-) -> None:
+def measure(
+    world: World, method: str, claim: Claim, status: str,
+    *, code: str | None = None, warned: bool = False,
+) -> None:  # fmt: skip
+    """Counts the end of a run."""
     seconds = (world.clock() - claim.started_ms) / 1000
     outcome = outcome_of(status, code, has_warnings=warned)
-    world.measures.import_ended("workflow", outcome, seconds)
+    world.measures.import_ended(method, outcome, seconds)
 
 
 def _kind(outcome: Json) -> str:

@@ -3,6 +3,7 @@
 Way:     app.py calls ``sweep`` at start and every ``SWEEP_SECONDS``
 Rule 1:  the journal says what is open, the locks say who is alive, DBOS says what was recorded.
 Rule 2:  one process sweeps at a time. Sweeping twice does no harm.
+Not here: what the legacy importer left; it looks after its own.
 """
 
 import logging
@@ -42,7 +43,11 @@ class Recovery:
             alive = self._node.living()
             own = self._node.node_id
             found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
-            left = [job for job in found if job.job_id not in self._engine.running]
+            left = [
+                job
+                for job in found
+                if job.method == "workflow" and job.job_id not in self._engine.running
+            ]
             if not left:
                 return 0
             known = await self._engine.look_up([job.job_id for job in left])

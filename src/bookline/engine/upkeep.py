@@ -6,13 +6,13 @@ Rule 1:   a chore that fails is logged and comes again; it never stops the other
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.nodes import Node
 from bookline.engine.recovery import Recovery
-from bookline.ports import KeyValue, Library, ObjectStore
+from bookline.ports import KeyValue, Library, ObjectStore, OtherImporter
 from bookline.stores.drain import drain
 from bookline.stores.sqlite_journal import SqliteJournal
 
@@ -24,6 +24,7 @@ DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 3_600.0
 REMOVE_MOST = 500  # jobs removed at once, so that a clean-up never holds the writer for long
 DAY_MS = 86_400_000
+RECORD_MS = 7 * DAY_MS  # SPEC §6: how long the comparison's records are kept
 
 
 class Upkeep:
@@ -41,6 +42,7 @@ class Upkeep:
         fallback: KeyValue,
         library: Library | None,
         objects: ObjectStore,
+        others: Sequence[OtherImporter] = (),
     ) -> None:
         self._recovery = Recovery(folder, node, engine, journal, clock)
         self._node = node
@@ -51,11 +53,15 @@ class Upkeep:
         self._fallback = fallback
         self._library = library
         self._objects = objects
+        self._others = others
+        self._importers: list[DbosEngine | OtherImporter] = [engine, *others]
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as chores:
             chores.create_task(_every(SWEEP_SECONDS, self._recovery.sweep))
+            for other in self._others:
+                chores.create_task(_every(SWEEP_SECONDS, other.sweep))
             chores.create_task(_every(CANCEL_SECONDS, self._hear_cancels))
             chores.create_task(_every(RETENTION_SECONDS, self.remove_old))
             if self._library is not None:
@@ -67,15 +73,19 @@ class Upkeep:
         while ids := await self._journal.remove_finished(
             self._clock() - self._retention_ms, REMOVE_MOST
         ):
-            await self._engine.remove(ids)
+            for engine in self._importers:
+                await engine.remove(ids)
             removed += len(ids)
+        await self._journal.remove_records(self._clock() - RECORD_MS)
         return removed
 
     async def _hear_cancels(self) -> None:
         """A cancel that came in through another process."""
-        if self._engine.running:
-            for job_id in await self._journal.cancel_requests(self._node.node_id):
-                self._engine.wake(job_id)
+        if not any(engine.running for engine in self._importers):
+            return
+        for job_id in await self._journal.cancel_requests(self._node.node_id):
+            for engine in self._importers:
+                engine.wake(job_id)
 
     async def drain(self) -> int:
         """Books that wait in the fallback store go into the library, if it takes them."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bookline.model import (
+    CANCELLED,
     COMPLETED,
     PROGRESS,
     WORKFLOW_PROGRESS,
@@ -81,6 +82,13 @@ def resumed(by: str, after_seq: int) -> News:
 def ending(run: int, status: str, data: Json) -> News:
     """How the job's run ended."""
     return News(key=f"end:{run}", type=WORKFLOW_PROGRESS, status=status, data=data)
+
+
+def cancelled_instead(run: int, error: Json | None) -> tuple[News, Json]:
+    """The end, and its error, of a run that failed after its cancel had been accepted."""
+    told = {**(error or {"step": None, "attempts": 0}), "code": "CANCELLED"}
+    told["message"] = "the job was cancelled"
+    return ending(run, CANCELLED, {"error": told}), told
 
 
 def message_of(job_id: str, seq: int, news: News, progress: float, at_ms: int) -> str:

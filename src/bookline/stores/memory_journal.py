@@ -1,7 +1,7 @@
 """Jobs and events in memory: for tests, and for trying things out."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bookline.errors import Refused
@@ -13,8 +13,16 @@ from bookline.model import (
     Job,
     Json,
 )
-from bookline.ports import Attempt, Claim, Idempotency, Page
-from bookline.progress.events import Event, News, is_terminal, message_of, resumed
+from bookline.ports import RECORDS_MOST, Attempt, Claim, Idempotency, Page, Tally
+from bookline.progress.events import (
+    Event,
+    News,
+    cancelled_instead,
+    is_terminal,
+    message_of,
+    resumed,
+)
+from bookline.progress.records import ImportRecord, record_of
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.sqlite_journal import IDEMPOTENCY_MS
 
@@ -27,6 +35,8 @@ class _Entry:
     story: list[Event] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     """Of what was told."""
+    times: list[tuple[str, int]] = field(default_factory=list)
+    """When it was told, in order."""
     run_started_ms: int | None = None
     restarts: int = 0
     begun: tuple[str, int] | None = None
@@ -41,6 +51,7 @@ class MemoryJournal:
         self._entries: dict[str, _Entry] = {}
         self._idempotency: dict[str, tuple[str, str, int]] = {}
         """Key to (body, job id, time)."""
+        self._records: dict[str, ImportRecord] = {}
         self._hearers: list[Callable[[Sequence[Event]], None]] = []
         self._unread: list[Event] | None = None
         """For ``others``, from its first call on."""
@@ -147,17 +158,24 @@ class MemoryJournal:
 
     async def finish(
         self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
-    ) -> bool:
+    ) -> str | None:
         if news.status not in TERMINAL:
             raise ValueError(f"{news.status} is no end")
         entry = self._current(job_id, run)
         if entry is None:
-            return False
+            return None
+        if news.status == FAILED and entry.job.cancel_requested:
+            news, error = cancelled_instead(run, error)
+        status = news.status or FAILED
+        story = list(entry.times)
         self._append(entry, news)
         entry.job = replace(
-            entry.job, status=news.status, result=_as_kept(result), error=_as_kept(error)
+            entry.job, status=status, result=_as_kept(result), error=_as_kept(error)
         )
-        return True
+        record = record_of(entry.job, status, result, error, story, self._clock())
+        self._records.pop(record.record_id, None)
+        self._records[record.record_id] = record
+        return status
 
     # -------------------------------------------------------------- EventLog
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
@@ -176,6 +194,29 @@ class MemoryJournal:
     async def others(self) -> Sequence[Event]:
         unread, self._unread = self._unread, []
         return unread or ()
+
+    # -------------------------------------------------------------- Records
+    async def records(self, since_ms: int) -> Sequence[ImportRecord]:
+        found = [one for one in self._records.values() if one.finished_ms >= since_ms]
+        return sorted(found, key=lambda one: one.finished_ms)[-RECORDS_MOST:]
+
+    async def tally(self, *, lost_before_ms: int, since_ms: int) -> Mapping[str, Tally]:
+        found: dict[str, Tally] = {}
+        for entry in self._entries.values():
+            job = entry.job
+            known = found.get(job.method, Tally())
+            ends = sum(event.is_terminal for event in entry.story)
+            if not job.is_over:
+                is_lost = (entry.run_started_ms or job.created_ms) < lost_before_ms
+                known = replace(known, open=known.open + 1, lost=known.lost + is_lost)
+            elif job.updated_ms >= since_ms and ends != job.run:
+                known = replace(known, doubled=known.doubled + 1)
+            found[job.method] = known
+        return {method: one for method, one in found.items() if one != Tally()}
+
+    async def remove_records(self, before_ms: int) -> None:
+        kept = self._records.items()
+        self._records = {k: one for k, one in kept if one.finished_ms >= before_ms}
 
     # -------------------------------------------------------------- upkeep
     async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
@@ -245,6 +286,7 @@ class MemoryJournal:
         event = Event(job.job_id, seq, message, is_terminal(news))
         entry.story.append(event)
         entry.keys.add(news.key)
+        entry.times.append((news.key, at_ms))
         entry.job = replace(
             job, progress=progress, updated_ms=at_ms, last_event=json.loads(message)
         )

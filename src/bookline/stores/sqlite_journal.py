@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +30,16 @@ from bookline.model import (
     Job,
     Json,
 )
-from bookline.ports import Attempt, Claim, Idempotency, Page
-from bookline.progress.events import Event, News, is_terminal, message_of, resumed
+from bookline.ports import RECORDS_MOST, Attempt, Claim, Idempotency, Page, Tally
+from bookline.progress.events import (
+    Event,
+    News,
+    cancelled_instead,
+    is_terminal,
+    message_of,
+    resumed,
+)
+from bookline.progress.records import ImportRecord, record_of
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.sqlite import Sqlite
 
@@ -66,6 +74,20 @@ MIGRATIONS = (
     CREATE INDEX idempotency_at ON idempotency (at_ms);
     CREATE TABLE turns (key TEXT PRIMARY KEY, free_at REAL NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE events ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX events_ends ON events (job_id) WHERE terminal = 1;
+    CREATE TABLE import_records (
+        record_id TEXT PRIMARY KEY, method TEXT NOT NULL, outcome TEXT NOT NULL, code TEXT,
+        provider TEXT NOT NULL, duration_ms INTEGER NOT NULL, stages TEXT NOT NULL,
+        tries INTEGER NOT NULL, finished_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX import_records_finished ON import_records (finished_ms);
+    CREATE TABLE rollout (
+        number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+        reason TEXT NOT NULL, state TEXT NOT NULL
+    );
+    """,
 )
 
 OTHERS_MOST = 1_000  # events of other processes read at once
@@ -75,7 +97,7 @@ _JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
 
 
 class SqliteJournal:
-    """Fills the ports Jobs, Runs and EventLog. ``clock`` gives epoch milliseconds."""
+    """Fills the ports Jobs, Runs, EventLog and Records. ``clock`` gives epoch milliseconds."""
 
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self.file = Sqlite(path, MIGRATIONS)
@@ -244,20 +266,29 @@ class SqliteJournal:
 
     async def finish(
         self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
-    ) -> bool:
+    ) -> str | None:
         if news.status not in TERMINAL:
             raise ValueError(f"{news.status} is no end")
 
-        def work(db: sqlite3.Connection, told: Told) -> bool:
+        def work(db: sqlite3.Connection, told: Told) -> str | None:
             row = _row(db, job_id)
             if not row or row["run"] != run or row["status"] in TERMINAL:
-                return False
-            told.append(self._append(db, row, news))
+                return None
+            end, why = news, error
+            if end.status == FAILED and row["cancel_requested"]:
+                end, why = cancelled_instead(run, error)
+            status = end.status or FAILED
+            story = db.execute(
+                "SELECT key, at_ms FROM events WHERE job_id = ? ORDER BY seq", (job_id,)
+            ).fetchall()
+            told.append(self._append(db, row, end))
             db.execute(
                 "UPDATE jobs SET status = ?, result = ?, error = ? WHERE job_id = ?",
-                (news.status, _dump(result), _dump(error), job_id),
+                (status, _dump(result), _dump(why), job_id),
             )
-            return True
+            known = [(one["key"], one["at_ms"]) for one in story]
+            _keep(db, record_of(_plain_job(row), status, result, why, known, self._clock()))
+            return status
 
         return await asyncio.wrap_future(self._write_and_tell(work))
 
@@ -359,6 +390,48 @@ class SqliteJournal:
 
         return await self.file.read(work)
 
+    # -------------------------------------------------------------- Records
+    async def records(self, since_ms: int) -> Sequence[ImportRecord]:
+        def work(db: sqlite3.Connection) -> Sequence[ImportRecord]:
+            rows = db.execute(
+                """SELECT * FROM import_records WHERE finished_ms >= ?
+                   ORDER BY finished_ms DESC LIMIT ?""",
+                (since_ms, RECORDS_MOST),
+            ).fetchall()
+            return [_record(row) for row in reversed(rows)]
+
+        return await self.file.read(work)
+
+    async def tally(self, *, lost_before_ms: int, since_ms: int) -> Mapping[str, Tally]:
+        def work(db: sqlite3.Connection) -> Mapping[str, Tally]:
+            found: dict[str, Tally] = {}
+            for row in db.execute(
+                """SELECT method, count(*) AS open,
+                          sum(coalesce(run_started_ms, created_ms) < ?) AS lost
+                   FROM jobs WHERE status IN ('queued', 'running') GROUP BY method""",
+                (lost_before_ms,),
+            ):
+                found[row["method"]] = Tally(open=row["open"], lost=row["lost"])
+            for row in db.execute(
+                """SELECT method, count(*) AS doubled FROM jobs
+                   WHERE status NOT IN ('queued', 'running') AND updated_ms >= ?
+                     AND run <> (SELECT count(*) FROM events
+                                 WHERE events.job_id = jobs.job_id AND terminal = 1)
+                   GROUP BY method""",
+                (since_ms,),
+            ):
+                known = found.get(row["method"], Tally())
+                found[row["method"]] = replace(known, doubled=row["doubled"])
+            return found
+
+        return await self.file.read(work)
+
+    async def remove_records(self, before_ms: int) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM import_records WHERE finished_ms < ?", (before_ms,))
+
+        await self.file.write(work)
+
     # -------------------------------------------------------------- telling
     def _write_and_tell(self, work: Callable[[sqlite3.Connection, Told], T]) -> "Future[T]":
         """Does the work; what it puts in its list is heard after the commit."""
@@ -379,8 +452,9 @@ class SqliteJournal:
         message = message_of(job_id, seq, news, progress, at_ms)
         terminal = is_terminal(news)
         db.execute(
-            "INSERT INTO events (job_id, seq, key, terminal, message) VALUES (?, ?, ?, ?, ?)",
-            (job_id, seq, news.key, terminal, message),
+            """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
+               VALUES (?, ?, ?, ?, ?, ?)""",
+            (job_id, seq, news.key, terminal, message, at_ms),
         )
         db.execute(
             "UPDATE jobs SET last_seq = ?, progress = ?, updated_ms = ? WHERE job_id = ?",
@@ -445,7 +519,26 @@ def _get(db: sqlite3.Connection, job_id: str) -> Job:
     return job
 
 
+def _keep(db: sqlite3.Connection, record: ImportRecord) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO import_records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            record.record_id, record.method, record.outcome, record.code, record.provider,
+            record.duration_ms, json.dumps(record.stages), record.tries, record.finished_ms,
+        ),
+    )  # fmt: skip
+
+
+def _record(row: sqlite3.Row) -> ImportRecord:
+    return ImportRecord(**{**dict(row), "stages": json.loads(row["stages"])})
+
+
 def _job(row: sqlite3.Row) -> Job:
+    return replace(_plain_job(row), last_event=_load(row["last_message"]))
+
+
+def _plain_job(row: sqlite3.Row) -> Job:
+    """Without its last event."""
     return Job(
         order=ImportInput(
             job_id=row["job_id"],
@@ -464,7 +557,6 @@ def _job(row: sqlite3.Row) -> Job:
         run=row["run"],
         node=row["node"],
         cancel_requested=bool(row["cancel_requested"]),
-        last_event=_load(row["last_message"]),
         result=_load(row["result"]),
         error=_load(row["error"]),
     )
