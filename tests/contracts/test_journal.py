@@ -33,7 +33,7 @@ from bookline.model import (
     Json,
     Warned,
 )
-from bookline.ports import Attempt, Idempotency
+from bookline.ports import Attempt, Idempotency, Tally
 from bookline.progress.events import (
     MESSAGE_BYTES,
     Event,
@@ -45,7 +45,7 @@ from bookline.progress.events import (
     warning,
 )
 from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.sqlite_journal import MIGRATIONS, SqliteJournal
 
 Journal = SqliteJournal | MemoryJournal
 
@@ -1039,3 +1039,143 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: Cloc
 
     with pytest.raises(StoreDown):
         SqliteJournal(tmp_path / "journal.db", clock)
+
+
+# ------------------------------------------------------------------ records
+async def end_one(journal: Journal, name: str, method: str, status: str = COMPLETED) -> None:
+    await journal.open(a_job(name, method=method))
+    await run_to(journal, status, name)
+
+
+async def test_each_end_leaves_one_record(journal: Journal, clock: Clock) -> None:
+    await end_one(journal, "job-1", "workflow")
+    clock.now_ms += 250
+    await end_one(journal, "job-2", "legacy", FAILED)
+    await end_one(journal, "job-3", "legacy", CANCELLED)
+
+    records = await journal.records(0)
+
+    assert [(one.method, one.outcome) for one in records] == [
+        ("workflow", "done"),
+        ("legacy", "ours"),
+        ("legacy", "cancelled"),
+    ]
+    assert records[1].code == "SAVE_FAILED"
+    assert records[1].duration_ms == 250
+
+
+async def test_a_records_times_are_those_of_the_story(journal: Journal, clock: Clock) -> None:
+    await journal.open(a_job())
+    await journal.claim("job-1", NODE)
+    for status, ms in [(STARTED, 10), (METADATA_FETCHED, 100)]:
+        clock.now_ms += ms
+        journal.tell("job-1", milestone(status, {}))
+        await settled(journal)
+    clock.now_ms += 5
+
+    await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
+
+    [record] = await journal.records(0)
+    assert record.stages == {"fetch-metadata": 100, "save-to-database": 5}
+    assert record.duration_ms == 115
+
+
+async def test_a_retried_job_keeps_one_record_its_last(journal: Journal) -> None:
+    await end_one(journal, "job-1", "workflow", FAILED)
+    await journal.reopen("job-1", NODE)
+    await run_to(journal, COMPLETED)
+
+    [record] = await journal.records(0)
+    assert record.outcome == "done"
+
+
+async def test_an_end_that_comes_twice_is_counted_once(journal: Journal) -> None:
+    await end_one(journal, "job-1", "workflow")
+
+    await journal.finish("job-1", ending(1, FAILED, {}), run=1, result=None, error=ERROR)
+
+    assert [one.outcome for one in await journal.records(0)] == ["done"]
+
+
+async def test_records_are_asked_for_by_time_and_removed_by_it(
+    journal: Journal, clock: Clock
+) -> None:
+    for name in ("job-1", "job-2", "job-3"):
+        await end_one(journal, name, "workflow")
+        clock.now_ms += HOUR_MS
+
+    assert len(await journal.records(NOW_MS + HOUR_MS)) == 2
+    await journal.remove_records(NOW_MS + 2 * HOUR_MS)
+    assert [one.finished_ms for one in await journal.records(0)] == [NOW_MS + 2 * HOUR_MS]
+
+
+async def test_records_outlive_their_jobs(journal: Journal, clock: Clock) -> None:
+    await end_one(journal, "job-1", "workflow")
+
+    assert await journal.remove_finished(clock() + 1, 10) == ["job-1"]
+
+    assert len(await journal.records(0)) == 1
+
+
+async def test_a_tally_knows_what_is_open_and_what_is_lost(journal: Journal, clock: Clock) -> None:
+    await journal.open(a_job("old", method="legacy"))
+    await run_to(journal, RUNNING, "old")
+    clock.now_ms += HOUR_MS
+    await journal.open(a_job("new", method="legacy", at_ms=clock()))
+    await journal.open(a_job("queued", at_ms=clock()))
+    await end_one(journal, "over", "workflow")
+
+    tally = await journal.tally(lost_before_ms=clock(), since_ms=0)
+
+    assert tally == {"legacy": Tally(open=2, lost=1), "workflow": Tally(open=1)}
+
+
+async def test_a_job_that_ended_as_often_as_it_ran_is_not_doubled(journal: Journal) -> None:
+    await end_one(journal, "job-1", "workflow", FAILED)
+    await journal.reopen("job-1", NODE)
+    await run_to(journal, FAILED)
+
+    assert await journal.tally(lost_before_ms=0, since_ms=0) == {}
+
+
+async def test_a_job_with_two_ends_in_a_run_is_doubled(on_disk: SqliteJournal) -> None:
+    """Nothing here writes that; if anything ever did, the gate must see it."""
+    await end_one(on_disk, "job-1", "workflow")
+    await on_disk.file.write(
+        lambda db: db.execute(
+            """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
+               VALUES ('job-1', 2, 'end:again', 1, '{}', 0)"""
+        )
+    )
+
+    tally = await on_disk.tally(lost_before_ms=0, since_ms=0)
+
+    assert tally == {"workflow": Tally(doubled=1)}
+
+
+async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "journal.db"
+    old = sqlite3.connect(path)
+    old.executescript(MIGRATIONS[0])
+    old.execute("PRAGMA user_version = 1")
+    old.execute(
+        """INSERT INTO jobs (job_id, isbn, input_isbn, source, method, status, created_ms,
+                             updated_ms, run_started_ms, node, last_seq)
+           VALUES ('job-1', ?, ?, 'auto', 'workflow', 'running', 1, 1, 1, 'gone', 1)""",
+        (ISBN, ISBN),
+    )
+    old.execute(
+        """INSERT INTO events (job_id, seq, key, terminal, message)
+           VALUES ('job-1', 1, 'started', 0, '{"seq": 1}')"""
+    )
+    old.commit()
+    old.close()
+
+    journal = SqliteJournal(path, clock)
+    await journal.claim("job-1", NODE)
+    await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
+
+    assert (await get(journal)).status == COMPLETED
+    [record] = await journal.records(0)
+    assert sum(record.stages.values()) <= record.duration_ms
+    journal.close()

@@ -4,16 +4,22 @@ Rule 1:  what cannot be read is a 400 that says what to send; nothing has happen
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from bookline.errors import InvalidIsbn, Refused
 from bookline.imports import Order
+from bookline.migration.rollout import Change
+from bookline.migration.rollouts import ACTOR_CHARS, REASON_CHARS, WEEK_MS
 from bookline.model import Json
 
 BODY_BYTES = 16 * 1024  # SPEC §3
 LIMIT_MOST = 200  # our choice: items of one page
+_WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 async def read_body(request: Request) -> Json:
@@ -72,6 +78,78 @@ def read_method(body: Json, headers: Mapping[str, str]) -> str | None:
     if None not in {method, cohort} and method != cohort:
         raise Refused("INVALID_REQUEST", "method and Bookline-Method name different methods")
     return method or cohort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedChange:
+    """A change of the rollout, with who wants it and why."""
+
+    change: Change
+    actor: str
+    reason: str
+
+
+CHANGES = ("percent", "salt", "killSwitch", "automatic", "users", "incident", "resolve")
+TEXTS = ("salt", "incident")
+
+
+def read_change(body: Json, caller: str) -> WantedChange:
+    """Raises: Refused (INVALID_REQUEST) for anything that is none, and for nothing at all."""
+    _check_names(body, (*CHANGES, "reason", "actor"))
+    given = {name: body[name] for name in CHANGES if body.get(name) is not None}
+    if not given:
+        raise Refused("INVALID_REQUEST", f"nothing to change: send one of {', '.join(CHANGES)}")
+    for name in TEXTS:
+        _optional_text(body, name)
+    for name in ("percent", "resolve"):
+        if name in given and (isinstance(given[name], bool) or not isinstance(given[name], int)):
+            raise Refused("INVALID_REQUEST", f"{name} must be a whole number")
+    users = given.get("users", {})
+    if not isinstance(users, dict) or not all(
+        one is None or isinstance(one, str) for one in users.values()
+    ):
+        raise Refused("INVALID_REQUEST", 'users must look like {"user-17": "workflow"}')
+    change = Change(
+        percent=given.get("percent"),
+        salt=given.get("salt"),
+        kill_switch=given.get("killSwitch"),
+        automatic=given.get("automatic"),
+        users={_utf8("users", user_id): method for user_id, method in users.items()} or None,
+        incident=given.get("incident"),
+        resolve=given.get("resolve"),
+    )
+    return _wanted(body, caller, change)
+
+
+def read_reason(body: Json, caller: str) -> WantedChange:
+    """Raises: Refused (INVALID_REQUEST)."""
+    _check_names(body, ("reason", "actor"))
+    return _wanted(body, caller, Change())
+
+
+def _wanted(body: Json, caller: str, change: Change) -> WantedChange:
+    reason, actor = _optional_text(body, "reason") or "", _optional_text(body, "actor") or caller
+    for name, text, most in (("reason", reason, REASON_CHARS), ("actor", actor, ACTOR_CHARS)):
+        if len(text) > most:
+            raise Refused("INVALID_REQUEST", f"{name} may have {most} characters")
+    return WantedChange(change=change, actor=actor, reason=reason)
+
+
+def _check_names(body: Json, known: Sequence[str]) -> None:
+    unknown = [ascii(name)[:50] for name in body if name not in known]
+    if unknown:
+        raise Refused(
+            "INVALID_REQUEST", f"{', '.join(unknown[:5])}: there are only {', '.join(known)}"
+        )
+
+
+def read_window_ms(window: str) -> int:
+    """``15m``, ``24h``, ``7d`` in milliseconds. Raises: Refused (INVALID_REQUEST)."""
+    match = _WINDOW.fullmatch(window)
+    milliseconds = int(match[1]) * _UNITS_MS[match[2]] if match else 0
+    if not 0 < milliseconds <= WEEK_MS:
+        raise Refused("INVALID_REQUEST", "window must look like 15m, 24h or 7d, and 7d at most")
+    return milliseconds
 
 
 def read_limit(request: Request, default: int) -> int:

@@ -210,7 +210,7 @@ class Gate:
             headers={
                 "Access-Control-Allow-Methods": "GET, POST, PUT",
                 "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
-                "Last-Event-ID",
+                "Last-Event-ID, Bookline-Method",
                 "Access-Control-Max-Age": "600",
             },
         )

@@ -30,6 +30,7 @@ MORE: Mapping[str, tuple[str, ...]] = {
     "job": ("MISSING_JOB_ID", "JOB_NOT_FOUND", "STATUS_FAILED"),
     "control": ("JOB_NOT_FOUND", "INVALID_STATE", "WORKFLOW_FAILED"),
     "book": ("INVALID_ISBN", "BOOK_NOT_FOUND"),
+    "change": ("INVALID_STATE", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"),
     "start": (
         "INVALID_ISBN",
         "INVALID_SOURCE",
@@ -54,20 +55,31 @@ def failures(kind: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "the same key and body give the same job for 24 h",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+METHOD = {
+    "name": "Bookline-Method",
+    "in": "header",
+    "required": False,
+    "description": "for testers: the same as `method` in the body",
+    "schema": {"type": "string", "enum": ["workflow", "legacy"]},
+}
+
+
+def json_body(
+    model: type[BaseModel], *, is_start: bool = True, takes_method: bool = False
+) -> dict[str, Any]:
     """A request body that the route reads itself (capped, with our own errors)."""
     schema = model.model_json_schema()
+    headers = [IDEMPOTENCY_KEY] * is_start + [METHOD] * takes_method
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "parameters": [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "the same key and body give the same job for 24 h",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 200},
-            }
-        ],
+        "parameters": headers,
     }
 
 

@@ -63,7 +63,7 @@ async def start_workflow(request: Request, here: Here) -> Response:
     status_code=202,
     response_model=schemas.Success[schemas.Started],
     responses=failures("start"),
-    openapi_extra=json_body(schemas.ImportRequest),
+    openapi_extra=json_body(schemas.ImportRequest, takes_method=True),
     tags=["imports"],
     summary="Start an import by whichever method is right",
 )

@@ -78,12 +78,13 @@ def record_of(
     story = _last_run(story)
     began_ms = job.created_ms if job.run == 1 or not story else story[0][1]
     stages: dict[str, int] = {}
-    at_ms = next((at for key, at in story if key == STARTED), began_ms)
+    at_ms = max(next((at for key, at in story if key == STARTED), began_ms), began_ms)
     is_aside = False
     for key, told_ms in story:
         if key in _STAGE_ENDS:
-            stages[_STAGE_ENDS[key]] = told_ms - at_ms
-            at_ms, is_aside = told_ms, key == f"warning:{SAVE}"
+            end_ms = max(told_ms, at_ms)  # 0 in events of a file that knew no times yet
+            stages[_STAGE_ENDS[key]] = end_ms - at_ms
+            at_ms, is_aside = end_ms, key == f"warning:{SAVE}"
     last = (SAVE_ASIDE if is_aside else SAVE) if status == COMPLETED else (error or {}).get("step")
     if last is not None:
         stages[last] = stages.get(last, 0) + ended_ms - at_ms

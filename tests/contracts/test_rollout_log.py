@@ -1,0 +1,75 @@
+"""What every rollout log promises: append-only, numbered, the newest in force."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bookline.ports import Revision
+from bookline.stores.memory_rollout import MemoryRollout
+from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.sqlite_rollout import SqliteRollout
+
+Log = SqliteRollout | MemoryRollout
+
+
+def revision(number: int, **state: Any) -> Revision:
+    return Revision(number=number, at_ms=number * 10, actor="ada", reason="why", state=state)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Any:
+    made = SqliteJournal(tmp_path / "journal.db", lambda: 0)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def log(request: pytest.FixtureRequest, journal: SqliteJournal) -> Log:
+    return SqliteRollout(journal.file) if request.param == "sqlite" else MemoryRollout()
+
+
+async def test_a_fresh_one_has_nothing_in_force(log: Log) -> None:
+    assert await log.newest() is None
+    assert await log.history(10) == []
+
+
+async def test_the_last_change_is_in_force(log: Log) -> None:
+    for number in (1, 2, 3):
+        assert await log.append(revision(number, percent=number))
+
+    assert await log.newest() == revision(3, percent=3)
+    assert [one.number for one in await log.history(2)] == [3, 2]
+
+
+async def test_of_two_changes_at_once_one_wins(log: Log) -> None:
+    taken = await asyncio.gather(*(log.append(revision(1, percent=n)) for n in range(20)))
+
+    assert sorted(taken) == [False] * 19 + [True]
+    assert await log.newest() == revision(1, percent=taken.index(True))
+
+
+async def test_a_change_is_seen_by_another_process_at_once(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    elsewhere = SqliteJournal(tmp_path / "journal.db", lambda: 0)
+    here, there = SqliteRollout(journal.file), SqliteRollout(elsewhere.file)
+    assert await there.newest() is None
+
+    await here.append(revision(1, percent=10))
+
+    assert await there.newest() == revision(1, percent=10)
+    elsewhere.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"'])
+async def test_a_state_that_is_no_object_reads_as_none(journal: SqliteJournal, text: str) -> None:
+    await journal.file.write(
+        lambda db: db.execute("INSERT INTO rollout VALUES (1, 5, 'a', 'r', ?)", (text,))
+    )
+
+    newest = await SqliteRollout(journal.file).newest()
+
+    assert newest is not None
+    assert newest.state is None
