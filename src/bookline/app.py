@@ -170,7 +170,7 @@ async def _state(ask: Callable[[], Awaitable[None]]) -> Json:
     return {"ok": True, "detail": None}
 
 
-def _as_it_is(steps: Steps) -> Steps:
+def _as_it_is(steps: AllSteps) -> Steps:
     return steps
 
 
@@ -187,7 +187,9 @@ def open_legacy(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, gates: Gates | None = None, wrap_steps: Callable[[Steps], Steps] = _as_it_is
+    settings: Settings,
+    gates: Gates | None = None,
+    wrap_steps: Callable[[AllSteps], Steps] = _as_it_is,
 ) -> AsyncIterator[App]:
     """Bookline with all that the settings name, until the block ends.
 

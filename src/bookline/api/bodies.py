@@ -77,7 +77,7 @@ def read_method(body: Json, headers: Mapping[str, str]) -> str | None:
     cohort = headers.get("bookline-method")
     if None not in {method, cohort} and method != cohort:
         raise Refused("INVALID_REQUEST", "method and Bookline-Method name different methods")
-    return method or cohort
+    return cohort if method is None else method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

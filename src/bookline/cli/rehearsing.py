@@ -1,0 +1,186 @@
+"""The whole move in a minute: simulated readers, a sandbox, the real importers, the real gates.
+
+Way:      the command ``rollout rehearse`` → here → app.py, migration/rollouts.py
+Rule 1:   nothing is shortened but time: the gates have their usual numbers, and the rollout moves
+          by itself as it does in service.
+Rule 2:   nothing is kept: all lies in a folder that goes at the end.
+Not here: how one import goes, and what the gates are.
+"""
+
+import asyncio
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bookline.app import AllSteps, App, running
+from bookline.errors import WrongKey
+from bookline.imports import Order
+from bookline.migration.metrics import summary
+from bookline.migration.rollout import Change
+from bookline.migration.rollouts import Rollouts, Standing
+from bookline.model import ImportInput, Json, Metadata
+from bookline.sandbox import Sandbox
+from bookline.sandbox.catalogue import real_books
+from bookline.settings import Settings, read_settings
+from bookline.steps.metadata import FetchMetadata
+
+LATENCY_MS = 300  # of each answer; what the providers take (PROVIDERS: 200 to 600)
+RATE = 40.0  # imports begun in a second: well below what one process can do
+LIMIT_SECONDS = 120.0
+DRAIN_SECONDS = 30.0
+READERS = 400
+FAULTY_SHARE = 3  # with the fault, every third import by the workflow is refused by the provider
+AFTER_100_SECONDS = 3.0  # at 100 %, so that legacy drains while imports still come in
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """How it went."""
+
+    faulty: bool
+    percent: int
+    drained: bool
+    seconds: float
+    rollout: Json
+    metrics: Json
+
+    @property
+    def is_as_it_should_be(self) -> bool:
+        """A healthy workflow reaches 100 %; a faulty one is back at 0 %. Nothing is left open."""
+        return self.percent == (0 if self.faulty else 100) and self.drained
+
+    def to_json(self) -> Json:
+        return {
+            "ok": self.is_as_it_should_be,
+            "faulty": self.faulty,
+            "percent": self.percent,
+            "drained": self.drained,
+            "seconds": round(self.seconds, 1),
+            "rollout": self.rollout,
+            "metrics": self.metrics,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WrongKeyNowAndThen:
+    """A fault of the workflow alone: some of its processes have a key that the provider refuses."""
+
+    real: FetchMetadata
+    calls: "itertools.count[int]"
+
+    async def __call__(self, order: ImportInput) -> Metadata:
+        if next(self.calls) % FAULTY_SHARE == 0:
+            raise WrongKey("the provider refuses this key (injected by the rehearsal)")
+        return await self.real(order)
+
+
+async def rehearse(*, faulty: bool, tell: Callable[[str], None]) -> Rehearsal:
+    """Runs it to its end, which is 100 %, 0 %, or ``LIMIT_SECONDS``.
+
+    Raises: Refused where there is no legacy importer.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bookline-rehearsal-") as folder:
+        async with (
+            Sandbox(latency_ms=LATENCY_MS) as sandbox,
+            running(
+                _settings(sandbox, Path(folder)), wrap_steps=_faulty if faulty else _healthy
+            ) as app,
+        ):
+            change = Change(percent=10, automatic=True)
+            moved = await app.rollouts.change(change, "rehearsal", "the first stage")
+            tell(_moved(moved))
+            isbns = [book.isbn13 for book in real_books()]
+            traffic = asyncio.create_task(_traffic(app, isbns))
+            try:
+                percent = await _watch(app, traffic, tell, began)
+            finally:
+                traffic.cancel()
+                await asyncio.gather(traffic, return_exceptions=True)
+            drained = await _drained(app.rollouts)
+            return Rehearsal(
+                faulty=faulty,
+                percent=percent,
+                drained=drained,
+                seconds=time.monotonic() - began,
+                rollout=await app.rollouts.describe(),
+                metrics=summary(await app.journal.records(0), "rehearsal"),
+            )
+
+
+def _settings(sandbox: Sandbox, folder: Path) -> Settings:
+    return read_settings(
+        {
+            **sandbox.settings(),
+            "BOOKLINE_DATA_DIR": str(folder),
+            "BOOKLINE_PROVIDER_RATES": "google_books=off,openlibrary=off,isbndb=off",
+        },
+        env_file=None,
+    )
+
+
+def _healthy(steps: AllSteps) -> AllSteps:
+    return steps
+
+
+def _faulty(steps: AllSteps) -> AllSteps:
+    fetch = WrongKeyNowAndThen(steps.metadata, itertools.count())
+    return replace(steps, metadata=fetch)  # type: ignore[arg-type]
+
+
+async def _traffic(app: App, isbns: list[str]) -> None:
+    """Readers who import books, at an even pace, until cancelled."""
+    due = time.monotonic()
+    for number in itertools.count():
+        user = f"reader-{number * 7 % READERS}"
+        await app.imports.start(Order(isbn=isbns[number % len(isbns)], user_id=user))
+        due += 1 / RATE
+        await asyncio.sleep(max(due - time.monotonic(), 0))
+
+
+async def _watch(
+    app: App, traffic: "asyncio.Task[None]", tell: Callable[[str], None], began: float
+) -> int:
+    """Tells of each move and of each five seconds; the percent at which it ended."""
+    number = (await app.rollouts.standing()).number
+    told = began
+    while time.monotonic() - began < LIMIT_SECONDS:
+        await asyncio.sleep(0.1)
+        if traffic.done():
+            traffic.result()
+        standing = await app.rollouts.standing()
+        if standing.number != number:
+            number = standing.number
+            tell(_moved(standing))
+            if standing.rollout.percent in {0, 100}:
+                await asyncio.sleep(AFTER_100_SECONDS)
+                return (await app.rollouts.standing()).rollout.percent
+        if time.monotonic() - told >= 5.0:
+            told = time.monotonic()
+            tell(await _counts(app.rollouts, standing))
+    return (await app.rollouts.standing()).rollout.percent
+
+
+def _moved(standing: Standing) -> str:
+    revision = standing.revision
+    why = f" by {revision.actor}: {revision.reason}" if revision else ""
+    return f"{standing.rollout.percent:>3} %{why}"
+
+
+async def _counts(rollouts: Rollouts, standing: Standing) -> str:
+    closed = [gate for gate in await rollouts.judge(standing) if not gate.passed]
+    waits = "; ".join(f"{gate.name}: {gate.message}" for gate in closed) or "all gates passed"
+    return f"      {waits}"
+
+
+async def _drained(rollouts: Rollouts) -> bool:
+    """Waits until no job of either method is open."""
+    end = time.monotonic() + DRAIN_SECONDS
+    while any((await rollouts.open_jobs()).values()):
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.1)
+    return True
