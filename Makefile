@@ -1,5 +1,6 @@
 # make demo [ONCE=1]   a dozen books imported live; no key, no network
 # make test            all tests, with what they need
+# make test-without-legacy   the same in a copy whose legacy importer is deleted
 # make check           style and types
 # make serve           the server, on the settings of the environment and .env
 # make clean           all that make made; your data stays
@@ -16,7 +17,7 @@ PINS := $(if $(wildcard constraints.txt),-c constraints.txt)
 BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve clean programs
+.PHONY: help demo test test-without-legacy check serve clean programs
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -29,6 +30,12 @@ serve: .venv/.made
 
 test: .venv/.made-test programs
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-without-legacy: .venv/.made-test programs
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \
+	tar --exclude=.venv --exclude=.git --exclude=__pycache__ --exclude='.*_cache' -cf - . \
+		| tar -xf - -C "$$copy" && rm -r "$$copy/src/bookline/migration/legacy" && cd "$$copy" && \
+	PYTHONPATH="$$copy/src" "$(CURDIR)/$(BIN)/python" -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: .venv/.made-test
 	$(BIN)/ruff format --check .
