@@ -345,7 +345,7 @@ class Tally:
 
     open: int = 0
     lost: int = 0
-    """Open jobs that began before the time asked for: long past their deadline."""
+    """Open jobs that nobody works on any more, by the times asked for."""
     doubled: int = 0
     """Jobs with more or fewer ends than runs."""
 
@@ -357,8 +357,12 @@ class Records(Protocol):
         """Those finished since then, oldest first; at most the newest ``RECORDS_MOST``."""
         ...
 
-    async def tally(self, *, lost_before_ms: int, since_ms: int) -> Mapping[str, Tally]:
-        """By method. ``doubled`` looks at jobs touched since ``since_ms``."""
+    async def tally(
+        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
+    ) -> Mapping[str, Tally]:
+        """By method. ``lost`` are running jobs that began before then, and queued ones that were
+        queued before then; ``doubled`` looks at jobs touched since ``since_ms``.
+        """
         ...
 
     async def remove_records(self, before_ms: int) -> None: ...

@@ -184,7 +184,7 @@ async def test_a_rollback_sends_everybody_back(api: Server) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"reason": "nothing"}, {"percent": "10"}, {"percent": "10abc"}, {"percent": 101},
+    [{}, {"actor": "ada"}, {"percent": "10"}, {"percent": "10abc"}, {"percent": 101},
      {"percent": -1}, {"percent": True}, {"percent": 10.5}, {"percentage": 10}, {"salt": ""},
      {"killSwitch": "on"}, {"users": ["ada"]}, {"users": {"ada": "both"}}, {"users": {"ada": 1}},
      {"resolve": "1"}, {"percent": 10, "reason": 7}, {"percent": 10, "actor": "a" * 101},

@@ -97,7 +97,7 @@ def read_change(body: Json, caller: str) -> WantedChange:
     """Raises: Refused (INVALID_REQUEST) for anything that is none, and for nothing at all."""
     _check_names(body, (*CHANGES, "reason", "actor"))
     given = {name: body[name] for name in CHANGES if body.get(name) is not None}
-    if not given:
+    if not given and body.get("reason") is None:
         raise Refused("INVALID_REQUEST", f"nothing to change: send one of {', '.join(CHANGES)}")
     for name in TEXTS:
         _optional_text(body, name)

@@ -35,7 +35,9 @@ class Gates:
     break_sample: int = 20
     """Fewer finished imports of a method break nothing."""
     lost_after_ms: int = 60_000
-    """A job still open so long after its deadline is lost."""
+    """A job still running so long after its deadline is lost."""
+    lost_queued_after_ms: int = 86_400_000
+    """A job queued for so long is lost. A long shelf may wait for hours at a slow provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,9 @@ def judge(
         _sample(workflow, legacy, gates),
         _success(workflow, legacy, gates),
         _latency(workflow, legacy, gates),
-        _none("lost", tally.lost, "workflow jobs are open long past their deadline"),
+        _none(
+            "lost", tally.lost, "workflow jobs run on past their deadline, or wait since yesterday"
+        ),
         _none("doubled", tally.doubled, "workflow jobs have another number of ends than of runs"),
         _incidents(incidents),
     )

@@ -193,7 +193,8 @@ class Rollouts:
         # At 100 % legacy has no fresh ones: the workflow is still held against its last week.
         compared = records if rollout.percent == 100 else fresh
         tallies = await self._records.tally(
-            lost_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
+            begun_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
+            queued_before_ms=now - self.gates.lost_queued_after_ms,
             since_ms=rollout.since_ms,
         )
         return judge(
@@ -206,7 +207,9 @@ class Rollouts:
 
     async def open_jobs(self) -> dict[str, int]:
         """How many jobs of each method are not over yet."""
-        tallies = await self._records.tally(lost_before_ms=0, since_ms=self._clock())
+        tallies = await self._records.tally(
+            begun_before_ms=0, queued_before_ms=0, since_ms=self._clock()
+        )
         return {method: tallies[method].open if method in tallies else 0 for method in
                 (WORKFLOW, LEGACY)}  # fmt: skip
 

@@ -200,14 +200,21 @@ class MemoryJournal:
         found = [one for one in self._records.values() if one.finished_ms >= since_ms]
         return sorted(found, key=lambda one: one.finished_ms)[-RECORDS_MOST:]
 
-    async def tally(self, *, lost_before_ms: int, since_ms: int) -> Mapping[str, Tally]:
+    async def tally(
+        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
+    ) -> Mapping[str, Tally]:
         found: dict[str, Tally] = {}
         for entry in self._entries.values():
             job = entry.job
             known = found.get(job.method, Tally())
             ends = sum(event.is_terminal for event in entry.story)
             if not job.is_over:
-                is_lost = (entry.run_started_ms or job.created_ms) < lost_before_ms
+                begun_ms = entry.run_started_ms
+                is_lost = (
+                    job.updated_ms < queued_before_ms
+                    if begun_ms is None
+                    else begun_ms < begun_before_ms
+                )
                 known = replace(known, open=known.open + 1, lost=known.lost + is_lost)
             elif job.updated_ms >= since_ms and ends != job.run:
                 known = replace(known, doubled=known.doubled + 1)

@@ -402,14 +402,16 @@ class SqliteJournal:
 
         return await self.file.read(work)
 
-    async def tally(self, *, lost_before_ms: int, since_ms: int) -> Mapping[str, Tally]:
+    async def tally(
+        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
+    ) -> Mapping[str, Tally]:
         def work(db: sqlite3.Connection) -> Mapping[str, Tally]:
             found: dict[str, Tally] = {}
             for row in db.execute(
                 """SELECT method, count(*) AS open,
-                          sum(coalesce(run_started_ms, created_ms) < ?) AS lost
+                          sum(coalesce(run_started_ms < ?, updated_ms < ?)) AS lost
                    FROM jobs WHERE status IN ('queued', 'running') GROUP BY method""",
-                (lost_before_ms,),
+                (begun_before_ms, queued_before_ms),
             ):
                 found[row["method"]] = Tally(open=row["open"], lost=row["lost"])
             for row in db.execute(
