@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import pytest
 import pytest_asyncio
 import websockets
 from stack import Server, rest, seqs, server, statuses
+from vanishing import vanish, websocket_request
 
 from bookline.progress.events import News
 from bookline.sandbox import Sandbox
@@ -46,12 +48,26 @@ async def live(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> As
 async def hasty(
     sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Server]:
-    """A server that pings after 0.2 s, and whose watchers' queues are short."""
+    """A server whose watchers' queues are short."""
     before = (
         "from bookline.progress import hub\nfrom bookline.live import websocket\n"
-        "hub.PING_SECONDS = 0.2\nhub.QUEUE_MOST = 50\nwebsocket.SEND_SECONDS = 60.0"
+        "hub.QUEUE_MOST = 50\nwebsocket.SEND_SECONDS = 60.0"
     )
     folder = tmp_path_factory.mktemp("hasty") / "data"
+    async with server(sandbox.settings(), folder, before=before) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def watchful(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    """A server that pings after 0.3 s, and waits half a second for a machine to confirm."""
+    before = (
+        "from bookline.progress import hub\nfrom bookline.api import serving\n"
+        "hub.PING_SECONDS = 0.3\nserving.UNCONFIRMED_MS = 500"
+    )
+    folder = tmp_path_factory.mktemp("watchful") / "data"
     async with server(sandbox.settings(), folder, before=before) as running:
         yield running
 
@@ -384,12 +400,12 @@ async def test_a_job_of_another_process_can_be_cancelled_here(
 
 # ------------------------------------------------------------------ pings and slow watchers
 async def test_a_quiet_job_pings_its_watchers_without_a_seq(
-    hasty: Server, sandbox: Sandbox, isbn: str
+    watchful: Server, sandbox: Sandbox, isbn: str
 ) -> None:
     slow(sandbox, isbn, ms=1_500)
-    job_id = (await hasty.begin(isbn))["jobId"]
+    job_id = (await watchful.begin(isbn))["jobId"]
 
-    over_sse = [(seq, message) async for seq, message in hasty.sse(job_id)]
+    over_sse = [(seq, message) async for seq, message in watchful.sse(job_id)]
 
     pings = [(seq, message) for seq, message in over_sse if message["type"] == "ping"]
     assert len(pings) >= 3
@@ -397,7 +413,70 @@ async def test_a_quiet_job_pings_its_watchers_without_a_seq(
         assert seq is None
         assert "seq" not in message
         assert message["jobId"] == job_id
-    assert seqs(await hasty.story(job_id)) == [1, 2, 3, 4, 5]
+    assert seqs(await watchful.story(job_id)) == [1, 2, 3, 4, 5]
+
+
+# Half-open connections: with the real limits, benchmarks/half_open.py.
+async def test_a_socket_whose_machine_vanishes_is_found(
+    watchful: Server, sandbox: Sandbox, isbn: str
+) -> None:
+    """No FIN, no RST, no acknowledgement: like a phone in a tunnel."""
+    job_id = await _hanging(watchful, sandbox, isbn)
+    plain = socket.create_connection(("127.0.0.1", watchful.port))
+    async with watchful.watch(job_id, sock=plain, close_timeout=0.1) as watcher:
+        for _ in range(5):  # some pings, which it answers
+            await watcher.recv()
+        assert await _watchers(watchful) == 1
+
+        vanish(plain)
+
+        await _until_watchers(watchful, 0)
+
+
+async def test_a_stream_whose_machine_vanishes_is_found(
+    watchful: Server, sandbox: Sandbox, isbn: str
+) -> None:
+    job_id = await _hanging(watchful, sandbox, isbn)
+    async with watchful.http.get(f"{watchful.url}/v2/import/events/{job_id}") as stream:
+        for _ in range(9):
+            await stream.content.readline()
+        assert await _watchers(watchful) == 1
+        assert stream.connection is not None
+        assert stream.connection.transport is not None
+
+        vanish(stream.connection.transport.get_extra_info("socket"))
+
+        await _until_watchers(watchful, 0)
+
+
+async def test_a_watcher_that_answers_no_ping_is_found(
+    watchful: Server, sandbox: Sandbox, isbn: str
+) -> None:
+    """Its machine lives and confirms, its program does not."""
+    job_id = await _hanging(watchful, sandbox, isbn)
+    with socket.create_connection(("127.0.0.1", watchful.port)) as deaf:
+        deaf.sendall(websocket_request(job_id))
+        await _until_watchers(watchful, 1)
+
+        await _until_watchers(watchful, 0)
+
+
+async def _hanging(server: Server, sandbox: Sandbox, isbn: str) -> str:
+    """A job that has nothing to tell for 15 s, the limit of its try."""
+    sandbox.faults.add(kind="hang", isbn=isbn, route="google_books")
+    job_id: str = (await server.begin(isbn, source="google_books"))["jobId"]
+    return job_id
+
+
+async def _watchers(server: Server) -> int:
+    text = (await server.get("/metrics"))[1].decode()
+    return int(float(re.search(r"^bookline_watchers (\S+)$", text, re.MULTILINE)[1]))  # type: ignore[index]
+
+
+async def _until_watchers(server: Server, count: int) -> None:
+    async with asyncio.timeout(8):
+        while await _watchers(server) != count:
+            await asyncio.sleep(0.05)
 
 
 async def _hear(watcher: websockets.ClientConnection, count: int) -> list[dict[str, Any]]:

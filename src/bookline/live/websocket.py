@@ -3,14 +3,19 @@
 Way:      the route /ws/progress → here → progress/hub.py
 Rule 1:   we listen while we tell: a watcher that goes is noticed at once, what it says is ignored.
 Rule 2:   no send waits for ever: a watcher that takes nothing is cut with 1013.
+Rule 3:   a server that offers a Line has events written to it as they are heard, those that are
+          ready together as one write; any other ASGI server gets them as messages.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import lru_cache
+from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.frames import Frame, Opcode
 
 from bookline.errors import Refused, StoreDown
 from bookline.live.session import (
@@ -25,10 +30,27 @@ from bookline.live.session import (
     read_after,
 )
 from bookline.ports import Jobs
-from bookline.progress.hub import Hub, TooSlow
+from bookline.progress.events import Event
+from bookline.progress.hub import Hub, TooSlow, Watch
 
 MayWatch = Callable[[WebSocket, str, str | None], bool]
 """(connection, job id, token) → whether this watcher may see this job."""
+
+LINE = "bookline.line"
+"""Name of the ASGI extension whose ``line`` is a Line."""
+
+
+class Line(Protocol):
+    """The connection under a WebSocket, as our own server offers it (api/serving.py)."""
+
+    def when_lost(self, leave: Callable[[], None]) -> None:
+        """``leave`` is called when the watcher has gone: nobody needs to listen for it."""
+
+    def write(self, frames: bytes) -> bool:
+        """Sends them at once and says True, or False where they would have to wait."""
+
+    def ping(self, frames: bytes) -> bool:
+        """The same, with a ping before them. Who has not answered the last one is cut off."""
 
 
 async def serve(socket: WebSocket, hub: Hub, jobs: Jobs, may_watch: MayWatch) -> None:
@@ -53,25 +75,20 @@ async def serve(socket: WebSocket, hub: Hub, jobs: Jobs, may_watch: MayWatch) ->
     if not is_known:
         await socket.close(UNKNOWN_JOB, "there is no such job")
         return
-    telling = asyncio.create_task(_tell(socket, hub, job_id, after))
-    listening = asyncio.create_task(_listen(socket))
-    try:
-        await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        listening.cancel()
-        telling.cancel()
-        await asyncio.gather(telling, listening, return_exceptions=True)
+    await _tell(socket, hub, job_id, after)
 
 
 async def _tell(socket: WebSocket, hub: Hub, job_id: str, after: int) -> None:
+    line: Line | None = socket.scope.get("extensions", {}).get(LINE, {}).get("line")
+    send_now = _short_cut(line, job_id)
+    watch = Watch(job_id, after, send_now)
+    listening = _listen(socket, line, watch)
     code, reason = DONE, "the job has ended"
     try:
-        async with aclosing(hub.follow(job_id, after)) as story:
+        async with aclosing(hub.serve(watch)) as story:
             async for events in story:
-                messages = [event.message for event in events] or [ping(job_id)]
-                async with asyncio.timeout(SEND_SECONDS):
-                    for message in messages:
-                        await socket.send_text(message)
+                if not send_now(events):
+                    await _send(socket, [event.message for event in events] or [ping(job_id)])
         if hub.is_closing:
             code, reason = GOING_AWAY, "the server restarts; come back with after"
     except (TooSlow, TimeoutError):
@@ -80,12 +97,48 @@ async def _tell(socket: WebSocket, hub: Hub, job_id: str, after: int) -> None:
         code, reason = TOO_SLOW, "the journal cannot be read; come back with after"
     except (WebSocketDisconnect, RuntimeError):
         return  # the watcher has gone
+    finally:
+        if listening is not None:
+            listening.cancel()
+    if watch.has_left:
+        return
     with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(SEND_SECONDS):
             await socket.close(code, reason)
 
 
-async def _listen(socket: WebSocket) -> None:
-    """Until the watcher goes; what it says has no meaning here."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+def _short_cut(line: Line | None, job_id: str) -> Callable[[Sequence[Event]], bool]:
+    if line is None:
+        return lambda events: False
+
+    def send_now(events: Sequence[Event]) -> bool:
+        if not events:
+            return line.ping(_frame(ping(job_id)))
+        return line.write(b"".join([_frame(event.message) for event in events]))
+
+    return send_now
+
+
+@lru_cache(maxsize=64)  # a message is framed once for all its watchers
+def _frame(message: str) -> bytes:
+    return Frame(Opcode.TEXT, message.encode()).serialize(mask=False)
+
+
+async def _send(socket: WebSocket, messages: list[str]) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        for message in messages:
+            await socket.send_text(message)
+
+
+def _listen(socket: WebSocket, line: Line | None, watch: Watch) -> asyncio.Task[None] | None:
+    """Ends the watch when the watcher goes; what it says has no meaning here."""
+    if line is not None:
+        line.when_lost(watch.leave)
+        return None
+
+    async def listen() -> None:
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass
+        watch.leave()
+
+    return asyncio.create_task(listen())

@@ -4,15 +4,17 @@ Way:      the journal tells of commits → here → live/
 Rule 1:   a watcher's queue is bounded. One that overflows is told so and may come back with
           ``after``; nobody else notices.
 Rule 2:   what was missed is read from the journal: the log is the truth, this is only speed.
-Units:    a watcher that no event reaches for PING_SECONDS gets a ping.
+Rule 3:   a watcher that is in step and has a short cut is told within the pass of the loop in which
+          the event is heard: no task wakes. All else goes by its story (``serve``).
 """
 
 import asyncio
 import logging
-from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bookline.errors import StoreDown
+from bookline.model import Job
 from bookline.ports import EventLog, Jobs
 from bookline.progress.events import Event
 
@@ -22,7 +24,11 @@ QUEUE_MOST = 256  # events that may wait for one watcher; an import has a dozen
 REPLAY_MOST = 200  # events read at once
 POLL_SECONDS = 0.02  # how late another process' event may be; a look costs 4 µs
 DOWN_SECONDS = 1.0  # until a journal that cannot be read is asked again
-PING_SECONDS = 30.0  # SPEC §4
+PING_SECONDS = 28.0  # SPEC §4: 30 s, and who misses two is found within 60 s
+PING_LOOKS = 28  # looks for whose ping is due within PING_SECONDS
+
+ShortCut = Callable[[Sequence[Event]], bool]
+"""Sends events (none: a ping) at once and says True, or False where they would have to wait."""
 
 
 class TooSlow(Exception):
@@ -32,18 +38,87 @@ class TooSlow(Exception):
 class Watch:
     """One watcher's place in one job's story."""
 
-    def __init__(self, job_id: str, after: int) -> None:
+    __slots__ = (
+        "_events", "_is_stirred", "_overflowed", "_short_cut", "_waiter", "has_gap", "has_left",
+        "job_id", "may_be_over", "ping_at", "seq", "wants_ping",
+    )  # fmt: skip
+
+    def __init__(self, job_id: str, after: int, short_cut: ShortCut = lambda events: False) -> None:
         self.job_id = job_id
         self.seq = after
         """The last event that was handed out."""
         self.has_gap = True
         """Something was missed: the journal has it."""
-        self._events: deque[Event] = deque()
+        self.may_be_over = True
+        """Nothing has come yet behind what may be the end."""
+        self.has_left = False
+        self.wants_ping = False
+        self.ping_at = asyncio.get_running_loop().time() + PING_SECONDS
+        self._short_cut = short_cut
+        self._events: list[Event] = []
         self._overflowed = False
-        self._ready = asyncio.Event()
+        self._is_stirred = False
+        self._waiter: asyncio.Future[None] | None = None
 
-    def offer(self, event: Event) -> None:
-        """Takes the next event; an older one is known, a later one shows a gap."""
+    def offer(self, events: Sequence[Event]) -> None:
+        """Takes the next events; an older one is known, a later one shows a gap."""
+        if self._follows(events) and self._tell(events):
+            self.seq = events[-1].seq
+            if events[-1].is_terminal:
+                self.may_be_over = True
+                self.stir()
+            return
+        for event in events:
+            self._keep(event)
+
+    def ping(self) -> None:
+        """Says that we are there, as soon as that can be."""
+        if not self._tell(()):
+            self.wants_ping = True
+            self.stir()
+
+    def take(self) -> list[Event]:
+        """All that wait and are not known yet. Raises: TooSlow."""
+        if self._overflowed:
+            raise TooSlow
+        events = [event for event in self._events if event.seq > self.seq]
+        self._events = []
+        if events:
+            self.seq = events[-1].seq
+            self.may_be_over = self.may_be_over or events[-1].is_terminal
+        return events
+
+    def leave(self) -> None:
+        """Ends the story: nobody is there any more."""
+        self.has_left = True
+        self.stir()
+
+    def stir(self) -> None:
+        """Lets whoever waits look again."""
+        self._is_stirred = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Until something is to be done that the short cut cannot do."""
+        if not self._is_stirred:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._is_stirred = False
+
+    def _follows(self, events: Sequence[Event]) -> bool:
+        first, last = events[0].seq, events[-1].seq
+        return first == self.seq + 1 and last == self.seq + len(events)
+
+    def _tell(self, events: Sequence[Event]) -> bool:
+        """True if they went by the short cut: only while nothing else is under way."""
+        is_idle = self._waiter is not None and not self._is_stirred
+        return is_idle and self._short_cut(events)
+
+    def _keep(self, event: Event) -> None:
         newest = self._events[-1].seq if self._events else self.seq
         if self._overflowed or event.seq <= newest:
             return
@@ -53,31 +128,7 @@ class Watch:
             self._overflowed = True
         else:
             self._events.append(event)
-        self._ready.set()
-
-    def take(self) -> list[Event]:
-        """All that wait and are not known yet. Raises: TooSlow."""
-        if self._overflowed:
-            raise TooSlow
-        events = [event for event in self._events if event.seq > self.seq]
-        self._events.clear()
-        if events:
-            self.seq = events[-1].seq
-        return events
-
-    def stir(self) -> None:
-        """Lets whoever waits look again."""
-        self._ready.set()
-
-    async def wait(self, seconds: float) -> bool:
-        """True when something came, False when the time is over."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ready.wait()
-        except TimeoutError:
-            return False
-        self._ready.clear()
-        return True
+        self.stir()
 
 
 class Hub:
@@ -87,65 +138,70 @@ class Hub:
         self._jobs = jobs
         self._log = log
         self._watches: dict[str, set[Watch]] = defaultdict(set)
-        self._closing = asyncio.Event()
+        self._found: dict[str, Job | None] = {}
+        self.is_closing = False
 
     @property
     def watchers(self) -> int:
         return sum(len(watches) for watches in self._watches.values())
 
-    @property
-    def is_closing(self) -> bool:
-        return self._closing.is_set()
-
     async def run(self) -> None:
         """Until cancelled: hears this process' commits at once, and looks for others'."""
         end = self._log.subscribe(self._hear)
+        loop = asyncio.get_running_loop()
+        look_at = loop.time()
         try:
             while True:
                 await asyncio.sleep(POLL_SECONDS)
                 if self._watches:
                     await self._hear_others()
+                if (now := loop.time()) >= look_at:
+                    look_at = now + PING_SECONDS / PING_LOOKS
+                    self._ping(now)
         finally:
             end()
 
     def close(self) -> None:
         """Lets every watcher go (1001): they come back after the restart."""
-        self._closing.set()
-        for watches in list(self._watches.values()):
-            for watch in list(watches):
-                watch._ready.set()
+        self.is_closing = True
+        for watch in self._all():
+            watch.stir()
 
-    async def follow(self, job_id: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
+    def follow(self, job_id: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
         """The story behind ``after``: what is kept, then what comes, until its last end.
 
         An empty sequence is a ping. Ends when the job has ended or the hub closes.
         Raises: TooSlow, StoreDown.
         """
+        return self.serve(Watch(job_id, after))
+
+    async def serve(self, watch: Watch) -> AsyncGenerator[Sequence[Event], None]:
+        """The same without what goes by the watch's short cut. Ends also when it has left."""
         if not self._watches:
             await self._hear_others()  # what came before is replayed, not heard
-        watch = Watch(job_id, after)
-        self._watches[job_id].add(watch)
-        may_be_over = True
+        self._watches[watch.job_id].add(watch)
         try:
-            while not self.is_closing:
-                may_be_over = may_be_over or watch.has_gap
+            while not (self.is_closing or watch.has_left):
                 events = await self._catch_up(watch) if watch.has_gap else watch.take()
                 if events:
                     yield events
-                    may_be_over = may_be_over or events[-1].is_terminal
-                elif may_be_over:
-                    may_be_over = False
+                elif watch.may_be_over:
+                    watch.may_be_over = False
                     if await self._is_over(watch):
                         return
-                elif not await watch.wait(PING_SECONDS):
+                elif watch.wants_ping:
+                    watch.wants_ping = False
                     yield ()
+                else:
+                    await watch.wait()
         finally:
-            self._watches[job_id].discard(watch)
-            if not self._watches[job_id]:
-                del self._watches[job_id]
+            self._watches[watch.job_id].discard(watch)
+            if not self._watches[watch.job_id]:
+                del self._watches[watch.job_id]
 
     async def _catch_up(self, watch: Watch) -> Sequence[Event]:
         watch.has_gap = False  # first: what is offered while we read counts
+        watch.may_be_over = True
         events = await self._log.read(watch.job_id, watch.seq, REPLAY_MOST)
         if events:
             watch.seq = events[-1].seq
@@ -154,13 +210,20 @@ class Hub:
 
     async def _is_over(self, watch: Watch) -> bool:
         """All was handed out, and no more will come unless somebody retries the job."""
-        job = await self._jobs.find(watch.job_id)
+        job = await self._find(watch.job_id)
         if job is None:
             return True
         if job.last_event is not None and job.last_event["seq"] > watch.seq:
             watch.has_gap = True
             return False
         return job.is_over
+
+    async def _find(self, job_id: str) -> Job | None:
+        """The job. The many watchers that ask within one pass of the loop share the answer."""
+        if job_id not in self._found:
+            self._found[job_id] = await self._jobs.find(job_id)
+            asyncio.get_running_loop().call_soon(self._found.clear)
+        return self._found[job_id]
 
     async def _hear_others(self) -> None:
         try:
@@ -170,6 +233,18 @@ class Hub:
             await asyncio.sleep(DOWN_SECONDS)
 
     def _hear(self, events: Sequence[Event]) -> None:
+        ready: dict[str, list[Event]] = defaultdict(list)
         for event in events:
-            for watch in self._watches.get(event.job_id, ()):
-                watch.offer(event)
+            ready[event.job_id].append(event)
+        for job_id, some in ready.items():
+            for watch in self._watches.get(job_id, ()):
+                watch.offer(some)
+
+    def _ping(self, now: float) -> None:
+        for watch in self._all():
+            if now >= watch.ping_at:
+                watch.ping_at = now + PING_SECONDS
+                watch.ping()
+
+    def _all(self) -> list[Watch]:
+        return [watch for watches in self._watches.values() for watch in watches]
