@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote
 
 import aiohttp
@@ -160,6 +160,24 @@ class Started:
     """``data`` of the answer."""
 
 
+class RolloutChange(TypedDict, total=False):
+    """What shall be different, named as in the API; what is not named stays."""
+
+    percent: int
+    salt: str
+    killSwitch: bool
+    automatic: bool
+    users: Mapping[str, str | None]
+    """User id → method; None takes a user off the list."""
+    incident: str
+    """Opens one with this text."""
+    resolve: int
+    """The number of an incident that is over."""
+    reason: str
+    actor: str
+    """Else the key or the address that asks."""
+
+
 # ------------------------------------------------------------------ the client
 class BooklineClient:
     """One server, asked with patience. Use it as ``async with``; its calls may run side by side.
@@ -278,6 +296,32 @@ class BooklineClient:
         """The stored picture. Raises: Refused (NOT_FOUND) where there is none, TryLater."""
         picture: bytes = (await self._ask("GET", f"/v2/covers/{_part(isbn)}"))["picture"]
         return picture
+
+    # -------------------------------------------------------------- moving over
+    async def rollout(self) -> Json:
+        """Who goes by the workflow now, the gates to the next stage, the last changes."""
+        return await self._ask("GET", "/v2/rollout")
+
+    async def change_rollout(self, **changes: Unpack[RolloutChange]) -> Json:
+        """The rollout after it. Not repeated when the line breaks over it, as the next two."""
+        return await self._ask("PUT", "/v2/rollout", body={**changes}, is_repeatable=False)
+
+    async def advance_rollout(self, reason: str = "", *, actor: str | None = None) -> Json:
+        """The rollout at its next stage.
+
+        Raises: Refused (INVALID_STATE; ``details["gates"]`` says what does not let it), TryLater.
+        """
+        body = {"reason": reason, "actor": actor}
+        return await self._ask("POST", "/v2/rollout/advance", body=body, is_repeatable=False)
+
+    async def rollback_rollout(self, reason: str = "", *, actor: str | None = None) -> Json:
+        """The rollout at 0 percent. Raises: Refused (INVALID_STATE) when it is, TryLater."""
+        body = {"reason": reason, "actor": actor}
+        return await self._ask("POST", "/v2/rollout/rollback", body=body, is_repeatable=False)
+
+    async def import_metrics(self, window: str = "24h") -> Json:
+        """Workflow against legacy, of what finished in the window: ``15m``, ``24h``, ``7d``."""
+        return await self._ask("GET", "/v2/metrics/imports", query={"window": window})
 
     # -------------------------------------------------------------- one question
     def _watch(self, job_id: str, seen: int, token: str | None) -> _Answer:

@@ -89,6 +89,7 @@ MAY_USE: dict[str, set[str]] = {
     "dotenv": {"settings"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "matplotlib": {"cli"},
 }
 """Library → the parts that may know it. Not in a Cloudflare Worker: none of these."""
 

@@ -93,11 +93,11 @@ class Asked:
         else:
             words()
 
-    def complain(self, code: str, message: str) -> None:
+    def complain(self, code: str, message: str, details: Json | None = None) -> None:
         """An error on stderr."""
         if self.json:
-            error = {"error": {"code": code, "message": message}}
-            say(json.dumps(error, ensure_ascii=False))
+            error = {"code": code, "message": message, **({"details": details} if details else {})}
+            say(json.dumps({"error": error}, ensure_ascii=False))
         else:
             for line in message.splitlines():
                 say(f"bookline: {line}")
@@ -129,7 +129,7 @@ def perform(
         else:
             code = asyncio.run(stoppable())
     except Refused as error:
-        asked.complain(error.code, error.message)
+        asked.complain(error.code, error.message, error.details)
         code = EXIT_CODES.get(error.code, FAILED)
     except BooklineError as error:
         asked.complain(error.code, str(error))

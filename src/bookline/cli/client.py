@@ -6,11 +6,11 @@ Not here: patience, resume and keys: bookline/client.py.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import aiohttp
 
-from bookline.client import BooklineClient, Notice
+from bookline.client import BooklineClient, Notice, RolloutChange
 from bookline.model import Json
 
 PROBE_CONNECT_SECONDS = 0.5  # on one machine a port that nobody has refuses at once
@@ -42,6 +42,16 @@ class Client(Protocol):
     async def books(self, *, limit: int, cursor: str | None) -> Json: ...
 
     async def search(self, text: str, *, limit: int) -> Json: ...
+
+    async def rollout(self) -> Json: ...
+
+    async def change_rollout(self, **changes: Unpack[RolloutChange]) -> Json: ...
+
+    async def advance_rollout(self, reason: str, *, actor: str) -> Json: ...
+
+    async def rollback_rollout(self, reason: str, *, actor: str) -> Json: ...
+
+    async def import_metrics(self, window: str) -> Json: ...
 
 
 async def find_server(
@@ -78,6 +88,11 @@ class ServerClient:
         self.book = server.book
         self.books = server.books
         self.search = server.search
+        self.rollout = server.rollout
+        self.change_rollout = server.change_rollout
+        self.advance_rollout = server.advance_rollout
+        self.rollback_rollout = server.rollback_rollout
+        self.import_metrics = server.import_metrics
         self._server = server
 
     async def start(self, isbn: str, source: str) -> Json:

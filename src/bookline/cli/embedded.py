@@ -7,8 +7,11 @@ Rule 1:   what is not finished when the command ends goes on at the next start: 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from typing import Unpack
 
+from bookline.api import bodies
 from bookline.app import App, running
+from bookline.client import RolloutChange
 from bookline.errors import Refused
 from bookline.imports import Order
 from bookline.isbn import read_isbn
@@ -92,6 +95,27 @@ class EmbeddedClient:
         found = await self._app.library.search(vector, limit=limit)
         items = [{"book": one.book.to_json(), "score": round(one.score, 6)} for one in found]
         return {"items": items, "model": vector.model}
+
+    async def rollout(self) -> Json:
+        return await self._app.rollouts.describe()
+
+    async def change_rollout(self, **changes: Unpack[RolloutChange]) -> Json:
+        wanted = bodies.read_change({**changes}, "")
+        await self._app.rollouts.change(wanted.change, wanted.actor, wanted.reason)
+        return await self.rollout()
+
+    async def advance_rollout(self, reason: str, *, actor: str) -> Json:
+        wanted = bodies.read_reason({"reason": reason, "actor": actor}, "")
+        await self._app.rollouts.advance(wanted.actor, wanted.reason)
+        return await self.rollout()
+
+    async def rollback_rollout(self, reason: str, *, actor: str) -> Json:
+        wanted = bodies.read_reason({"reason": reason, "actor": actor}, "")
+        await self._app.rollouts.rollback(wanted.actor, wanted.reason)
+        return await self.rollout()
+
+    async def import_metrics(self, window: str) -> Json:
+        return await self._app.rollouts.metrics(window, bodies.read_window_ms(window))
 
 
 def _messages(events: Sequence[Event]) -> list[Json]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import bookline
-from bookline.cli import import_commands, library_commands, service_commands
+from bookline.cli import import_commands, library_commands, rollout_commands, service_commands
 from bookline.cli.asked import Asked, JsonOption, ServerOption
 from bookline.cli.views import result
 
@@ -64,12 +64,14 @@ for command in (
     library_commands.books,
     library_commands.book,
     library_commands.search,
+    rollout_commands.metrics,
     service_commands.config,
     service_commands.doctor,
     service_commands.sandbox,
     service_commands.demo,
 ):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(rollout_commands.rollout)
 
 
 def run() -> None:

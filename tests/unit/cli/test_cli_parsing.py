@@ -11,9 +11,19 @@ from bookline.cli.main import app
 
 COMMANDS = (
     "serve", "import", "status", "watch", "cancel", "retry", "jobs", "books", "book", "search",
-    "config", "doctor", "sandbox", "demo",
+    "config", "doctor", "sandbox", "demo", "rollout", "metrics",
 )  # fmt: skip
-HEAVY = {"dbos", "fastapi", "uvicorn", "sqlalchemy", "PIL", "wordllama", "numpy", "aiohttp"}
+HEAVY = {
+    "dbos",
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "PIL",
+    "wordllama",
+    "numpy",
+    "aiohttp",
+    "matplotlib",
+}
 
 
 def test_no_command_shows_the_help() -> None:
