@@ -10,10 +10,10 @@ import contextlib
 import importlib.util
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
@@ -64,6 +64,7 @@ log = logging.getLogger(__name__)
 AT_WORK = 64  # imports that one process works on at once; the others wait in their order
 CHECK_SECONDS = 2.0
 LOOK_SECONDS = 1.0
+LegacyCall = Callable[[Json, str], Awaitable[Json]]
 LEGACY_ROOM = "bookline.migration.legacy"  # by name: it can be deleted, and all else stays
 EXTENSIONS = ("jpg", "png", "webp", "gif")
 
@@ -90,6 +91,8 @@ class App:
     upkeep: Upkeep
     measures: Measures
     rollouts: Rollouts
+    legacy_call: LegacyCall | None
+    """What answers ``POST /v1/jobs``, while there is a legacy importer."""
 
     async def find_book(self, isbn: str) -> Book | None:
         """The book of an ISBN-13, in the library or waiting in the fallback store."""
@@ -174,15 +177,10 @@ def _as_it_is(steps: AllSteps) -> Steps:
     return steps
 
 
-def open_legacy(
-    path: Path, world: World, living: Callable[[], Collection[str]]
-) -> OtherImporter | None:
-    """The legacy importer; None where its folder has been taken out."""
-    if importlib.util.find_spec(LEGACY_ROOM) is None:
-        return None
-    room = importlib.import_module(LEGACY_ROOM)
-    importer: OtherImporter = room.JobStateManager(path, world, living)
-    return importer
+def legacy_room() -> Any:
+    """The legacy importer's package; None where it has been deleted."""
+    found = importlib.util.find_spec(LEGACY_ROOM)
+    return None if found is None else importlib.import_module(LEGACY_ROOM)
 
 
 @asynccontextmanager
@@ -254,16 +252,16 @@ async def running(
         stack.push_async_callback(engine.close)
 
         others: list[OtherImporter] = []
-        legacy = open_legacy(folder / "legacy.db", world, node.living)
-        if legacy is not None:
-            others.append(legacy)
-            stack.push_async_callback(legacy.close)
         engines: dict[str, Engine] = {"workflow": engine}
-        if legacy is not None:
+        old = legacy_room()
+        if old is not None:
+            legacy = old.JobStateManager(folder / "legacy.db", world, node.living, journal.left_by)
+            stack.push_async_callback(legacy.close)
+            others.append(legacy)
             engines["legacy"] = legacy
         rollouts = Rollouts(
             SqliteRollout(journal.file), journal, clock=now_ms,
-            start_percent=settings.workflow_rollout_percent, has_legacy=legacy is not None,
+            start_percent=settings.workflow_rollout_percent, has_legacy=old is not None,
             deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
         )  # fmt: skip
 
@@ -290,6 +288,7 @@ async def running(
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep,
             measures=measures, rollouts=rollouts,
+            legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
 
 

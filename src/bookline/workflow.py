@@ -82,14 +82,14 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
         return (await steps.fetch_metadata(order)).to_json()
 
     metadata = Metadata.from_json(await run.do(FETCH_METADATA, fetch_metadata))
-    await run.tell(METADATA_FETCHED, {"metadata": _summary(metadata)})
+    await run.tell(METADATA_FETCHED, {"metadata": metadata_facts(metadata)})
 
     cover = None
     if metadata.cover_url is not None:
         upload_cover = partial(steps.upload_cover, order.isbn, metadata.cover_url)
         try:
             cover = await run.do(UPLOAD_COVER, upload_cover)
-            await run.tell(COVER_UPLOADED, _cover_facts(cover))
+            await run.tell(COVER_UPLOADED, cover_facts(cover))
         except StepFailed as failure:
             warnings.append(await _warned(run, failure))
 
@@ -126,7 +126,7 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
     )
 
 
-def _summary(metadata: Metadata) -> Json:
+def metadata_facts(metadata: Metadata) -> Json:
     """The metadata as watchers get it, cut so that a message stays below 32 KB (SPEC §4)."""
     summary = metadata.to_json()
     if metadata.description is not None:
@@ -136,7 +136,8 @@ def _summary(metadata: Metadata) -> Json:
     return summary
 
 
-def _cover_facts(cover: Json) -> Json:
+def cover_facts(cover: Json) -> Json:
+    """The stored cover as watchers get it."""
     return {
         "coverR2Key": cover["key"],
         "coverUrl": cover["url"],

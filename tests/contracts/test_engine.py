@@ -133,6 +133,7 @@ class Bench:
     journal: SqliteJournal | MemoryJournal
     engine: Any
     node_id = "node-1"
+    method = "workflow"
 
     def clear(self) -> None:
         """For the next test: other steps, other names of jobs."""
@@ -177,7 +178,7 @@ class Bench:
         self.names.append(name)
         order = ImportInput(job_id=self.id(name), isbn=ISBN, input_isbn="0142437247")
         at = now_ms()
-        job = Job(order=order, method="workflow", created_ms=at, updated_ms=at, node=self.node_id)
+        job = Job(order=order, method=self.method, created_ms=at, updated_ms=at, node=self.node_id)
         return await self.journal.open(job)
 
     async def retry(self) -> None:
@@ -268,6 +269,35 @@ class DbosBench(Bench):
         await Recovery(self.folder, self.node, self.engine, self.journal, now_ms).sweep()
 
 
+class LegacyBench(Bench):
+    """The importer by hand, while it is there: it promises the same."""
+
+    journal: SqliteJournal
+    method = "legacy"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def boot(self) -> None:
+        legacy = pytest.importorskip("bookline.migration.legacy")
+        self.journal = SqliteJournal(self.folder / "journal.db", now_ms)
+        self.node = Node(self.folder / "nodes")
+        self.node.open()
+        self.node_id = self.node.node_id
+        self.engine = legacy.JobStateManager(
+            self.folder / "legacy.db", self.world(), self.node.living, self.journal.left_by
+        )
+
+    async def stop(self) -> None:
+        await self.engine.close()
+        self.node.close()
+        self.journal.close()
+
+    async def go_on(self) -> None:
+        await self.boot()
+        await self.engine.sweep()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def launched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbosBench]:
     """One for all tests: DBOS takes a second to stop."""
@@ -289,12 +319,14 @@ async def on_dbos(launched: DbosBench) -> AsyncIterator[DbosBench]:
         await launched.end(name, run=run)
 
 
-@pytest_asyncio.fixture(params=["memory", "dbos"], loop_scope="module")
-async def bench(request: pytest.FixtureRequest, on_dbos: DbosBench) -> AsyncIterator[Bench]:
+@pytest_asyncio.fixture(params=["memory", "dbos", "legacy"], loop_scope="module")
+async def bench(
+    request: pytest.FixtureRequest, on_dbos: DbosBench, tmp_path: Path
+) -> AsyncIterator[Bench]:
     if request.param == "dbos":
         yield on_dbos
         return
-    made = MemoryBench()
+    made = MemoryBench() if request.param == "memory" else LegacyBench(tmp_path)
     made.clear()
     await made.boot()
     yield made

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "sandbox": set(),
     "migration": CORE,
-    "migration.legacy": CORE | {"workflow", "engine.job_run", "logs", "stores.sqlite"},
+    "migration.legacy": CORE | {"workflow", "imports", "engine.job_run", "logs", "stores.sqlite"},
     "page": set(),
     "client": {"errors", "model"},  # of a server: it knows nothing of how one is made
 }

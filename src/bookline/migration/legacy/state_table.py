@@ -1,0 +1,163 @@
+"""Where the legacy importer keeps its jobs' states: one row a job, rewritten at each change.
+
+Way:     job_state_manager.py → here → stores/sqlite.py
+Rule 1:  a row has one owner, a process. Whoever takes a job over must win the row first.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bookline.model import ImportInput, Json
+from bookline.stores.sqlite import Sqlite
+
+PENDING, RUNNING = "pending", "running"
+OPEN: Final = (PENDING, RUNNING)
+
+MIGRATIONS = (
+    """
+    CREATE TABLE legacy_jobs (
+        job_id TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT NOT NULL,
+        updated_ms INTEGER NOT NULL, document TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX legacy_jobs_open ON legacy_jobs (owner) WHERE state IN ('pending', 'running');
+    """,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class JobState:
+    """All that the importer remembers of a job."""
+
+    order: ImportInput
+    owner: str
+    state: str = PENDING
+    """pending, running, completed, failed, cancelled."""
+    run: int = 0
+    """The journal's number of the run that this is the state of; 0 before the first."""
+    current_step: int = 0
+    retry_counts: dict[str, int] = field(default_factory=dict)
+    """Step → tries that have failed."""
+    next_wake_ms: int | None = None
+    """The current step is tried again then."""
+    last_retry: Json | None = None
+    """What was told of the failure before: it is told again after a crash."""
+    results: dict[str, Json] = field(default_factory=dict)
+    """Step → what it gave."""
+    failures: dict[str, Json] = field(default_factory=dict)
+    """Step that failed for good, and was gone on without → code, message, attempts."""
+    ending: Json | None = None
+    """``{"status", "result", "error"}`` once it is over."""
+    updated_ms: int = 0
+
+    def to_json(self) -> Json:
+        return {
+            "order": self.order.to_json(),
+            "run": self.run,
+            "currentStep": self.current_step,
+            "retryCounts": self.retry_counts,
+            "nextWakeMs": self.next_wake_ms,
+            "lastRetry": self.last_retry,
+            "results": self.results,
+            "failures": self.failures,
+            "ending": self.ending,
+        }
+
+
+class StateTable:
+    """The file. Every method raises StoreDown when it cannot be read or written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = Sqlite(path, MIGRATIONS)
+
+    def close(self) -> None:
+        self._file.close()
+
+    async def add(self, job: JobState) -> bool:
+        """False when the job is known already."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            added = db.execute(
+                "INSERT OR IGNORE INTO legacy_jobs VALUES (?, ?, ?, ?, ?)", _values(job)
+            )
+            return added.rowcount == 1
+
+        return await self._file.write(work)
+
+    async def keep(self, job: JobState) -> bool:
+        """Rewrites the row. False when the job has another owner by now."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            job_id, state, owner, updated_ms, document = _values(job)
+            kept = db.execute(
+                """UPDATE legacy_jobs SET state = ?, updated_ms = ?, document = ?
+                   WHERE job_id = ? AND owner = ?""",
+                (state, updated_ms, document, job_id, owner),
+            )
+            return kept.rowcount == 1
+
+        return await self._file.write(work)
+
+    async def find(self, job_id: str) -> JobState | None:
+        return self._file.read_now(
+            lambda db: _job(
+                db.execute("SELECT * FROM legacy_jobs WHERE job_id = ?", (job_id,)).fetchone()
+            )
+        )
+
+    async def open_jobs(self) -> Sequence[JobState]:
+        """Pending and running ones, of all processes."""
+
+        def work(db: sqlite3.Connection) -> Sequence[JobState]:
+            rows = db.execute("SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running')")
+            return [job for row in rows if (job := _job(row)) is not None]
+
+        return await self._file.read(work)
+
+    async def take(self, job_id: str, owner: str, new_owner: str) -> bool:
+        """Makes a job one's own. False when somebody else was quicker."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            taken = db.execute(
+                "UPDATE legacy_jobs SET owner = ? WHERE job_id = ? AND owner = ?",
+                (new_owner, job_id, owner),
+            )
+            return taken.rowcount == 1
+
+        return await self._file.write(work)
+
+    async def remove(self, job_ids: Sequence[str]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "DELETE FROM legacy_jobs WHERE job_id = ?", [(job_id,) for job_id in job_ids]
+            )
+
+        await self._file.write(work)
+
+
+def _values(job: JobState) -> tuple[str, str, str, int, str]:
+    document = json.dumps(job.to_json(), ensure_ascii=False, separators=(",", ":"))
+    return job.order.job_id, job.state, job.owner, job.updated_ms, document
+
+
+def _job(row: sqlite3.Row | None) -> JobState | None:
+    if row is None:
+        return None
+    kept = json.loads(row["document"])
+    return JobState(
+        order=ImportInput.from_json(kept["order"]),
+        owner=row["owner"],
+        state=row["state"],
+        run=kept["run"],
+        current_step=kept["currentStep"],
+        retry_counts=kept["retryCounts"],
+        next_wake_ms=kept["nextWakeMs"],
+        last_retry=kept["lastRetry"],
+        results=kept["results"],
+        failures=kept["failures"],
+        ending=kept["ending"],
+        updated_ms=row["updated_ms"],
+    )
