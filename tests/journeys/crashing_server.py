@@ -23,6 +23,7 @@ from bookline.engine.job_run import JobRun
 from bookline.settings import read_settings
 from bookline.stores.sqlite_journal import SqliteJournal
 
+legacy = joined.legacy_room()
 METHODS = {
     "fetch-metadata": "fetch_metadata",
     "upload-cover": "upload_cover",
@@ -84,6 +85,20 @@ def _after_record(step: str, killer: Killer) -> None:
         return outcome
 
     engine._record = dying
+    if legacy is not None:
+        _after_row(step, killer)
+
+
+def _after_row(step: str, killer: Killer) -> None:
+    """The legacy importer has kept what the step gave, and told nobody yet."""
+    real = legacy.JobStateManager._tell_done
+
+    def dying(self: Any, job: Any, at: Any) -> None:
+        if at.name == step:
+            killer.pass_by()
+        real(self, job, at)
+
+    legacy.JobStateManager._tell_done = dying
 
 
 def _in_wait(step: str, killer: Killer) -> None:
@@ -95,6 +110,19 @@ def _in_wait(step: str, killer: Killer) -> None:
         await real(self, at, attempt, wake_ms)
 
     JobRun._wait = dying  # type: ignore[method-assign, assignment]
+    if legacy is not None:
+        _in_legacy_wait(step, killer)
+
+
+def _in_legacy_wait(step: str, killer: Killer) -> None:
+    real = legacy.JobStateManager._wait
+
+    async def dying(self: Any, job: Any, slot: Any) -> Any:
+        if step in job.retry_counts:
+            asyncio.get_running_loop().call_later(0.05, killer.pass_by)
+        return await real(self, job, slot)
+
+    legacy.JobStateManager._wait = dying
 
 
 def _around_finish(killer: Killer, *, before: bool) -> None:

@@ -91,12 +91,13 @@ async def stack(
             await server.kill()
 
 
-async def begin(client: aiohttp.ClientSession, url: str, isbn: str = ISBN) -> str | None:
+async def begin(
+    client: aiohttp.ClientSession, url: str, isbn: str = ISBN, method: str = "workflow"
+) -> str | None:
     """The job id; None if the server died before it answered."""
+    order = {"isbn": isbn, "source": "google_books", "method": method}
     try:
-        async with client.post(
-            f"{url}/v2/import/workflow", json={"isbn": isbn, "source": "google_books"}
-        ) as answer:
+        async with client.post(f"{url}/v2/import", json=order) as answer:
             assert answer.status == 202, await answer.text()
             job_id: str = (await answer.json())["data"]["jobId"]
             return job_id

@@ -77,7 +77,7 @@ MAY_USE: dict[str, set[str]] = {
     "obstore": {"stores"},
     "redis": {"stores"},
     "sqlite_vec": {"stores"},
-    "sqlite3": {"stores", "cli"},
+    "sqlite3": {"stores", "cli", "migration.legacy"},
     "wordllama": {"embedders"},
     "PIL": {"net", "sandbox"},
     "fastapi": {"api"},
