@@ -32,7 +32,7 @@ PAGE_PREFIX = "/page/"
 TOKEN_ROUTES = ("/v2/import/events/", "/v2/import/status/")
 # Not limited: probes, scrapes, the page's own files, and covers, of which a shelf shows hundreds.
 UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
-STARTS = frozenset({"/v2/import", "/v2/import/workflow"})
+STARTS = frozenset({"/v2/import", "/v2/import/workflow", "/v1/jobs"})
 GOODBYE_SECONDS = 1.0
 EXPOSED = "Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag"
 SAFE_HEADERS = {

@@ -30,6 +30,17 @@ MORE: Mapping[str, tuple[str, ...]] = {
     "job": ("MISSING_JOB_ID", "JOB_NOT_FOUND", "STATUS_FAILED"),
     "control": ("JOB_NOT_FOUND", "INVALID_STATE", "WORKFLOW_FAILED"),
     "book": ("INVALID_ISBN", "BOOK_NOT_FOUND"),
+    "legacy": (
+        "MISSING_JOB_ID",
+        "JOB_NOT_FOUND",
+        "INVALID_ISBN",
+        "INVALID_SOURCE",
+        "SOURCE_NOT_CONFIGURED",
+        "INVALID_STATE",
+        "PAYLOAD_TOO_LARGE",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "WORKFLOW_FAILED",
+    ),
     "change": ("INVALID_STATE", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"),
     "start": (
         "INVALID_ISBN",

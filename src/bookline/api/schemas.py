@@ -62,6 +62,32 @@ class ImportRequest(StartRequest):
     method: Method | None = None
 
 
+class LegacyCall(BaseModel):
+    """What the legacy importer's clients send."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"action": "start", "isbn": "9780451524935"},
+                {"action": "status", "jobId": "import-9780451524935-1795384691739-Bhr1wV3YJgg0"},
+            ]
+        }
+    )
+
+    action: Literal["start", "status"]
+    isbn: str | None = Field(default=None, description="of a start")
+    source: str | None = Field(default=None, description="of a start")
+    jobId: str | None = Field(default=None, description="of a status")
+
+
+class LegacyAnswer(BaseModel):
+    """The job; its status is the last event's."""
+
+    jobId: str
+    status: str | None = None
+    lastEvent: "EventMessage | None" = None
+
+
 class Started(BaseModel):
     """A job that is known from now on."""
 

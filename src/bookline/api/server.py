@@ -20,16 +20,17 @@ import bookline
 from bookline.api.envelope import broken, failure, failure_of
 from bookline.api.gate import Gate, is_loopback
 from bookline.api.keys import Keys, Tokens, keep_secret
+from bookline.api.legacy_routes import router as legacy_router
 from bookline.api.openapi import completed
 from bookline.api.page import router as page_router
 from bookline.api.rollout_routes import router as rollout_router
 from bookline.api.routes import router
-from bookline.app import now_ms, running
+from bookline.app import legacy_room, now_ms, running
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
 from bookline.settings import Settings, read_settings
 
-ROUTERS = (router, rollout_router, page_router)
+ROUTERS = (router, rollout_router, *([legacy_router] if legacy_room() else []), page_router)
 ABOUT = """Give it an ISBN and it imports the book, durably, with every step shown live.
 
 Every answer has one shape: `{"success", "data", "error"?, "metadata"}`. Watch an import over
