@@ -91,14 +91,14 @@ def _after_record(step: str, killer: Killer) -> None:
 
 def _after_row(step: str, killer: Killer) -> None:
     """The legacy importer has kept what the step gave, and told nobody yet."""
-    real = legacy.JobStateManager._tell_done
+    real = legacy.StateMachine._tell_done
 
-    def dying(self: Any, job: Any, at: Any) -> None:
+    def dying(self: Any, at: Any) -> None:
         if at.name == step:
             killer.pass_by()
-        real(self, job, at)
+        real(self, at)
 
-    legacy.JobStateManager._tell_done = dying
+    legacy.StateMachine._tell_done = dying
 
 
 def _in_wait(step: str, killer: Killer) -> None:
@@ -115,14 +115,14 @@ def _in_wait(step: str, killer: Killer) -> None:
 
 
 def _in_legacy_wait(step: str, killer: Killer) -> None:
-    real = legacy.JobStateManager._wait
+    real = legacy.StateMachine._wait
 
-    async def dying(self: Any, job: Any, slot: Any) -> Any:
-        if step in job.retry_counts:
+    async def dying(self: Any) -> None:
+        if step in self._job.retry_counts:
             asyncio.get_running_loop().call_later(0.05, killer.pass_by)
-        return await real(self, job, slot)
+        await real(self)
 
-    legacy.JobStateManager._wait = dying
+    legacy.StateMachine._wait = dying
 
 
 def _around_finish(killer: Killer, *, before: bool) -> None:

@@ -64,7 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "sandbox": set(),
     "migration": CORE,
-    "migration.legacy": CORE | {"workflow", "imports", "engine.job_run", "logs", "stores.sqlite"},
+    "migration.legacy": CORE
+    | {"workflow", "imports", "engine.job_run", "logs", "stores.sqlite", "traces"},
     "page": set(),
     "client": {"errors", "model"},  # of a server: it knows nothing of how one is made
 }

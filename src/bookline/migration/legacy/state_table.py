@@ -6,7 +6,7 @@ Rule 1:  a row has one owner, a process. Whoever takes a job over must win the r
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -90,8 +90,9 @@ class StateTable:
     async def keep(self, job: JobState) -> bool:
         """Rewrites the row. False when the job has another owner by now."""
 
+        job_id, state, owner, updated_ms, document = _values(job)
+
         def work(db: sqlite3.Connection) -> bool:
-            job_id, state, owner, updated_ms, document = _values(job)
             kept = db.execute(
                 """UPDATE legacy_jobs SET state = ?, updated_ms = ?, document = ?
                    WHERE job_id = ? AND owner = ?""",
@@ -108,11 +109,18 @@ class StateTable:
             )
         )
 
-    async def open_jobs(self) -> Sequence[JobState]:
-        """Pending and running ones, of all processes."""
+    async def left_by(
+        self, alive: Collection[str], own: str, own_before_ms: int
+    ) -> Sequence[JobState]:
+        """Open jobs of processes that are not alive, and own ones not touched since then."""
+        marks = ", ".join("?" * len(alive))
 
         def work(db: sqlite3.Connection) -> Sequence[JobState]:
-            rows = db.execute("SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running')")
+            rows = db.execute(
+                f"""SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running') AND (
+                        owner NOT IN ({marks}) OR (owner = ? AND updated_ms < ?))""",
+                (*alive, own, own_before_ms),
+            )
             return [job for row in rows if (job := _job(row)) is not None]
 
         return await self._file.read(work)
