@@ -11,7 +11,13 @@ from typing import Annotated
 import typer
 
 import bookline
-from bookline.cli import import_commands, library_commands, rollout_commands, service_commands
+from bookline.cli import (
+    import_commands,
+    library_commands,
+    rollout_commands,
+    service_commands,
+    trial_commands,
+)
 from bookline.cli.asked import Asked, JsonOption, ServerOption
 from bookline.cli.views import result
 
@@ -71,7 +77,7 @@ for command in (
     service_commands.demo,
 ):
     app.command(command.__name__.rstrip("_"))(command)
-app.add_typer(rollout_commands.rollout)
+app.add_typer(trial_commands.rollout)  # with the commands of both files
 
 
 def run() -> None:

@@ -95,7 +95,7 @@ def test_a_workflow_that_surely_fails_more_breaks_the_gate() -> None:
     gates = judged(sample("workflow", 60, 20), sample("legacy", 400))
 
     assert broken(gates) == {"success"}
-    assert "-25.0%" in gates["success"].message
+    assert "-25.0 points" in gates["success"].message
 
 
 def test_a_handful_of_failures_breaks_nothing_yet() -> None:
@@ -116,6 +116,13 @@ def test_a_workflow_that_is_surely_slower_breaks_the_gate() -> None:
     gates = judged(sample("workflow", 200, ms=range(150, 350)), sample("legacy", 200))
 
     assert closed(gates) == broken(gates) == {"p95"}
+
+
+def test_milliseconds_matter_to_nobody_whatever_the_ratio() -> None:
+    gates = judged(sample("workflow", 200, ms=(60,)), sample("legacy", 200, ms=(10,)))
+
+    assert closed(gates) == set()
+    assert "x 6.00" in gates["p95"].message
 
 
 def test_a_slow_tail_by_chance_does_not_close_the_gate() -> None:

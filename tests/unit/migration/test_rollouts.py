@@ -255,7 +255,7 @@ async def test_it_rolls_back_by_itself_and_says_why(bench: Bench) -> None:
     assert moved is not None
     assert moved.rollout.percent == 0
     assert moved.revision is not None
-    assert "success: the workflow's success rate differs by -50.0%" in moved.revision.reason
+    assert "success: the workflow's success rate is -50.0 points off" in moved.revision.reason
     assert "rolled back" in moved.rollout.incidents[0].text
 
 
