@@ -1,6 +1,7 @@
 """Takes the pictures of the page that stand beside this file.
 
-Run:     python docs/screenshots/make.py   (needs Playwright, Chromium and Pillow; no network)
+Run:     python docs/screenshots/make.py [moving]   (needs Playwright, Chromium and Pillow; no
+         network; with ``moving`` those of the rollout alone)
 Way:     a sandbox and a server of their own → the page in Chromium → *.png, each below 300 KB
 """
 
@@ -9,7 +10,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 
 from PIL import Image
@@ -22,6 +25,7 @@ from page_stack import Stack  # noqa: E402
 
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
+IMPORTS_OF_EACH, AT_ONCE = 94, 12  # method, for the curves
 MOST_BYTES = 300_000
 BOOKS = [
     "9780142437247", "9780743273565", "9780679783268", "9780618260300", "9780618346257",
@@ -41,10 +45,15 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        fill(stack, browser)
+        if sys.argv[1:] != ["moving"]:
+            fill(stack, browser)
+            for size in SIZES:
+                for theme in THEMES:
+                    take(stack, browser, size, theme)
+        move(stack)
         for size in SIZES:
             for theme in THEMES:
-                take(stack, browser, size, theme)
+                take_moving(stack, browser, size, theme)
         browser.close()
 
 
@@ -104,6 +113,29 @@ def take(stack: Stack, browser: Browser, size: str, theme: str) -> None:
         keep(page, f"job-{size}-{theme}")
 
 
+def move(stack: Stack) -> None:
+    """A rollout on its way: readers import by both methods, one gate is still closed."""
+    begin = {"percent": 0, "reason": "before the first stage", "actor": "ada"}
+    stack.ask("PUT", "/v2/rollout", begin)
+    stack.ask("POST", "/v2/rollout/advance", {"reason": "the testers are happy", "actor": "ada"})
+    change = {"percent": 50, "reason": "a quiet week at 10 %", "actor": "ada"}
+    stack.ask("PUT", "/v2/rollout", {**change, "users": {"ada": "workflow", "bob": "workflow"}})
+    stack.fault(isbn=BOOKS[3], route="openlibrary", kind="503", times=6)
+    stack.fault(isbn=BOOKS[5], route="covers", kind="not_image", times=None)
+    isbns = islice(cycle([*BOOKS, UNKNOWN]), IMPORTS_OF_EACH)
+    orders = [(isbn, method) for isbn in isbns for method in ("workflow", "legacy")]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda order: stack.finish_import(*order, source="openlibrary"), orders))
+
+
+def take_moving(stack: Stack, browser: Browser, size: str, theme: str) -> None:
+    with page_of(browser, size, theme) as page:
+        page.goto(f"{stack.url}/#/moving?window=15m")
+        expect(page.locator(".curves")).to_be_visible()
+        page.wait_for_timeout(300)
+        keep(page, f"moving-over-{size}-{theme}", full=True)
+
+
 @contextmanager
 def page_of(browser: Browser, size: str, theme: str) -> Iterator[Page]:
     context = browser.new_context(
@@ -117,11 +149,11 @@ def page_of(browser: Browser, size: str, theme: str) -> Iterator[Page]:
     context.close()
 
 
-def keep(page: Page, name: str) -> None:
+def keep(page: Page, name: str, *, full: bool = False) -> None:
     """The picture with few colours, which is enough for paper and ink."""
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(0, 0)
-    picture = Image.open(io.BytesIO(page.screenshot()))
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=full)))
     for colours in (256, 128, 64):
         buffer = io.BytesIO()
         picture.convert("RGB").quantize(colours).save(buffer, "PNG", optimize=True)

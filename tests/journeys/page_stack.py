@@ -86,27 +86,30 @@ class Stack:
 
     def fault(self, **rule: Any) -> None:
         """A fault of the sandbox: `fault(isbn=…, route="openlibrary", kind="503", times=2)`."""
-        self._post(f"{self._sandbox_url}/_sandbox/faults", rule)
+        _ask("POST", f"{self._sandbox_url}/_sandbox/faults", rule)
 
-    def start_import(self, isbn: str) -> str:
+    def start_import(self, isbn: str, method: str = "workflow", source: str = "auto") -> str:
         """Begins one beside the page; its job id."""
-        answer = self._post(f"{self.url}/v2/import/workflow", {"isbn": isbn})
-        return str(answer["data"]["jobId"])
+        body = {"isbn": isbn, "method": method, "source": source}
+        return str(self.ask("POST", "/v2/import", body)["jobId"])
 
-    def finish_import(self, isbn: str) -> None:
+    def finish_import(self, isbn: str, method: str = "workflow", source: str = "auto") -> None:
         """The same, and waits until it has ended. Raises: TimeoutError."""
-        url = f"{self.url}/v2/import/status/{self.start_import(isbn)}"
+        path = f"/v2/import/status/{self.start_import(isbn, method, source)}"
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                if json.load(answer)["data"]["status"] not in {"queued", "running"}:
-                    return
+            if self.ask("GET", path)["status"] not in {"queued", "running"}:
+                return
             time.sleep(0.02)
         raise TimeoutError(isbn)
 
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """`data` of the server's answer. Raises: HTTPError."""
+        return _ask(method, self.url + path, body)["data"]
+
     def add_book(self, facts: dict[str, Any]) -> None:
         """One more book that the providers know."""
-        self._post(f"{self._sandbox_url}/_sandbox/books", facts)
+        _ask("POST", f"{self._sandbox_url}/_sandbox/books", facts)
 
     def _start_sandbox(self) -> None:
         command = [sys.executable, "-m", "bookline.sandbox", "--port", "0"]
@@ -128,11 +131,13 @@ class Stack:
                 time.sleep(0.05)
         raise TimeoutError((self.folder / "server.log").read_text()[-2000:])
 
-    def _post(self, url: str, body: Any) -> Any:
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+
+def _ask(method: str, url: str, body: Any) -> Any:
+    headers = {"Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
 
 
 def free_port() -> int:

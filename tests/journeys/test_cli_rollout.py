@@ -176,7 +176,10 @@ async def test_the_whole_way_by_command(sandbox: Sandbox, tmp_path: Path) -> Non
         await asyncio.gather(
             *(finished(api, method) for method in ("workflow", "legacy") for _ in range(100))
         )
-        assert (await command("rollout", "advance")).out == "50 % by the workflow\n"
+        refused = await command("rollout", "advance")
+        assert refused.code == 1
+        assert "sample" not in refused.err
+        assert "p95       not yet: nothing to compare yet" in refused.err, "none ended with a book"
         assert (await command("rollout", "rollback")).out == "0 % by the workflow\n"
         assert (await command("rollout", "set", "--percent", "100")).code == 0
 

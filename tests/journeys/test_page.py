@@ -5,47 +5,33 @@ Units:    a test's own ISBN each, so that one test's faults never meet another's
 
 import json
 import re
-import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe import NoAxe, read_axe, serious_faults
+from page_browser import DESKTOP, PHONE, Open, Page, chromium, windows
 from page_stack import Stack
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright_api.expect
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-DESKTOP = {"width": 1280, "height": 860}
-PHONE = {"width": 360, "height": 740}
-PATIENCE_MS = 15_000
 KEY = "a-key-for-the-tests"
-
-Page = Any
-Open = Callable[..., Page]
 
 
 # ------------------------------------------------------------------ what stands ready
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Open]:
+    with windows(browser) as open_it:
+        yield open_it
 
 
 @pytest.fixture(scope="module")
@@ -60,37 +46,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("guarded")
     with Stack(folder, API_KEYS=KEY, RATE_LIMIT_START="1/s") as stack:
         yield stack
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Open]:
-    """Opens an address in a window of its own; what the page's script breaks on fails the test."""
-    contexts: list[Any] = []
-    faults: list[str] = []
-
-    def open_it(url: str, *, script: str = "", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": DESKTOP, **options})
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.extend(_ours(message)))
-        if script:
-            page.add_init_script(script)
-        page.goto(url)
-        return page
-
-    expect.set_options(timeout=PATIENCE_MS)
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-def _ours(message: Any) -> list[str]:
-    """The browser itself tells of each answer that was no 200; the rest is our fault."""
-    is_network = message.text.startswith(("Failed to load resource", "WebSocket connection to"))
-    return [message.text] if message.type == "error" and not is_network else []
 
 
 def begin(page: Page, text: str, source: str = "auto") -> None:
@@ -372,14 +327,14 @@ def test_the_keyboard_reaches_everything_in_order(stack: Stack, open_page: Open)
     page.wait_for_selector("#link[data-state=connected]")
     reached = []
 
-    for _ in range(8):
+    for _ in range(9):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate("(({id, textContent}) => id || textContent)(document.activeElement)")
         )
 
-    assert reached[:5] == ["skip", "Bookline", "Import", "Library", "Jobs"]
-    assert reached[5:] == ["isbns", "source", "start-button"]
+    assert reached[:6] == ["skip", "Bookline", "Import", "Library", "Jobs", "Moving over"]
+    assert reached[6:] == ["isbns", "source", "start-button"]
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -139,6 +139,8 @@ def gate_gap(gate: Json) -> str:
             return f"{missing:.1f} points too low" if missing > 0 else "surely lower"
         case "p95":
             return f"{value - limit:.2f} too slow"
+        case "incidents":
+            return f"{value:g} open"
     return f"{value:g} too many"
 
 

@@ -1,7 +1,7 @@
 /**
  * The page: which view is shown, the line to the server, and the key.
  *
- * Way:     index.html → here → imports.js, library.js, book.js, jobs.js, job.js
+ * Way:     index.html → here → imports.js, library.js, book.js, jobs.js, job.js, moving.js
  * Rule 1:  the first view stands in index.html and is there before any answer.
  */
 
@@ -13,6 +13,7 @@ import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
 import { showLibrary } from "./library.js";
 import { createLink } from "./link.js";
+import { showMoving } from "./moving.js";
 import { isOver } from "./story.js";
 import { createWatching } from "./watching.js";
 
@@ -24,6 +25,7 @@ const VIEWS = {
   book: { show: showBook, title: "Book", nav: "library" },
   jobs: { show: showJobs, title: "Jobs" },
   job: { show: showJob, title: "One import", nav: "jobs" },
+  moving: { show: showMoving, title: "Moving over" },
 };
 
 const find = (id) => document.getElementById(id);

@@ -293,6 +293,7 @@ def test_status_says_what_comes_next(bench: Bench, change: dict[str, Any], words
         ("success", -0.01, -0.03, "surely lower"),
         ("p95", 1.35, 1.1, "0.25 too slow"),
         ("lost", 2, 0, "2 too many"),
+        ("incidents", 1, 0, "1 open"),
         ("success", None, -0.03, ""),
     ],
 )
