@@ -141,7 +141,10 @@ def set_(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Change the rollout by hand; holds from the next import on, in all processes."""
+    """Change the rollout by hand, whatever the gates say.
+
+    It holds from the next import on, in all processes.
+    """
     asked = asked_of(ctx, server, json)
     named = (("workflow", workflow), ("legacy", legacy), (None, forget))
 

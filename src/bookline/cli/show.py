@@ -13,7 +13,10 @@ from bookline.cli.views import result, say
 from bookline.cli.words import clean
 from bookline.model import Json
 
-_STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+_STYLES = {
+    "completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan",
+    "passed": "green", "broken": "red", "not yet": "yellow",
+}  # fmt: skip
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], nothing: str) -> None:

@@ -69,6 +69,7 @@ export function showMoving(view, { client, params }) {
   }
 
   function take(rollout) {
+    if (last && newestOf(rollout) < newestOf(last)) return; // asked for before a change that is shown
     tell(last, rollout);
     last = rollout;
     const { hasLegacy } = rollout;
@@ -132,6 +133,8 @@ export function showMoving(view, { client, params }) {
     document.removeEventListener("visibilitychange", onVisible);
   };
 }
+
+const newestOf = ({ history }) => history[0]?.number ?? 0;
 
 /** What has changed since the last look is worth a word to somebody who listens. */
 function tell(before, now) {
