@@ -78,7 +78,8 @@ class Watcher(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._read()
         self._protocol.receive_eof()
-        self.closed.set_result(self._protocol.close_code)
+        if not self.closed.done():
+            self.closed.set_result(self._protocol.close_code)
 
     def _read(self) -> None:
         for at, data in self._came:
