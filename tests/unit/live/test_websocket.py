@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -55,7 +56,12 @@ class Wire(asyncio.Transport):
 class Watcher:
     """A client on the other end of the wire."""
 
-    def __init__(self, hub: Hub, journal: MemoryJournal) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        journal: MemoryJournal,
+        kind: type[WebSocketsSansIOProtocol] = WatchedSocket,
+    ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"]["token"] = None
             socket = WebSocket(scope, receive, send)
@@ -63,7 +69,7 @@ class Watcher:
 
         config = uvicorn.Config(app, log_config=None, ws_per_message_deflate=False)
         self.wire = Wire()
-        self.socket = WatchedSocket(config, ServerState(), {})
+        self.socket = kind(config, ServerState(), {})
         self.client = ClientProtocol(parse_uri("ws://127.0.0.1/ws/progress?jobId=job"))
         self._read = 0
         self.socket.connection_made(self.wire)
@@ -233,3 +239,24 @@ async def test_what_a_watcher_says_stops_nothing(
 
     assert seqs(watcher.heard()) == [6]
     assert hub.watchers == 1
+
+
+# ------------------------------------------------------------------ other servers
+async def test_a_server_without_a_line_tells_the_same(hub: Hub, journal: MemoryJournal) -> None:
+    for number in range(2):
+        journal.tell("job", some(f"before {number}"))
+    plain = Watcher(hub, journal, WebSocketsSansIOProtocol)
+    await plain.wrote(3)
+
+    journal.tell("job", some("live"))
+    await plain.wrote(4)
+    hub._ping(float("inf"))
+    await plain.wrote(5)
+
+    *events, ping = plain.heard()
+    assert seqs(events) == [1, 2, 3]
+    assert json.loads(bytes(ping.data))["type"] == "ping"
+    assert hub.watchers == 1
+    plain.socket.connection_lost(None)
+    await asyncio.sleep(0.01)
+    assert hub.watchers == 0
