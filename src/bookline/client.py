@@ -361,7 +361,12 @@ class BooklineClient:
         while True:
             try:
                 async with self._session.request(
-                    method, self.url + path, json=body, params=given, headers=headers
+                    method,
+                    self.url + path,
+                    json=body,
+                    params=given,
+                    headers=headers,
+                    middlewares=() if is_repeatable else (_once,),
                 ) as answer:
                     data = await self._read(answer)
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -426,6 +431,18 @@ class BooklineClient:
         if self._down_since is not None:
             self._down_since = None
             self._notice(f"{self.url} is back")
+
+
+async def _once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """aiohttp sends a PUT again by itself when the connection breaks, unless the error is ours."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:  # nothing was sent
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def _envelope(answer: aiohttp.ClientResponse) -> Json | None:

@@ -261,3 +261,44 @@ async def test_the_commands_get_messages_as_they_were_sent() -> None:
         told = [one async for one in command.follow(JOB)]
 
     assert told == [message("workflow_progress", seq=1, status="completed")]
+
+
+# ------------------------------------------------------------------ moving over
+CHANGES: dict[str, Callable[[BooklineClient], Awaitable[Any]]] = {
+    "change": lambda client: client.change_rollout(incident="grey covers", reason="seen"),
+    "advance": lambda client: client.advance_rollout("all quiet"),
+    "rollback": lambda client: client.rollback_rollout("phones ring"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_of_the_rollout_is_never_sent_twice(change: str) -> None:
+    """Two incidents, or two stages at once, would be worse than an error."""
+    asked = 0
+
+    async def hang_up(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    async with served(hang_up) as (client, _):
+        with pytest.raises(Unreachable, match="the connection broke"):
+            await CHANGES[change](client)
+
+    assert asked == 1
+
+
+async def test_a_refused_advance_brings_its_gates() -> None:
+    gates = [{"gate": "sample", "passed": False}]
+
+    async def refuse(_: web.Request) -> web.Response:
+        error = {"code": "INVALID_STATE", "message": "no", "details": {"gates": gates}}
+        return web.json_response({"success": False, "error": error, "metadata": {}}, status=409)
+
+    async with served(refuse) as (client, _):
+        with pytest.raises(Refused) as refused:
+            await client.advance_rollout()
+
+    assert refused.value.details == {"gates": gates}
