@@ -600,6 +600,7 @@ async def test_an_event_reaches_its_watcher_before_the_next_one_happens(
     """Live, and not in a heap at the end; how soon is measured by the benchmarks."""
     [isbn] = sandbox.make(1)
     slow(sandbox, isbn, ms=1_000)
+    sandbox.faults.add(kind="delay", ms=1_000, isbn=isbn, route="covers")
     heard_ms, happened_ms = {}, {}
     async with live.watch((await live.begin(isbn))["jobId"]) as watcher:
         for _ in WHOLE:
