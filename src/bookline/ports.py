@@ -350,11 +350,14 @@ class Tally:
     """Jobs with more or fewer ends than runs."""
 
 
+RECORDS_MOST = 100_000  # our choice: a week of one import every six seconds
+
+
 class Records(Protocol):
     """What is kept of finished imports, to compare methods by."""
 
-    async def records(self, since_ms: int) -> Sequence[ImportRecord]:
-        """Those finished since then, oldest first; at most the newest ``RECORDS_MOST``."""
+    async def records(self, since_ms: int, most: int = RECORDS_MOST) -> Sequence[ImportRecord]:
+        """Those finished since then, oldest first; at most so many, the newest ones."""
         ...
 
     async def tally(
@@ -366,9 +369,6 @@ class Records(Protocol):
         ...
 
     async def remove_records(self, before_ms: int) -> None: ...
-
-
-RECORDS_MOST = 100_000  # our choice: a week of one import every six seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

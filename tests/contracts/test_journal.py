@@ -1109,6 +1109,14 @@ async def test_records_are_asked_for_by_time_and_removed_by_it(
     assert [one.finished_ms for one in await journal.records(0)] == [NOW_MS + 2 * HOUR_MS]
 
 
+async def test_of_many_records_the_newest_can_be_asked_for(journal: Journal, clock: Clock) -> None:
+    for name in ("job-1", "job-2", "job-3"):
+        await end_one(journal, name, "workflow")
+        clock.now_ms += 1
+
+    assert [one.finished_ms for one in await journal.records(0, 2)] == [NOW_MS + 1, NOW_MS + 2]
+
+
 async def test_records_outlive_their_jobs(journal: Journal, clock: Clock) -> None:
     await end_one(journal, "job-1", "workflow")
 

@@ -46,7 +46,7 @@ class EmbeddedClient:
         self._app = app
 
     async def start(self, isbn: str, source: str) -> Json:
-        job, _is_new = await self._app.imports.start(Order(isbn=isbn, source=source))
+        job, _is_new = await self._app.imports.start(Order(isbn=isbn, source=source), "workflow")
         return {"jobId": job.job_id, "isbn": job.order.isbn, "inputIsbn": job.order.input_isbn}
 
     async def follow(self, job_id: str) -> AsyncGenerator[Json, None]:

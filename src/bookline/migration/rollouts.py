@@ -25,6 +25,7 @@ HISTORY_MOST = 100
 REASON_CHARS = 500  # our choice
 ACTOR_CHARS = 100  # our choice
 WEEK_MS = 7 * 86_400_000  # SPEC §6: how long records are kept
+JUDGED_MOST = 10_000  # records, the newest: judged each second, and more would prove no more
 TRIES = 5  # of a change that another one overtakes
 AUTOMATIC = "bookline"
 """The actor of automatic changes."""
@@ -188,10 +189,10 @@ class Rollouts:
         """Every gate, on what has finished since the stage began."""
         rollout = (standing or await self.standing()).rollout
         now = self._clock()
-        records = await self._records.records(max(now - WEEK_MS, 0))
-        fresh = [one for one in records if one.finished_ms >= rollout.since_ms]
         # At 100 % legacy has no fresh ones: the workflow is still held against its last week.
-        compared = records if rollout.percent == 100 else fresh
+        since_ms = max(now - WEEK_MS, 0 if rollout.percent == 100 else rollout.since_ms)
+        records = await self._records.records(since_ms, JUDGED_MOST)
+        fresh = [one for one in records if one.finished_ms >= rollout.since_ms]
         tallies = await self._records.tally(
             begun_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
             queued_before_ms=now - self.gates.lost_queued_after_ms,
@@ -199,7 +200,7 @@ class Rollouts:
         )
         return judge(
             Sample.of(fresh, WORKFLOW),
-            Sample.of(compared, LEGACY),
+            Sample.of(records, LEGACY),
             tallies,
             len(rollout.incidents),
             self.gates,

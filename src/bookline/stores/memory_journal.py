@@ -196,9 +196,9 @@ class MemoryJournal:
         return unread or ()
 
     # -------------------------------------------------------------- Records
-    async def records(self, since_ms: int) -> Sequence[ImportRecord]:
+    async def records(self, since_ms: int, most: int = RECORDS_MOST) -> Sequence[ImportRecord]:
         found = [one for one in self._records.values() if one.finished_ms >= since_ms]
-        return sorted(found, key=lambda one: one.finished_ms)[-RECORDS_MOST:]
+        return sorted(found, key=lambda one: one.finished_ms)[-most:]
 
     async def tally(
         self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int

@@ -391,12 +391,12 @@ class SqliteJournal:
         return await self.file.read(work)
 
     # -------------------------------------------------------------- Records
-    async def records(self, since_ms: int) -> Sequence[ImportRecord]:
+    async def records(self, since_ms: int, most: int = RECORDS_MOST) -> Sequence[ImportRecord]:
         def work(db: sqlite3.Connection) -> Sequence[ImportRecord]:
             rows = db.execute(
                 """SELECT * FROM import_records WHERE finished_ms >= ?
                    ORDER BY finished_ms DESC LIMIT ?""",
-                (since_ms, RECORDS_MOST),
+                (since_ms, most),
             ).fetchall()
             return [_record(row) for row in reversed(rows)]
 

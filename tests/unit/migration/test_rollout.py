@@ -167,6 +167,13 @@ def test_an_incident_is_open_until_it_is_resolved() -> None:
     assert [one.number for one in Change(resolve=1).applied(again, 9, "eve").incidents] == [2]
 
 
+def test_an_incident_that_is_told_twice_is_one() -> None:
+    """A browser or a proxy may send a PUT again."""
+    once = Change(incident="covers are gone").applied(Rollout(percent=50), 7, "eve")
+
+    assert Change(incident="covers are gone ").applied(once, 8, "eve") == once
+
+
 def test_an_incident_that_is_not_open_cannot_be_resolved() -> None:
     with pytest.raises(Refused) as refused:
         Change(resolve=1).applied(Rollout(percent=50), 7, "eve")
