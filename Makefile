@@ -2,6 +2,7 @@
 # make test            all tests, with what they need
 # make test-without-legacy   the same in a copy whose legacy importer is deleted
 # make check           style and types
+# make loc-report      what logic the workflow made unnecessary, counted
 # make serve           the server, on the settings of the environment and .env
 # make clean           all that make made; your data stays
 #
@@ -17,7 +18,7 @@ PINS := $(if $(wildcard constraints.txt),-c constraints.txt)
 BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-without-legacy check serve clean programs
+.PHONY: help demo test test-without-legacy check loc-report serve clean programs
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -41,6 +42,9 @@ check: .venv/.made-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+loc-report: .venv/.made
+	@$(BIN)/python benchmarks/loc_report.py
 
 clean:
 	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
