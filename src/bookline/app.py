@@ -267,7 +267,9 @@ async def running(
 
         hub = Hub(journal, journal)
         measures.watchers.set_function(lambda: hub.watchers)
-        measures.running.set_function(lambda: len(engine.running))
+        measures.running.set_function(
+            lambda: len(engine.running) + sum(len(one.running) for one in others)
+        )
         upkeep = Upkeep(
             folder, node, engine, journal, now_ms, retention_days=settings.retention_days,
             fallback=fallback, library=library, objects=objects, others=others,
