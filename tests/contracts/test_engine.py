@@ -727,6 +727,31 @@ async def test_a_stopped_import_goes_on_where_it_was(bench: Bench) -> None:
     assert [event["seq"] for event in await bench.story()] == [1, 2, 3, 4, 5, 6]
 
 
+async def test_a_stop_while_a_try_is_marked_does_not_count_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark may be written already when the stop comes."""
+    real, marked = bench.journal.begin, asyncio.Event()
+
+    async def slow(*args: Any) -> Attempt:
+        began = await real(*args)
+        if args[2] == UPLOAD and not marked.is_set():
+            marked.set()
+            await asyncio.sleep(60)
+        return began
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.journal, "begin", slow)
+        await bench.start()
+        await asyncio.wait_for(marked.wait(), PATIENCE_SECONDS)
+        await bench.stop()
+    await bench.go_on()
+
+    job = await bench.end()
+    assert (job.status, job.attempt) == (COMPLETED, 1)
+    assert await bench.told("workflow_retry") == []
+
+
 async def test_tries_and_waits_outlive_a_stop(bench: Bench) -> None:
     bench.set_policy(retry_scale=0.05)
     bench.steps.fail(METADATA, *[DOWN] * 9)

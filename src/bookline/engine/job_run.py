@@ -15,7 +15,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -42,7 +42,7 @@ from bookline.model import (
     Step,
     Warned,
 )
-from bookline.ports import Claim, Runs, Steps
+from bookline.ports import Attempt, Claim, Runs, Steps
 from bookline.progress.events import News, completed, ending, milestone, retry, warning
 from bookline.progress.records import outcome_of
 from bookline.time_limit import time_limit
@@ -193,19 +193,30 @@ class JobRun:
     ) -> Json:
         began = time.perf_counter()
         with span(step.name, attempt=attempt) as told:
-            outcome = await self._try(step, attempt, work)
+            async with self._marked(step, attempt) as mark:
+                outcome = await self._try(step, attempt, mark, work)
             told.set_attribute("bookline.result", _kind(outcome))
         self._world.measures.try_ended(step.name, _kind(outcome), time.perf_counter() - began)
         return outcome
 
-    async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
+    @contextlib.asynccontextmanager
+    async def _marked(self, step: Step, attempt: int) -> AsyncIterator[Attempt]:
+        """The try, marked as begun; the mark is taken back when the process stops in good order."""
+        runs, place = self._world.runs, (self._job_id, self._run, step.name, attempt)
+        try:
+            yield await _patiently(partial(runs.begin, *place))
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreDown):
+                await asyncio.shield(runs.release(*place))
+            raise
+
+    async def _try(
+        self, step: Step, attempt: int, mark: Attempt, work: Callable[[], Awaitable[Json]]
+    ) -> Json:
         """One try, as it is recorded: a value, or an error with its wake-up time, or a stop."""
-        began = await _patiently(
-            partial(self._world.runs.begin, self._job_id, self._run, step.name, attempt)
-        )
-        if began.cancelled:
+        if mark.cancelled:
             return {"stop": "cancelled"}
-        if began.died:
+        if mark.died:
             return self._failed(
                 step, attempt, TryLater("the process died in this try", step.failed_code)
             )
@@ -225,12 +236,6 @@ class JobRun:
             return self._failed(step, attempt, error)
         except GiveUp as error:
             return {"error": _error(error.code, str(error)), "wakeMs": None}
-        except asyncio.CancelledError:
-            with contextlib.suppress(StoreDown):
-                await asyncio.shield(
-                    self._world.runs.release(self._job_id, self._run, step.name, attempt)
-                )
-            raise
         except Exception as error:
             log.exception("%s broke in %s", step.name, self._job_id)
             broke = f"unexpected {type(error).__name__}; see the log"
