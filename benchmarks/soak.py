@@ -1,7 +1,8 @@
 """A soak: imports come all the time, watchers are torn off, the server is killed again and again.
 
-At the end nothing may be lost or doubled: each job that was answered with 202 has ended, its story
-is 1, 2, 3 … with one end, each watcher saw every event once and in order, each book is there.
+Workflow and legacy take turns. At the end nothing may be lost or doubled: each job that was
+answered with 202 has ended, its story is 1, 2, 3 … with one end, each watcher saw every event once
+and in order, each book is there, and the metrics count each import once.
 """
 
 import argparse
@@ -36,6 +37,7 @@ class Soak:
         self.until = time.monotonic() + seconds
         self.chance = random.Random(seed)
         self.jobs: dict[str, str] = {}
+        self.methods = ["workflow"]
         self.faults: list[str] = []
         self.kills = 0
         self.tears = 0
@@ -76,15 +78,17 @@ class Soak:
                 self.watchers.append(task)
             await asyncio.sleep(START_EVERY_SECONDS)
 
+    def method_of(self, isbn: str) -> str:
+        return self.methods[int(isbn[:-1]) % len(self.methods)]
+
     async def start_one(self, client: aiohttp.ClientSession, isbn: str) -> str:
         """The same Idempotency-Key until somebody answers: one job, however often it is asked."""
         headers = {"Idempotency-Key": f"soak-{isbn}"}
+        body = {"isbn": isbn, "source": "google_books", "method": self.method_of(isbn)}
         while True:
             try:
                 async with client.post(
-                    f"{self.url}/v2/import/workflow",
-                    json={"isbn": isbn, "source": "google_books"},
-                    headers=headers,
+                    f"{self.url}/v2/import", json=body, headers=headers
                 ) as answer:
                     if answer.status == 202:
                         job_id: str = (await answer.json())["data"]["jobId"]
@@ -143,6 +147,13 @@ class Soak:
         async with client.get(f"{self.url}/v2/import/jobs?limit=200&status=running") as answer:
             if (await answer.json())["data"]["items"]:
                 self.faults.append("some jobs never ended")
+        async with client.get(f"{self.url}/v2/metrics/imports?window=1d") as answer:
+            counted = (await answer.json())["data"]["methods"]
+        asked = Counter(self.method_of(isbn) for isbn in self.jobs.values())
+        for method in self.methods:
+            count = counted[method]["byOutcome"]["done"]
+            if count != asked[method]:
+                self.faults.append(f"{count} of {asked[method]} {method} imports are counted")
 
     def check_story(self, job_id: str, told: list[dict[str, Any]]) -> None:
         seqs = [event["seq"] for event in told]
@@ -193,6 +204,9 @@ async def run(
     async with client.post(f"{sandbox}/_sandbox/faults", json=faults) as answer:
         assert answer.status < 300, await answer.text()
     await soak.start_server(environment)
+    async with client.get(f"{soak.url}/v2/rollout") as answer:
+        if (await answer.json())["data"]["hasLegacy"]:
+            soak.methods.append("legacy")
     try:
         await asyncio.gather(soak.order(client, isbns), soak.kill_now_and_then(environment))
         async with asyncio.timeout(END_WITHIN_SECONDS):
