@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("bookline.migration.legacy")
 
-REHEARSAL_SECONDS = 200
+REHEARSAL_SECONDS = 400
 
 
 def bookline(folder: Path, *command: str) -> tuple[int, Any, str]:

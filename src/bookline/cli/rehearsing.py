@@ -32,7 +32,7 @@ from bookline.steps.metadata import FetchMetadata
 
 LATENCY_MS = 600  # of each answer: the slow end of what providers take
 RATE = 30.0  # imports begun in a second: half of what one process can do
-LIMIT_SECONDS = 120.0
+LIMIT_SECONDS = 300.0
 DRAIN_SECONDS = 30.0
 READERS = 400
 BOOKS = 24  # the sandbox draws each cover once, and that is what costs it most
