@@ -21,12 +21,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ISBN, OTHER, NOT_A_BOOK = "9780451524935", "9780061120084", "9780000000002"
 RUN_SECONDS = 60.0
-# The same program in a deployment whose legacy importer has been deleted.
+# A deployment whose legacy importer has been deleted.
 GONE = """
 import bookline.app
 bookline.app.LEGACY_ROOM = "bookline.gone"
-from bookline.cli.main import run
-run()
 """
 
 
@@ -43,17 +41,15 @@ class Done:
 
 @dataclass
 class Command:
-    """Runs ``bookline`` with these settings; ``source`` is run in its stead."""
+    """Runs ``bookline`` with these settings."""
 
     env: dict[str, str]
     folder: Path
-    source: str | None = None
 
     async def __call__(self, *arguments: str) -> Done:
-        program = ["-c", self.source] if self.source else ["-m", "bookline"]
         clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
         child = await asyncio.create_subprocess_exec(
-            sys.executable, *program, *arguments, cwd=self.folder, env={**clean, **self.env},
+            sys.executable, "-m", "bookline", *arguments, cwd=self.folder, env={**clean, **self.env},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await asyncio.wait_for(child.communicate(), RUN_SECONDS)
@@ -140,12 +136,12 @@ async def test_it_works_without_a_server(sandbox: Sandbox, tmp_path: Path) -> No
 async def test_where_legacy_is_deleted_everybody_goes_by_the_workflow(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    env = {**sandbox.settings(), "BOOKLINE_PORT": "0", "BOOKLINE_DATA_DIR": str(tmp_path / "data")}
-    command = Command(env, tmp_path, source=GONE)
+    async with server(sandbox.settings(), tmp_path / "data", before=GONE) as api:
+        command = Command({"BOOKLINE_PORT": str(api.port)}, tmp_path)
 
-    status = await command("rollout", "status")
-    refused = await command("rollout", "set", "--percent", "50")
-    drained = await command("rollout", "drain")
+        status = await command("rollout", "status")
+        refused = await command("rollout", "set", "--percent", "50")
+        drained = await command("rollout", "drain")
 
     assert "everybody goes by the workflow: there is no legacy importer" in status.out
     assert (refused.code, refused.out) == (1, "")
