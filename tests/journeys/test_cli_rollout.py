@@ -49,7 +49,8 @@ class Command:
     async def __call__(self, *arguments: str) -> Done:
         clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bookline", *arguments, cwd=self.folder, env={**clean, **self.env},
+            sys.executable, "-m", "bookline", *arguments,
+            cwd=self.folder, env={**clean, **self.env},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await asyncio.wait_for(child.communicate(), RUN_SECONDS)

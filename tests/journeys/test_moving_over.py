@@ -49,7 +49,8 @@ async def put(api: Server, **change: Any) -> dict[str, Any]:
 
 
 async def method_of(api: Server, user: str | None, isbn: str = NOT_A_BOOK, **more: Any) -> str:
-    status, answer, _ = await api.post("/v2/import", {"isbn": isbn, "userId": user}, **more)
+    order = {"isbn": isbn, "userId": user, "source": "openlibrary"}
+    status, answer, _ = await api.post("/v2/import", order, **more)
     assert status == 202, answer
     method: str = answer["data"]["method"]
     return method
