@@ -265,6 +265,9 @@ async def running(
             deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
         )  # fmt: skip
 
+        if old is None and (left := (await rollouts.open_jobs())["legacy"]):
+            log.warning("%d legacy jobs are open, and there is no legacy importer any more", left)
+
         hub = Hub(journal, journal)
         measures.watchers.set_function(lambda: hub.watchers)
         measures.running.set_function(

@@ -249,3 +249,22 @@ async def test_no_book_and_no_reader_is_in_the_metrics(api: Server) -> None:
     assert answer["data"]["methods"]["workflow"]["count"] > 0
     assert ISBN not in str(answer)
     assert "reader-0" not in str(answer)
+
+
+async def test_jobs_that_the_old_importer_left_open_are_told_of_at_start(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.faults.add(kind="hang", route="openlibrary", isbn=NOT_A_BOOK, times=1)
+    async with server(sandbox.settings(), tmp_path / "data") as api:
+        _, answer, _ = await api.post(
+            "/v2/import", {"isbn": NOT_A_BOOK, "method": "legacy", "source": "openlibrary"}
+        )
+        await api.until(answer["data"]["jobId"], "running")
+        await api.kill()
+    gone = "import bookline.app\nbookline.app.LEGACY_ROOM = 'bookline.gone'"
+
+    async with server(sandbox.settings(), tmp_path / "data", before=gone) as after:
+        assert "1 legacy jobs are open, and there is no legacy importer any more" in after.log
+        assert (await after.job(answer["data"]["jobId"]))["status"] == "running"
+        status, refused, _ = await after.post(f"/v2/import/retry/{answer['data']['jobId']}")
+        assert (status, refused["error"]["code"]) == (409, "INVALID_STATE")

@@ -82,6 +82,7 @@ def job_facts(job: Json) -> dict[str, Any]:
         "step": f"{job['step']}{attempt}" if job["step"] else None,
         "progress": f"{job['progress']:.0%}",
         "source": made.get("source") or job["source"],
+        "method": job["method"],
         "stored in": made.get("storedIn"),
         "cover": made.get("coverR2Key"),
         "warnings": "; ".join(f"{one['step']}: {one['code']}" for one in made.get("warnings", [])),

@@ -181,7 +181,8 @@ class Rollouts:
         )
         is_ours = await self._kept.append(revision)
         if is_ours:
-            log.info("rollout %d by %s: %s", revision.number, revision.actor, changed)
+            switch = ", killed" if changed.kill_switch else ""
+            log.info("rollout %d: %d %%%s", revision.number, changed.percent, switch)
         return is_ours
 
     # ------------------------------------------------------------------ judging
