@@ -1,5 +1,6 @@
 # make demo [ONCE=1]   a dozen books imported live; no key, no network
-# make test            all tests, with what they need
+# make test            the tests, with what they need
+# make test-slow       the three that take up to a minute: whole rehearsals, a short soak
 # make test-without-legacy   the same in a copy whose legacy importer is deleted
 # make check           style and types
 # make loc-report      what logic the workflow made unnecessary, counted
@@ -18,7 +19,7 @@ PINS := $(if $(wildcard constraints.txt),-c constraints.txt)
 BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-without-legacy check loc-report serve clean programs
+.PHONY: help demo test test-slow test-without-legacy check loc-report serve clean programs
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -31,6 +32,9 @@ serve: .venv/.made
 
 test: .venv/.made-test programs
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-slow: .venv/.made-test
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 test-without-legacy: .venv/.made-test programs
 	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \

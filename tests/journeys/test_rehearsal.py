@@ -25,6 +25,7 @@ def bookline(folder: Path, *command: str) -> tuple[int, Any, str]:
     return ran.returncode, json.loads(ran.stdout or "null"), ran.stderr
 
 
+@pytest.mark.slow
 def test_a_healthy_workflow_gets_everybody(tmp_path: Path) -> None:
     code, told, said = bookline(tmp_path, "rollout", "rehearse")
 
@@ -40,6 +41,7 @@ def test_a_healthy_workflow_gets_everybody(tmp_path: Path) -> None:
         assert told["metrics"]["methods"][method]["failed"] == 0
 
 
+@pytest.mark.slow
 def test_a_faulty_workflow_is_rolled_back_with_the_reason(tmp_path: Path) -> None:
     code, told, said = bookline(tmp_path, "rollout", "rehearse", "--fault")
 

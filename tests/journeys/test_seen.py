@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from stack import server
 
@@ -106,6 +107,7 @@ def test_a_log_line_names_its_request_and_its_job() -> None:
     assert text.endswith("it broke [request req-1 job import-1]")
 
 
+@pytest.mark.slow
 async def test_a_short_soak_loses_and_doubles_nothing() -> None:
     """The whole soak takes five minutes: ``python benchmarks/soak.py``."""
     import asyncio
