@@ -18,6 +18,7 @@ WORKFLOW, LEGACY = "workflow", "legacy"
 STAGES = (0, 10, 50, 100)
 SALT = "book-import"
 USERS_MOST = 1_000  # our choice: testers, not a second rollout
+INCIDENTS_MOST = 100  # our choice
 TEXT_CHARS = 200  # our choice: of a salt, a user id, an incident
 
 
@@ -123,6 +124,8 @@ def check(rollout: Rollout) -> None:
     for name, value in (("killSwitch", rollout.kill_switch), ("automatic", rollout.automatic)):
         if not isinstance(value, bool):
             raise Refused("INVALID_REQUEST", f"{name} must be true or false")
+    if isinstance(rollout.since_ms, bool) or not isinstance(rollout.since_ms, int):
+        raise Refused("INVALID_REQUEST", "since must be a time in milliseconds")
     if len(rollout.users) > USERS_MOST:
         raise Refused("INVALID_REQUEST", f"users may have {USERS_MOST} entries")
     for user_id, method in rollout.users.items():
@@ -178,8 +181,8 @@ class Change:
             raise Refused("INVALID_REQUEST", "an incident needs a text")
         if text in {one.text for one in known}:
             return known  # a client that asks twice means one
-        if len(known) >= 100:
-            raise Refused("INVALID_REQUEST", "100 incidents are open; resolve some")
+        if len(known) >= INCIDENTS_MOST:
+            raise Refused("INVALID_REQUEST", f"{INCIDENTS_MOST} incidents are open; resolve some")
         number = max((one.number for one in known), default=0) + 1
         return (*known, Incident(number=number, at_ms=now_ms, actor=actor, text=text))
 

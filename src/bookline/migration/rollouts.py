@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from bookline.errors import Refused
 from bookline.migration.gates import Gate, Gates, judge
 from bookline.migration.metrics import Sample, summary
-from bookline.migration.rollout import LEGACY, WORKFLOW, Change, Rollout, check
+from bookline.migration.rollout import (
+    INCIDENTS_MOST,
+    LEGACY,
+    WORKFLOW,
+    Change,
+    Rollout,
+    check,
+)
 from bookline.model import Json, iso
 from bookline.ports import Records, Revision, RolloutLog
 
@@ -149,9 +156,11 @@ class Rollouts:
             if broken:
                 why = "; ".join(f"{gate.name}: {gate.message}" for gate in broken)
                 log.error("the rollout goes back to 0 %%: %s", why)
-                return await self._move(
-                    standing, Change(percent=0, incident=f"rolled back: {why}"), AUTOMATIC, why
-                )
+                # Where so many are open already, one more may not keep anybody on a broken workflow.
+                is_full = len(rollout.incidents) >= INCIDENTS_MOST
+                incident = None if is_full else f"rolled back: {why}"
+                change = Change(percent=0, incident=incident)
+                return await self._move(standing, change, AUTOMATIC, why)
             if rollout.next_stage is None or rollout.kill_switch:
                 return None
             if all(gate.passed for gate in gates):

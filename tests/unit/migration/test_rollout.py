@@ -123,7 +123,7 @@ def test_what_is_stored_comes_back(rollout: Rollout) -> None:
     [("percent", "10"), ("percent", "10abc"), ("percent", 101), ("percent", -1), ("percent", True),
      ("percent", 10.5), ("percent", None), ("salt", ""), ("salt", 7), ("killSwitch", "on"),
      ("automatic", 1), ("users", {"ada": "maybe"}), ("users", 3), ("incidents", [{}]),
-     ("incidents", None)],
+     ("incidents", None), ("since", "long ago"), ("since", None)],
 )  # fmt: skip
 def test_a_stored_state_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
     with pytest.raises(Refused):

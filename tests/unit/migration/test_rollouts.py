@@ -351,3 +351,16 @@ async def test_a_killed_switch_is_seen_in_the_next_choice(bench: Bench) -> None:
 
     assert (before, await bench.rollouts.choose("ada", ISBN)) == ("workflow", "legacy")
     assert replace((await bench.rollouts.standing()).rollout, kill_switch=False).percent == 100
+
+
+async def test_a_full_list_of_incidents_does_not_stop_a_rollback(bench: Bench) -> None:
+    await bench.at(50, automatic=True)
+    for number in range(100):
+        await bench.rollouts.change(Change(incident=f"trouble {number}"), "ada", "")
+    await bench.finish("workflow", 30, FAILED)
+    await bench.finish("legacy", 100)
+
+    moved = await bench.rollouts.look()
+
+    assert moved is not None
+    assert moved.rollout.percent == 0
