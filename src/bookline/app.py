@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 AT_WORK = 64  # imports that one process works on at once; the others wait in their order
 CHECK_SECONDS = 2.0
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 LegacyCall = Callable[[Json, str], Awaitable[Json]]
 LEGACY_ROOM = "bookline.migration.legacy"  # by name: it can be deleted, and all else stays
 EXTENSIONS = ("jpg", "png", "webp", "gif")

@@ -356,7 +356,9 @@ RECORDS_MOST = 100_000  # our choice: a week of one import every six seconds
 class Records(Protocol):
     """What is kept of finished imports, to compare methods by."""
 
-    async def records(self, since_ms: int, most: int = RECORDS_MOST) -> Sequence[ImportRecord]:
+    async def records(
+        self, since_ms: int, most: int = RECORDS_MOST, *, method: str | None = None
+    ) -> Sequence[ImportRecord]:
         """Those finished since then, oldest first; at most so many, the newest ones."""
         ...
 

@@ -1117,6 +1117,16 @@ async def test_of_many_records_the_newest_can_be_asked_for(journal: Journal, clo
     assert [one.finished_ms for one in await journal.records(0, 2)] == [NOW_MS + 1, NOW_MS + 2]
 
 
+async def test_the_records_of_one_method_can_be_asked_for(journal: Journal, clock: Clock) -> None:
+    for number, method in enumerate(("workflow", "legacy", "legacy", "workflow", "workflow")):
+        await end_one(journal, f"job-{number}", method)
+        clock.now_ms += 1
+
+    legacy = await journal.records(NOW_MS + 1, 1, method="legacy")
+
+    assert [(one.method, one.finished_ms) for one in legacy] == [("legacy", NOW_MS + 2)]
+
+
 async def test_records_outlive_their_jobs(journal: Journal, clock: Clock) -> None:
     await end_one(journal, "job-1", "workflow")
 

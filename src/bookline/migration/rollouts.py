@@ -9,7 +9,7 @@ Rule 3:   an automatic rollback opens an incident, so that nothing advances befo
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bookline.errors import Refused
@@ -24,7 +24,7 @@ from bookline.migration.rollout import (
     check,
 )
 from bookline.model import Json, iso
-from bookline.ports import Records, Revision, RolloutLog
+from bookline.ports import Records, Revision, RolloutLog, Tally
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ HISTORY_MOST = 100
 REASON_CHARS = 500  # our choice
 ACTOR_CHARS = 100  # our choice
 WEEK_MS = 7 * 86_400_000  # SPEC §6: how long records are kept
-JUDGED_MOST = 10_000  # records, the newest: judged each second, and more would prove no more
+JUDGED_MOST = 2_000  # records of each method, the newest: more would cost more and prove no more
+DAY_MS = 86_400_000  # how far back doubled jobs are looked for
 TRIES = 5  # of a change that another one overtakes
 AUTOMATIC = "bookline"
 """The actor of automatic changes."""
@@ -156,7 +157,7 @@ class Rollouts:
             if broken:
                 why = "; ".join(f"{gate.name}: {gate.message}" for gate in broken)
                 log.error("the rollout goes back to 0 %%: %s", why)
-                # Where so many are open already, one more may not keep anybody on a broken workflow.
+                # Where so many are open already, one more must not keep anybody on a bad workflow.
                 is_full = len(rollout.incidents) >= INCIDENTS_MOST
                 incident = None if is_full else f"rolled back: {why}"
                 change = Change(percent=0, incident=incident)
@@ -198,22 +199,28 @@ class Rollouts:
     async def judge(self, standing: Standing | None = None) -> Sequence[Gate]:
         """Every gate, on what has finished since the stage began."""
         rollout = (standing or await self.standing()).rollout
-        now = self._clock()
+        return await self._judge(rollout, await self._tally(rollout))
+
+    async def _judge(self, rollout: Rollout, tallies: Mapping[str, Tally]) -> Sequence[Gate]:
+        fresh_ms = rollout.since_ms
         # At 100 % legacy has no fresh ones: the workflow is still held against its last week.
-        since_ms = max(now - WEEK_MS, 0 if rollout.percent == 100 else rollout.since_ms)
-        records = await self._records.records(since_ms, JUDGED_MOST)
-        fresh = [one for one in records if one.finished_ms >= rollout.since_ms]
-        tallies = await self._records.tally(
-            begun_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
-            queued_before_ms=now - self.gates.lost_queued_after_ms,
-            since_ms=rollout.since_ms,
-        )
+        legacy_ms = self._clock() - WEEK_MS if rollout.percent == 100 else fresh_ms
+        ours = await self._records.records(fresh_ms, JUDGED_MOST, method=WORKFLOW)
+        theirs = await self._records.records(legacy_ms, JUDGED_MOST, method=LEGACY)
         return judge(
-            Sample.of(fresh, WORKFLOW),
-            Sample.of(records, LEGACY),
+            Sample.of(ours, WORKFLOW),
+            Sample.of(theirs, LEGACY),
             tallies,
             len(rollout.incidents),
             self.gates,
+        )
+
+    async def _tally(self, rollout: Rollout) -> Mapping[str, Tally]:
+        now = self._clock()
+        return await self._records.tally(
+            begun_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
+            queued_before_ms=now - self.gates.lost_queued_after_ms,
+            since_ms=max(rollout.since_ms, now - DAY_MS),
         )
 
     async def open_jobs(self) -> dict[str, int]:
@@ -221,8 +228,7 @@ class Rollouts:
         tallies = await self._records.tally(
             begun_before_ms=0, queued_before_ms=0, since_ms=self._clock()
         )
-        return {method: tallies[method].open if method in tallies else 0 for method in
-                (WORKFLOW, LEGACY)}  # fmt: skip
+        return _open(tallies)
 
     async def metrics(self, window: str, window_ms: int) -> Json:
         """SPEC §3's ``metrics``, of what has finished in the last ``window_ms``."""
@@ -232,6 +238,7 @@ class Rollouts:
         """SPEC §3's ``rollout``: what is in force, its gates and its last changes."""
         standing = await self.standing()
         rollout, revision = standing.rollout, standing.revision
+        tallies = await self._tally(rollout)
         return {
             "percent": rollout.percent if self.has_legacy else 100,
             "salt": rollout.salt,
@@ -249,10 +256,14 @@ class Rollouts:
             "updatedAt": iso(revision.at_ms) if revision else None,
             "updatedBy": revision.actor if revision else None,
             "reason": revision.reason if revision else None,
-            "open": await self.open_jobs(),
-            "gates": [gate.to_json() for gate in await self.judge(standing)],
+            "open": _open(tallies),
+            "gates": [gate.to_json() for gate in await self._judge(rollout, tallies)],
             "history": [_past(one) for one in await self._kept.history(limit)],
         }
+
+
+def _open(tallies: Mapping[str, Tally]) -> dict[str, int]:
+    return {method: tallies.get(method, Tally()).open for method in (WORKFLOW, LEGACY)}
 
 
 def _past(revision: Revision) -> Json:

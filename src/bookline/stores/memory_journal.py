@@ -196,8 +196,14 @@ class MemoryJournal:
         return unread or ()
 
     # -------------------------------------------------------------- Records
-    async def records(self, since_ms: int, most: int = RECORDS_MOST) -> Sequence[ImportRecord]:
-        found = [one for one in self._records.values() if one.finished_ms >= since_ms]
+    async def records(
+        self, since_ms: int, most: int = RECORDS_MOST, *, method: str | None = None
+    ) -> Sequence[ImportRecord]:
+        found = [
+            one
+            for one in self._records.values()
+            if one.finished_ms >= since_ms and method in {None, one.method}
+        ]
         return sorted(found, key=lambda one: one.finished_ms)[-most:]
 
     async def tally(

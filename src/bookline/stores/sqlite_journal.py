@@ -88,6 +88,7 @@ MIGRATIONS = (
         reason TEXT NOT NULL, state TEXT NOT NULL
     );
     """,
+    "CREATE INDEX import_records_method ON import_records (method, finished_ms);",
 )
 
 OTHERS_MOST = 1_000  # events of other processes read at once
@@ -391,12 +392,16 @@ class SqliteJournal:
         return await self.file.read(work)
 
     # -------------------------------------------------------------- Records
-    async def records(self, since_ms: int, most: int = RECORDS_MOST) -> Sequence[ImportRecord]:
+    async def records(
+        self, since_ms: int, most: int = RECORDS_MOST, *, method: str | None = None
+    ) -> Sequence[ImportRecord]:
+        term = "" if method is None else "AND method = ?"
+
         def work(db: sqlite3.Connection) -> Sequence[ImportRecord]:
             rows = db.execute(
-                """SELECT * FROM import_records WHERE finished_ms >= ?
-                   ORDER BY finished_ms DESC LIMIT ?""",
-                (since_ms, most),
+                f"""SELECT * FROM import_records WHERE finished_ms >= ? {term}
+                    ORDER BY finished_ms DESC LIMIT ?""",
+                (since_ms, *([method] if method else []), most),
             ).fetchall()
             return [_record(row) for row in reversed(rows)]
 
@@ -532,7 +537,17 @@ def _keep(db: sqlite3.Connection, record: ImportRecord) -> None:
 
 
 def _record(row: sqlite3.Row) -> ImportRecord:
-    return ImportRecord(**{**dict(row), "stages": json.loads(row["stages"])})
+    return ImportRecord(
+        record_id=row["record_id"],
+        method=row["method"],
+        outcome=row["outcome"],
+        code=row["code"],
+        provider=row["provider"],
+        duration_ms=row["duration_ms"],
+        stages=json.loads(row["stages"]),
+        tries=row["tries"],
+        finished_ms=row["finished_ms"],
+    )
 
 
 def _job(row: sqlite3.Row) -> Job:

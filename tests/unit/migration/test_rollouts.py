@@ -364,3 +364,19 @@ async def test_a_full_list_of_incidents_does_not_stop_a_rollback(bench: Bench) -
 
     assert moved is not None
     assert moved.rollout.percent == 0
+
+
+async def test_however_many_come_by_the_workflow_legacy_stays_in_sight(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookline.migration.rollouts.JUDGED_MOST", 120)
+    await bench.finish("legacy", 100)
+    bench.now_ms += 1
+    await bench.at(100, automatic=True)
+    await bench.finish("workflow", 130)
+    await bench.finish("workflow", 60, FAILED)
+
+    moved = await bench.rollouts.look()
+
+    assert moved is not None
+    assert moved.rollout.percent == 0
