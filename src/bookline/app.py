@@ -137,7 +137,7 @@ class App:
 class AllSteps:
     """Fills the port Steps with one callable a step."""
 
-    metadata: FetchMetadata
+    metadata: Callable[[ImportInput], Awaitable[Metadata]]
     cover: UploadCover
     embedding: GenerateEmbedding
     book: SaveBook

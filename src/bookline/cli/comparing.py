@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bookline.app import AllSteps, App, now_ms, running
 from bookline.imports import Order
+from bookline.isbn import read_isbn
 from bookline.migration.comparison import Side, book_bytes, differences, story_of
 from bookline.model import METHODS, Json
 from bookline.ports import Library
@@ -62,6 +63,7 @@ async def compare(settings: Settings, isbns: Sequence[str], source: str) -> list
 
     Raises: Refused for an ISBN or a source that is none, and where there is no legacy importer.
     """
+    checked = [read_isbn(isbn).isbn13 for isbn in isbns]  # before any provider is asked
     with tempfile.TemporaryDirectory(prefix="bookline-compare-") as name:
         folder = Path(name)
         own = settings.model_copy(
@@ -87,20 +89,17 @@ async def compare(settings: Settings, isbns: Sequence[str], source: str) -> list
             async def pair(place: int, isbn: str) -> Pair:
                 methods = METHODS if place % 2 else METHODS[::-1]
                 async with slots:
-                    orders = [
-                        (method, (await app.imports.start(Order(isbn=isbn, source=source), method)))
+                    jobs = [
+                        (await app.imports.start(Order(isbn=isbn, source=source), method))[0]
                         for method in methods
                     ]
                     sides = await asyncio.gather(
-                        *(
-                            _side(app, libraries[method], method, job.job_id)
-                            for method, (job, _) in orders
-                        )
+                        *(_side(app, libraries[job.method], job.job_id) for job in jobs)
                     )
                 by_method = {side.method: side for side in sides}
-                return Pair(orders[0][1][0].order.isbn, by_method[WORKFLOW], by_method[LEGACY])
+                return Pair(isbn, by_method[WORKFLOW], by_method[LEGACY])
 
-            return await asyncio.gather(*(pair(place, isbn) for place, isbn in enumerate(isbns)))
+            return await asyncio.gather(*(pair(place, isbn) for place, isbn in enumerate(checked)))
 
 
 async def compare_in_sandbox(source: str, count: int) -> list[Pair]:
@@ -117,13 +116,13 @@ async def compare_in_sandbox(source: str, count: int) -> list[Pair]:
         return await compare(settings, isbns, source)
 
 
-async def _side(app: App, library: Library | None, method: str, job_id: str) -> Side:
+async def _side(app: App, library: Library | None, job_id: str) -> Side:
     async for _ in app.hub.follow(job_id, 0):
         pass
     job = await app.imports.find(job_id)
     events = await app.journal.read(job_id, 0, STORY_MOST)
     return Side(
-        method=method,
+        method=job.method,
         status=job.status,
         error=job.error,
         result=job.result,

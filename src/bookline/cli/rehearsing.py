@@ -8,19 +8,20 @@ Not here: how one import goes, and what the gates are.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from bookline.app import AllSteps, App, running
-from bookline.errors import StoreDown, WrongKey
+from bookline.errors import TryLater, WrongKey
 from bookline.imports import Order
 from bookline.migration.metrics import summary
 from bookline.migration.rollout import Change
@@ -28,7 +29,6 @@ from bookline.migration.rollouts import Rollouts, Standing
 from bookline.model import ImportInput, Json, Metadata
 from bookline.sandbox.catalogue import real_books
 from bookline.settings import Settings, read_settings
-from bookline.steps.metadata import FetchMetadata
 
 LATENCY_MS = 600  # of each answer: the slow end of what providers take
 RATE = 30.0  # imports begun in a second: half of what one process can do
@@ -72,7 +72,7 @@ class Rehearsal:
 class WrongKeyNowAndThen:
     """A fault of the workflow alone: some of its processes have a key that the provider refuses."""
 
-    real: FetchMetadata
+    real: Callable[[ImportInput], Awaitable[Metadata]]
     calls: "itertools.count[int]"
 
     async def __call__(self, order: ImportInput) -> Metadata:
@@ -90,9 +90,7 @@ async def rehearse(*, faulty: bool, tell: Callable[[str], None]) -> Rehearsal:
     with tempfile.TemporaryDirectory(prefix="bookline-rehearsal-") as folder:
         async with (
             _sandbox() as environment,
-            running(
-                _settings(environment, Path(folder)), wrap_steps=_faulty if faulty else _healthy
-            ) as app,
+            _running(_settings(environment, Path(folder)), faulty=faulty) as app,
         ):
             change = Change(percent=10, automatic=True)
             moved = await app.rollouts.change(change, "rehearsal", "the first stage")
@@ -122,11 +120,13 @@ async def _sandbox() -> AsyncIterator[dict[str, str]]:
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        if process.stdout is None:
-            raise StoreDown("the sandbox has no voice")
-        yield json.loads(await process.stdout.readline())["settings"]
+        said = await process.stdout.readline() if process.stdout is not None else b""
+        if not said:
+            raise TryLater("the sandbox did not start; what it said stands above")
+        yield json.loads(said)["settings"]
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            process.terminate()
         await process.wait()
 
 
@@ -141,13 +141,12 @@ def _settings(environment: dict[str, str], folder: Path) -> Settings:
     )
 
 
-def _healthy(steps: AllSteps) -> AllSteps:
-    return steps
+def _running(settings: Settings, *, faulty: bool) -> AbstractAsyncContextManager[App]:
+    return running(settings, wrap_steps=_faulty) if faulty else running(settings)
 
 
 def _faulty(steps: AllSteps) -> AllSteps:
-    fetch = WrongKeyNowAndThen(steps.metadata, itertools.count())
-    return replace(steps, metadata=fetch)  # type: ignore[arg-type]
+    return replace(steps, metadata=WrongKeyNowAndThen(steps.metadata, itertools.count()))
 
 
 async def _traffic(app: App) -> None:
