@@ -53,10 +53,13 @@ class WatchedSocket(WebSocketsSansIOProtocol):
         self._leave = leave
 
     def write(self, frames: bytes) -> bool:
-        is_free = self.writable.is_set() and not (self.close_sent or self.transport.is_closing())
-        if is_free:
+        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
+            return False
+        try:
             self.transport.write(frames)
-        return is_free
+        except (OSError, RuntimeError):  # it closes just now: the long way finds out, and ends
+            return False
+        return True
 
     def ping(self, frames: bytes) -> bool:
         if self._owes_pong:

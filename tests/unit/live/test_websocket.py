@@ -191,6 +191,25 @@ async def test_what_cannot_be_written_at_once_comes_later_and_in_order(
 
 
 # ------------------------------------------------------------------ pings
+async def test_a_line_that_breaks_under_a_write_is_no_ones_trouble_but_its_own(
+    watcher: Watcher, hub: Hub, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Watcher(hub, journal)
+    await other.wrote(2)
+    other.heard(), watcher.heard()
+
+    def broken(data: Any) -> None:
+        raise RuntimeError("the transport is closed")
+
+    monkeypatch.setattr(watcher.wire, "write", broken)
+    journal.tell("job", some("live"))
+
+    assert seqs(other.heard()) == [6]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while hub.watchers > 1:
+            await asyncio.sleep(0)
+
+
 async def test_a_ping_is_one_write_for_the_peer_and_for_its_program(
     watcher: Watcher, hub: Hub
 ) -> None:
