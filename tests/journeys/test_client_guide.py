@@ -187,6 +187,34 @@ async def test_the_javascript_followers_resume_when_the_server_is_killed(
     _is_whole([json.loads(line) for line in (first + rest).splitlines()])
 
 
+async def test_an_answer_that_never_comes_is_not_awaited_for_ever(tmp_path: Path) -> None:
+    flags = node_flags()
+    code = (
+        'import { createClient } from "./client.js";\n'
+        f'const client = createClient({{ baseUrl: "{ADDRESS}" }});\n'
+        'await client.getStatus("job").catch(({ code }) => console.log(code));\n'
+    )
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        program = javascript(tmp_path, f"http://127.0.0.1:{port}", code)
+        client = tmp_path / "client.js"
+        patient = client.read_text("utf-8")
+        client.write_text(patient.replace("ANSWER_MS = 30_000", "ANSWER_MS = 300"), "utf-8")
+
+        lines = await run(str(NODE), *flags, program.name, folder=tmp_path)
+
+    assert asked.is_set()
+    assert lines == ["UNREACHABLE"]
+
+
 # ------------------------------------------------------------------ the examples
 async def test_the_examples_have_the_shape_of_real_messages(
     running: Server, sandbox: Sandbox

@@ -13,6 +13,7 @@
 
 const FIRST_DELAY_MS = 500;
 const MOST_DELAY_MS = 8_000;
+const ANSWER_MS = 30_000; // no answer is awaited for longer
 const SILENCE_MS = 45_000; // the server says something every 30 s; after this the line is dead
 const ENDINGS = new Set(["completed", "failed", "cancelled"]);
 const REASONS = { // why it ended, by a socket's closing code or a stream's status
@@ -59,8 +60,9 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
   /** The answer's `data`. Throws BooklineError. */
   async function request(method, path, options) {
     let response, answer;
+    const limits = [AbortSignal.timeout(ANSWER_MS), options?.signal].filter(Boolean);
     try {
-      response = await send(method, path, options);
+      response = await send(method, path, { ...options, signal: AbortSignal.any(limits) });
       answer = await response.json();
     } catch (error) {
       if (options?.signal?.aborted) throw error;
