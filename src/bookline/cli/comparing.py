@@ -19,6 +19,7 @@ from bookline.app import AllSteps, App, now_ms, running
 from bookline.imports import Order
 from bookline.isbn import read_isbn
 from bookline.migration.comparison import Side, book_bytes, differences, story_of
+from bookline.migration.rollout import LEGACY, WORKFLOW
 from bookline.model import METHODS, Json
 from bookline.ports import Library
 from bookline.sandbox import Sandbox
@@ -32,7 +33,6 @@ from bookline.stores.sqlite_library import SqliteLibrary
 AT_ONCE = 4  # pairs
 STORY_MOST = 1_000  # events; an import has a dozen
 LATENCY_MS = 50
-WORKFLOW, LEGACY = METHODS
 
 
 @dataclass(frozen=True, slots=True)
