@@ -388,6 +388,19 @@ def test_config_masks_secrets(embedded: Run) -> None:
     assert "BOOKLINE_ISBNDB_API_KEY" in shown
 
 
+def test_who_reads_only_the_first_lines_is_not_complained_to(
+    sandbox: dict[str, str], tmp_path: Path
+) -> None:
+    with process(["config"], environment(sandbox, tmp_path), tmp_path) as reading:
+        assert reading.child.stdout is not None
+        reading.child.stdout.close()  # as `| head` does that has seen enough
+        assert reading.child.stderr is not None
+        said = reading.child.stderr.read()
+        reading.child.wait(RUN_SECONDS)
+
+    assert said == ""
+
+
 def test_the_doctor_tells_what_limits_and_what_is_wrong(embedded: Run, tmp_path: Path) -> None:
     well = embedded("doctor", "--json", GOOGLE_BOOKS_URL="https://www.googleapis.com/books/v1")
     report = {one["name"]: one for one in json.loads(well.stdout)["checks"]}

@@ -6,6 +6,7 @@ Rule 1:  0 done · 1 failed · 2 usage · 3 not found · 130 interrupted (SPEC �
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -133,6 +134,9 @@ def perform(
         code = EXIT_CODES.get(error.code, FAILED)
     except BooklineError as error:
         asked.complain(error.code, str(error))
+        code = FAILED
+    except BrokenPipeError:  # whoever reads has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
         code = FAILED
     except OSError as error:
         asked.complain("INTERNAL_ERROR", str(error))
