@@ -27,7 +27,7 @@ NO_LIMITS = {
 async def sandbox_process() -> AsyncIterator[tuple[str, dict[str, str]]]:
     """The sandbox in a process of its own: its address and Bookline's settings for it."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bookline.sandbox", "--port", "0", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bookline_sandbox", "--port", "0", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:

@@ -20,8 +20,9 @@ from imports import Ends, bookline
 
 from bookline.app import App
 from bookline.imports import Order
+from bookline.job import METHODS
 from bookline.migration.metrics import summary
-from bookline.model import METHODS, Json
+from bookline.values import Json
 
 EACH, BLOCK, AT_ONCE, SLOW_MS = 300, 50, 50, 300
 STEPS = ("fetch-metadata", "upload-cover", "generate-embedding", "save-to-database")

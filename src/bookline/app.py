@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bookline.book import Book, Metadata
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
@@ -23,10 +24,10 @@ from bookline.engine.nodes import Node
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.imports import Imports
+from bookline.job import ImportInput
 from bookline.measures import Measures
 from bookline.migration.gates import Gates
 from bookline.migration.rollouts import Rollouts
-from bookline.model import Book, ImportInput, Json, Metadata
 from bookline.net.aiohttp_http import AiohttpHttp, user_agent
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.net.pace import SharedPace
@@ -58,6 +59,7 @@ from bookline.stores.sqlite_library import SqliteLibrary
 from bookline.stores.sqlite_limits import SqliteLimits
 from bookline.stores.sqlite_rollout import SqliteRollout
 from bookline.traces import set_up_traces
+from bookline.values import Json
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,14 @@ from urllib.parse import quote
 import aiohttp
 
 from bookline.errors import Refused, TryLater
-from bookline.model import (
-    TERMINAL,
+from bookline.job import TERMINAL
+from bookline.progress.events import (
     WORKFLOW_PROGRESS,
     WORKFLOW_RESUMED,
     WORKFLOW_RETRY,
     WORKFLOW_WARNING,
-    Json,
 )
+from bookline.values import Json
 
 Notice = Callable[[str], None]
 """Hears what is worth a line to the person who waits."""

@@ -16,15 +16,10 @@ from dataclasses import dataclass
 
 from bookline.errors import Refused, StoreDown
 from bookline.isbn import read_isbn
-from bookline.model import (
-    FAILED,
-    JOB_STATUSES,
-    METHODS,
-    SOURCES,
-    ImportInput,
-    Job,
-)
-from bookline.ports import Engine, Idempotency, Jobs, Page
+from bookline.job import FAILED, JOB_STATUSES, METHODS, SOURCES, ImportInput, Job
+from bookline.ports import Engine
+from bookline.progress.journal import Idempotency, Jobs
+from bookline.values import Page
 
 log = logging.getLogger(__name__)
 

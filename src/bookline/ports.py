@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from bookline.book import Book, Embedding, Metadata
 from bookline.isbn import Isbn
-from bookline.model import Book, Embedding, ImportInput, Job, Json, Metadata, Step, Warned
-from bookline.progress.events import Event, News
-from bookline.progress.records import ImportRecord
+from bookline.job import ImportInput, Warned
+from bookline.retries import Step
+from bookline.values import Json, Page
 
 T = TypeVar("T")
 
@@ -193,14 +194,6 @@ class Found:
     score: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T]):
-    """A part of a list; ``next_cursor`` is None at its end."""
-
-    items: Sequence[T]
-    next_cursor: str | None
-
-
 class Library(Protocol):
     """The books, with their vectors beside them."""
 
@@ -237,140 +230,6 @@ class KeyValue(Protocol):
 
 
 # ------------------------------------------------------------------ the journal: jobs and events
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Idempotency:
-    """A caller's ``Idempotency-Key`` with what it stood for, both hashed."""
-
-    key: str
-    body: str
-
-
-class Jobs(Protocol):
-    """The jobs as callers see them."""
-
-    async def open(self, job: Job, idempotency: Idempotency | None = None) -> Job:
-        """The job, kept as queued; or the one that the same key and body opened within 24 h.
-
-        Raises: Refused (INVALID_STATE) when the key stood for another body; StoreDown.
-        """
-        ...
-
-    async def find(self, job_id: str) -> Job | None: ...
-
-    async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
-    ) -> Page[Job]:
-        """Newest first. Raises: Refused for a cursor that is not ours."""
-        ...
-
-    async def request_cancel(self, job_id: str) -> Job:
-        """Raises: Refused (JOB_NOT_FOUND, INVALID_STATE)."""
-        ...
-
-    async def reopen(self, job_id: str, node: str) -> Job:
-        """A failed job, queued again by this node; told as ``workflow_resumed``.
-
-        Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What an execution needs to know of its job before it begins."""
-
-    run: int
-    started_ms: int
-    """Begin of this run: its deadline counts from here."""
-    restarts: int
-    """How often a restart has found this run unfinished."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """Whether a try may begin."""
-
-    cancelled: bool = False
-    died: bool = False
-    """The process died in this very try: it counts, and is not done again."""
-
-
-class Runs(Protocol):
-    """The jobs as executions write them. A write names its run: an outdated one does nothing."""
-
-    async def claim(self, job_id: str, node: str) -> Claim | None:
-        """None when the job is over or gone. Tells ``workflow_resumed`` after a restart."""
-        ...
-
-    async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
-        """Marks the try as begun, before it has any effect."""
-        ...
-
-    async def release(self, job_id: str, run: int, step: str, attempt: int) -> None:
-        """Takes the mark back: the try was stopped in good order and does not count."""
-        ...
-
-    def tell(self, job_id: str, news: News) -> None:
-        """Keeps the event soon, in the order of the calls, and then fans it out. Never fails."""
-        ...
-
-    async def finish(
-        self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
-    ) -> str | None:
-        """The terminal write: the status that the job ended in. A failure of a job whose cancel
-        was accepted ends as ``cancelled``. None when this run has ended already.
-
-        Raises: StoreDown.
-        """
-        ...
-
-
-class EventLog(Protocol):
-    """The events as watchers read them: append-only, ``seq`` 1, 2, 3 … without gaps."""
-
-    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]: ...
-
-    def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Calls ``hear`` in the event loop after each commit here; the answer ends it."""
-        ...
-
-    async def others(self) -> Sequence[Event]:
-        """What was committed since the last call, here or elsewhere. Cheap when nothing was."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """How one method's jobs stand."""
-
-    open: int = 0
-    lost: int = 0
-    """Open jobs that nobody works on any more, by the times asked for."""
-    doubled: int = 0
-    """Jobs with more or fewer ends than runs."""
-
-
-RECORDS_MOST = 100_000  # our choice: a week of one import every six seconds
-
-
-class Records(Protocol):
-    """What is kept of finished imports, to compare methods by."""
-
-    async def records(
-        self, since_ms: int, most: int = RECORDS_MOST, *, method: str | None = None
-    ) -> Sequence[ImportRecord]:
-        """Those finished since then, oldest first; at most so many, the newest ones."""
-        ...
-
-    async def tally(
-        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
-    ) -> Mapping[str, Tally]:
-        """By method. ``lost`` are running jobs that began before then, and queued ones that were
-        queued before then; ``doubled`` looks at jobs touched since ``since_ms``.
-        """
-        ...
-
-    async def remove_records(self, before_ms: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

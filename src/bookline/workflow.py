@@ -9,26 +9,20 @@ Source:   PLAN phase 3.1; retries count as on Cloudflare Workflows (limit 3 = up
 
 from functools import partial
 
+from bookline.book import Cover, Metadata
 from bookline.errors import StepFailed
-from bookline.model import (
+from bookline.job import ImportInput, ImportResult, Warned
+from bookline.ports import Run, Steps
+from bookline.progress.events import (
     COVER_UPLOADED,
     EMBEDDING_GENERATED,
     EVENT_DESCRIPTION_CHARS,
     EVENT_LIST_ITEMS,
-    EXPONENTIAL,
-    LINEAR,
     METADATA_FETCHED,
     STARTED,
-    Cover,
-    ImportInput,
-    ImportResult,
-    Json,
-    Metadata,
-    Retries,
-    Step,
-    Warned,
 )
-from bookline.ports import Run, Steps
+from bookline.retries import EXPONENTIAL, LINEAR, Retries, Step
+from bookline.values import Json
 
 VERSION = "book-import-1"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bookline.book import Embedding
 from bookline.embedders.local import DIRECT_CHARS, WordLlama
 from bookline.embedders.openai_compatible import OpenAiCompatible
 from bookline.embedders.opening import open_embedder
@@ -26,10 +27,9 @@ from bookline.errors import (
     TryLater,
     WrongKey,
 )
-from bookline.model import Embedding
 from bookline.net.aiohttp_http import AiohttpHttp
 from bookline.ports import Answer, Embedder, Http
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 LOCAL = WordLlama()  # loads at its first text, once for all tests
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import Policy, World
 from bookline.engine.memory import MemoryEngine
@@ -28,23 +29,12 @@ from bookline.errors import (
     StoreDown,
     WrongKey,
 )
-from bookline.model import (
-    CANCELLED,
-    COMPLETED,
-    DESCRIPTION_CHARS,
-    FAILED,
-    RUNNING,
-    Cover,
-    Embedding,
-    ImportInput,
-    Job,
-    Json,
-    Metadata,
-)
-from bookline.ports import Attempt
+from bookline.job import CANCELLED, COMPLETED, FAILED, RUNNING, ImportInput, Job
 from bookline.progress.events import ending
+from bookline.progress.journal import Attempt
 from bookline.stores.memory_journal import MemoryJournal
 from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.values import Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

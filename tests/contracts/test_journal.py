@@ -16,26 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bookline.errors import Refused, StoreDown
-from bookline.model import (
+from bookline.job import (
     CANCELLED,
     COMPLETED,
     FAILED,
     JOB_STATUSES,
-    METADATA_FETCHED,
     NEXT_STATUSES,
-    PROGRESS,
     QUEUED,
     RUNNING,
-    STARTED,
     TERMINAL,
     ImportInput,
     Job,
-    Json,
     Warned,
 )
-from bookline.ports import Attempt, Idempotency, Tally
 from bookline.progress.events import (
     MESSAGE_BYTES,
+    METADATA_FETCHED,
+    PROGRESS,
+    STARTED,
     Event,
     News,
     completed,
@@ -44,8 +42,10 @@ from bookline.progress.events import (
     retry,
     warning,
 )
+from bookline.progress.journal import Attempt, Idempotency, Tally
 from bookline.stores.memory_journal import MemoryJournal
 from bookline.stores.sqlite_journal import MIGRATIONS, SqliteJournal
+from bookline.values import Json
 
 Journal = SqliteJournal | MemoryJournal
 

@@ -28,12 +28,14 @@ from test_engine import (
     until,
 )
 
+from bookline.book import Metadata
 from bookline.engine.job_run import Policy, World
 from bookline.engine.memory import MemoryEngine
 from bookline.errors import BookNotFound, CoverRefused, SlowDown, StoreDown
-from bookline.model import COMPLETED, FAILED, ImportInput, Job, Json, Metadata
+from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.stores.memory_journal import MemoryJournal
 from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.values import Json
 
 legacy = pytest.importorskip("bookline.migration.legacy")
 

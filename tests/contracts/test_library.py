@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import EmbeddingRefused, Refused
-from bookline.model import Book, Cover, Embedding, Metadata, Provenance, iso
 from bookline.stores.memory_library import MemoryLibrary
 from bookline.stores.sqlite_library import SqliteLibrary
+from bookline.values import iso
 
 MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
 AnyLibrary = SqliteLibrary | MemoryLibrary

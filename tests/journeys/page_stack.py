@@ -112,7 +112,7 @@ class Stack:
         _ask("POST", f"{self._sandbox_url}/_sandbox/books", facts)
 
     def _start_sandbox(self) -> None:
-        command = [sys.executable, "-m", "bookline.sandbox", "--port", "0"]
+        command = [sys.executable, "-m", "bookline_sandbox", "--port", "0"]
         command += ["--latency-ms", str(self._latency_ms)]
         self._sandbox = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._sandbox.stdout is not None

@@ -30,7 +30,7 @@ from stack import Server, server
 
 from bookline.api.envelope import STATUS
 from bookline.api.server import ROUTERS
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from stack import Server, server
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,7 @@ from stack import Server, server
 
 from bookline.client import BooklineClient, Event, Progress, Resumed, Retry, Warned
 from bookline.errors import Refused
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

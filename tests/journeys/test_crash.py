@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from forked import Forked
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 HERE = Path(__file__).parent
 SOURCE = (HERE / "crashing_server.py").read_text()

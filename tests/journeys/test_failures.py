@@ -12,8 +12,8 @@ import pytest
 from bookline import workflow
 from bookline.app import App, running
 from bookline.imports import Order
-from bookline.sandbox import Sandbox
 from bookline.settings import read_settings
+from bookline_sandbox import Sandbox
 
 ISBN = "9780451524935"
 QUICK = {

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from stack import Server, server, statuses
 
 from bookline.api.server import ROUTERS
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from stack import Server, seqs, server, statuses
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytest.importorskip("bookline.migration.legacy")
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from stack import Server, server
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytest.importorskip("bookline.migration.legacy")
 pytestmark = pytest.mark.asyncio(loop_scope="session")

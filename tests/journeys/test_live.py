@@ -20,8 +20,8 @@ from stack import Server, rest, seqs, server, statuses
 from vanishing import vanish, websocket_request
 
 from bookline.progress.events import News
-from bookline.sandbox import Sandbox
 from bookline.stores.sqlite_journal import SqliteJournal
+from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

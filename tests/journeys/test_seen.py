@@ -13,7 +13,7 @@ from stack import server
 from bookline import logs
 from bookline.measures import Measures
 from bookline.progress.records import OUTCOMES
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 ISBN = "9780451524935"

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytest.importorskip("bookline.migration.legacy")
 

@@ -16,9 +16,13 @@ ROOT = Path(bookline.__file__).parent
 CORE = {
     "errors",
     "isbn",
-    "model",
+    "values",
+    "book",
+    "job",
+    "retries",
     "progress.events",
     "progress.records",
+    "progress.journal",
     "ports",
     "time_limit",
 }
@@ -30,10 +34,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "threads": set(),
     "logs": set(),
     "isbn": {"errors"},
-    "model": {"errors"},
-    "progress.events": {"model"},
-    "progress.records": {"model"},
-    "ports": {"isbn", "model", "progress.events", "progress.records"},  # the journal's port
+    "values": set(),
+    "retries": set(),
+    "book": {"errors", "values"},
+    "job": {"book", "values"},
+    "progress.events": {"job", "values"},
+    "progress.records": {"job", "progress.events", "values"},
+    "progress.journal": {"job", "progress.events", "progress.records", "values"},
+    "ports": {"isbn", "book", "job", "retries", "values"},
     "settings": {"errors"},
     "measures": set(),
     "traces": set(),
@@ -62,12 +70,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings",
         "stores.sqlite_limits",
     },
-    "sandbox": set(),
     "migration": CORE,
     "migration.legacy": CORE
     | {"workflow", "imports", "engine.job_run", "logs", "stores.sqlite", "traces"},
     "page": set(),
-    "client": {"errors", "model"},  # of a server: it knows nothing of how one is made
+    "client": {
+        "errors",
+        "job",
+        "progress.events",
+        "values",
+    },  # of a server: it knows nothing of how one is made
 }
 """Part → parts that it may import, besides itself. ``app`` and ``cli`` join all."""
 
@@ -80,10 +92,10 @@ MAY_USE: dict[str, set[str]] = {
     "sqlite_vec": {"stores"},
     "sqlite3": {"stores", "cli", "migration.legacy"},
     "wordllama": {"embedders"},
-    "PIL": {"net", "sandbox"},
+    "PIL": {"net"},
     "fastapi": {"api"},
-    "starlette": {"api", "live", "sandbox", "cli"},
-    "uvicorn": {"api", "cli", "sandbox"},
+    "starlette": {"api", "live", "cli"},
+    "uvicorn": {"api", "cli"},
     "prometheus_client": {"measures"},
     "opentelemetry": {"traces"},
     "pydantic": {"api", "settings"},
@@ -189,14 +201,24 @@ def test_nobody_imports_the_sandbox_but_the_commands() -> None:
     users = {
         name.split(".")[0]
         for name, names in MODULES.items()
-        if any(is_in(one, "sandbox") for one in ours(names)) and not is_in(name, "sandbox")
+        if any(is_in(one, "bookline_sandbox") for one in names)
     }
 
     assert users <= {"cli"}
 
 
 def test_nothing_goes_round_in_the_core() -> None:
-    order = ["errors", "isbn", "model", "progress.events", "ports", "workflow", "steps"]
+    order = [
+        "errors",
+        "isbn",
+        "values",
+        "book",
+        "job",
+        "progress.events",
+        "ports",
+        "workflow",
+        "steps",
+    ]
 
     for place, module in enumerate(order):
         later = set(order[place + 1 :])
@@ -214,4 +236,4 @@ def test_nobody_takes_the_engines_threads() -> None:
         if "asyncio.to_thread(" in path.read_text("utf-8")
     }
 
-    assert users <= {"sandbox"}  # a process of its own but in the demo
+    assert users == set()

@@ -19,17 +19,10 @@ from typer.testing import CliRunner
 from bookline import errors, workflow
 from bookline.api.envelope import RETRYABLE, STATUS
 from bookline.cli.main import app
+from bookline.job import CANCELLED, FAILED, JOB_STATUSES, METHODS
 from bookline.live import session
-from bookline.model import (
-    CANCELLED,
-    EVENT_TYPES,
-    FAILED,
-    JOB_STATUSES,
-    METHODS,
-    PROGRESS,
-    WORKFLOW_PROGRESS,
-)
 from bookline.page import __path__ as page_path
+from bookline.progress.events import EVENT_TYPES, PROGRESS, WORKFLOW_PROGRESS
 from bookline.settings import PREFIX, Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -347,7 +340,7 @@ FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.py|\.js|\.jsonl|\.toml))`")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_file_of_ours_that_the_docs_mention_exists(page: Path) -> None:
     named = set(FILE.findall(page.read_text("utf-8"))) - KEPT
-    places = (ROOT, SOURCE, SOURCE / "page", DOCS)
+    places = (ROOT, ROOT / "src", SOURCE, SOURCE / "page", DOCS)
     missing = {name for name in named if not any((place / name).exists() for place in places)}
 
     assert not missing

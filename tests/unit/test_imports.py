@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bookline.errors import InvalidIsbn, Refused, StoreDown
 from bookline.imports import JOB_ID, Imports, Order, check_job_id
-from bookline.model import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING, ImportInput
+from bookline.job import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING, ImportInput
 from bookline.progress.events import ending
 from bookline.stores.memory_journal import MemoryJournal
 

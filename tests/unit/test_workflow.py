@@ -5,8 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from bookline.book import Cover, Embedding, Metadata
 from bookline.errors import Cancelled, DeadlineExceeded, JobStopped, StepFailed
-from bookline.model import Cover, Embedding, ImportInput, Json, Metadata, Step, Warned
+from bookline.job import ImportInput, Warned
+from bookline.retries import Step
+from bookline.values import Json
 from bookline.workflow import STEPS, VERSION, import_book
 
 ISBN = "9780142437247"

@@ -14,7 +14,7 @@ from bookline.errors import InvalidIsbn, Refused
 from bookline.imports import Order
 from bookline.migration.rollout import Change
 from bookline.migration.rollouts import ACTOR_CHARS, REASON_CHARS, WEEK_MS
-from bookline.model import Json
+from bookline.values import Json
 
 BODY_BYTES = 16 * 1024  # SPEC §3
 LIMIT_MOST = 200  # our choice: items of one page

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bookline.errors import BooklineError, GiveUp, Refused, TryLater
-from bookline.model import Json, iso
+from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,12 @@ from bookline.api.envelope import success
 from bookline.api.keys import Keys, Tokens
 from bookline.api.openapi import event_stream, failures, json_body
 from bookline.app import App, now_ms
+from bookline.book import Book
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
+from bookline.job import Job
 from bookline.live import session, sse, websocket
 from bookline.measures import CONTENT_TYPE
-from bookline.model import Book, Job
 
 NEEDED = frozenset({"journal", "engine", "fallback"})
 QUERY_CHARS = 500  # our choice: a question, not a book

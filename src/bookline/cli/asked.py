@@ -18,7 +18,7 @@ import typer
 
 from bookline.cli.views import JsonView, PlainView, View, result, say
 from bookline.errors import BooklineError, Refused
-from bookline.model import Json
+from bookline.values import Json
 
 if TYPE_CHECKING:
     from bookline.cli.client import Client

@@ -11,7 +11,7 @@ from typing import Protocol, Unpack
 import aiohttp
 
 from bookline.client import BooklineClient, Notice, RolloutChange
-from bookline.model import Json
+from bookline.values import Json
 
 PROBE_CONNECT_SECONDS = 0.5  # on one machine a port that nobody has refuses at once
 PROBE_SECONDS = 3.0  # one that is busy may take a while to say that it is there

@@ -18,17 +18,18 @@ from pathlib import Path
 from bookline.app import AllSteps, App, now_ms, running
 from bookline.imports import Order
 from bookline.isbn import read_isbn
+from bookline.job import METHODS
 from bookline.migration.comparison import Side, book_bytes, differences, story_of
 from bookline.migration.rollout import LEGACY, WORKFLOW
-from bookline.model import METHODS, Json
 from bookline.ports import Library
-from bookline.sandbox import Sandbox
-from bookline.sandbox.catalogue import real_books
 from bookline.settings import Settings, read_settings
 from bookline.steps.save import SaveBook
 from bookline.stores.key_value import open_key_value
 from bookline.stores.obstore_objects import open_objects
 from bookline.stores.sqlite_library import SqliteLibrary
+from bookline.values import Json
+from bookline_sandbox import Sandbox
+from bookline_sandbox.catalogue import real_books
 
 AT_ONCE = 4  # pairs
 STORY_MOST = 1_000  # events; an import has a dozen

@@ -17,8 +17,8 @@ from bookline.cli.serving import listen, serving, until_told
 from bookline.cli.views import View, result, say
 from bookline.errors import TryLater
 from bookline.logs import set_up_logs
-from bookline.sandbox import Sandbox
 from bookline.settings import Settings, read_settings
+from bookline_sandbox import Sandbox
 
 LATENCY_MS = 250
 RETRY_SCALE = 0.5

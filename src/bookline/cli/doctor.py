@@ -20,8 +20,9 @@ import aiohttp
 from bookline.cli.client import find_server
 from bookline.cli.opening import address
 from bookline.errors import BooklineError
-from bookline.model import QUEUED, RUNNING, Json
+from bookline.job import QUEUED, RUNNING
 from bookline.settings import Settings
+from bookline.values import Json
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 SIGNS = {OK: "✓", WARNING: "!", FAULT: "✗"}

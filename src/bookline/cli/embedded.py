@@ -16,10 +16,10 @@ from bookline.errors import Refused
 from bookline.imports import Order
 from bookline.isbn import read_isbn
 from bookline.logs import set_up_logs
-from bookline.model import Json
 from bookline.progress.events import Event
 from bookline.progress.hub import TooSlow
 from bookline.settings import Settings
+from bookline.values import Json
 
 
 @asynccontextmanager

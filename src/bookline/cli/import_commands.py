@@ -20,7 +20,8 @@ from bookline.cli.asked import (
 )
 from bookline.cli.views import View, result, say
 from bookline.errors import Refused
-from bookline.model import JOB_STATUSES, SOURCES, TERMINAL, Json
+from bookline.job import JOB_STATUSES, SOURCES, TERMINAL
+from bookline.values import Json
 
 if TYPE_CHECKING:
     from bookline.cli.client import Client

@@ -16,7 +16,7 @@ from bookline.cli.views import View
 from bookline.cli.words import count, ending
 from bookline.errors import InvalidIsbn, Refused
 from bookline.isbn import read_isbn
-from bookline.model import Json
+from bookline.values import Json
 
 AT_ONCE = 32
 DONE_SIGN = "✓"

@@ -8,7 +8,7 @@ from bookline.cli.asked import DONE, JsonOption, ServerOption, asked_of
 from bookline.cli.import_commands import AllOption, LimitOption, read_pages, with_client
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
-from bookline.model import Json
+from bookline.values import Json
 
 if TYPE_CHECKING:
     from bookline.cli.client import Client

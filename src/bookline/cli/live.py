@@ -21,7 +21,7 @@ from rich.text import Text
 from bookline.cli.story import ACTIVE, DONE, FAILED, SKIPPED, STEPS, WAITING, WARNED, Story
 from bookline.cli.views import result
 from bookline.cli.words import clean, ending, resumed_words, retry_words, warning_words
-from bookline.model import Json
+from bookline.values import Json
 
 FRAME_SECONDS = 0.08
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bookline.cli.rollout_words import OUTCOMES
 from bookline.errors import GiveUp, Refused
-from bookline.model import METHODS, Json
+from bookline.job import METHODS
+from bookline.values import Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,14 +21,16 @@ from itertools import islice
 from pathlib import Path
 
 from bookline.app import AllSteps, App, running
+from bookline.book import Metadata
 from bookline.errors import TryLater, WrongKey
 from bookline.imports import Order
+from bookline.job import ImportInput
 from bookline.migration.metrics import summary
 from bookline.migration.rollout import Change
 from bookline.migration.rollouts import Rollouts, Standing
-from bookline.model import ImportInput, Json, Metadata
-from bookline.sandbox.catalogue import real_books
 from bookline.settings import Settings, read_settings
+from bookline.values import Json
+from bookline_sandbox.catalogue import real_books
 
 LATENCY_MS = 600  # of each answer: the slow end of what providers take
 RATE = 30.0  # imports begun in a second: half of what one process can do
@@ -116,7 +118,7 @@ async def rehearse(*, faulty: bool, tell: Callable[[str], None]) -> Rehearsal:
 async def _sandbox() -> AsyncIterator[dict[str, str]]:
     """The sandbox in a process of its own, as providers are: Bookline's settings for it."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bookline.sandbox", "--port", "0", "--latency-ms", str(LATENCY_MS),
+        sys.executable, "-m", "bookline_sandbox", "--port", "0", "--latency-ms", str(LATENCY_MS),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

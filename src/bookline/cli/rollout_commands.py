@@ -21,7 +21,7 @@ from bookline.cli.import_commands import with_client
 from bookline.cli.views import result, say
 from bookline.cli.words import clean, count
 from bookline.errors import Refused
-from bookline.model import Json
+from bookline.values import Json
 
 if TYPE_CHECKING:
     from bookline.cli.client import Client

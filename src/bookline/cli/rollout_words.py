@@ -10,7 +10,8 @@ from typing import Any
 
 from bookline.cli.show import when
 from bookline.cli.words import count
-from bookline.model import METHODS, Json
+from bookline.job import METHODS
+from bookline.values import Json
 
 EMPTY = "–"
 GATE_HEADS = ("gate", "state", "by", "value", "limit", "in words")

@@ -109,7 +109,7 @@ def sandbox(
 
     async def work() -> int:
         from bookline.cli.serving import until_told
-        from bookline.sandbox import Sandbox
+        from bookline_sandbox import Sandbox
 
         async with Sandbox(port, latency_ms) as running:
             settings = running.settings()

@@ -11,7 +11,7 @@ from typing import Any
 
 from bookline.cli.views import result, say
 from bookline.cli.words import clean
-from bookline.model import Json
+from bookline.values import Json
 
 _STYLES = {
     "completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan",

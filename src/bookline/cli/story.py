@@ -8,7 +8,7 @@ Rule 1:   the same messages in the same order give the same story; types it does
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bookline.model import Json
+from bookline.values import Json
 
 STEPS = ("metadata", "cover", "embedding", "save")
 """What a person reads; PLACES has the steps' own names."""

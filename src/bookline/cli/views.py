@@ -14,7 +14,7 @@ from typing import Protocol, Self
 
 from bookline.cli.story import Story
 from bookline.cli.words import ending, happened
-from bookline.model import Json
+from bookline.values import Json
 
 
 class View(Protocol):

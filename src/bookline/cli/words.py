@@ -4,7 +4,7 @@ Rule 1:  what a provider wrote may hold anything: control characters never reach
 """
 
 from bookline.cli.story import PLACES, STEPS, Story
-from bookline.model import Json
+from bookline.values import Json
 
 STORED = {"database": "library", "kv": "fallback store"}
 

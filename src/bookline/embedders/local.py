@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bookline.book import Embedding
 from bookline.embedders.vectors import plain
 from bookline.errors import EmbeddingRefused, Refused
-from bookline.model import Embedding
 from bookline.threads import in_thread
 
 MODEL = "wordllama-l2-supercat-256"

@@ -5,8 +5,8 @@ Source:   https://platform.openai.com/docs/api-reference/embeddings/create;
           https://docs.ollama.com/api/openai-compatibility (``http://localhost:11434/v1``, no key)
 """
 
+from bookline.book import Embedding
 from bookline.embedders.vectors import check, plain, read_vector
-from bookline.model import Embedding
 from bookline.ports import Answer, Http
 from bookline.providers.answers import read_json
 

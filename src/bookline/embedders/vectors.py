@@ -6,8 +6,8 @@ Rule 1:   an answer of the wrong form may be right the next time (ProviderDown);
 Not here: a vector's stored form, which is model.Embedding's.
 """
 
+from bookline.book import Embedding
 from bookline.errors import BookNotFound, EmbeddingRefused, ProviderDown, ProviderRefused
-from bookline.model import Embedding
 from bookline.ports import Answer
 from bookline.providers import answers
 

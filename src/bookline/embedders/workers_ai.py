@@ -6,9 +6,9 @@ Source:   https://developers.cloudflare.com/workers-ai/models/bge-m3/ (``{"text"
           are under ``response``). 1,024 numbers; pooling ``cls`` unless asked otherwise.
 """
 
+from bookline.book import Embedding
 from bookline.embedders.vectors import check, plain, read_vector
 from bookline.errors import ProviderDown, Refused
-from bookline.model import Embedding
 from bookline.ports import Answer, Http
 from bookline.providers.answers import read_json
 

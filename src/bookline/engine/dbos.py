@@ -27,7 +27,8 @@ from sqlalchemy.pool import QueuePool
 
 from bookline.engine.job_run import World, execute
 from bookline.errors import StoreDown
-from bookline.model import ImportInput, Json
+from bookline.job import ImportInput
+from bookline.values import Json
 from bookline.workflow import VERSION
 
 log = logging.getLogger(__name__)

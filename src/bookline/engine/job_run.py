@@ -30,23 +30,17 @@ from bookline.errors import (
     StoreDown,
     TryLater,
 )
+from bookline.job import CANCELLED, COMPLETED, FAILED, ImportInput, ImportResult, Warned
 from bookline.logs import job_id
 from bookline.measures import Measures
-from bookline.model import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    ImportInput,
-    ImportResult,
-    Json,
-    Step,
-    Warned,
-)
-from bookline.ports import Attempt, Claim, Runs, Steps
+from bookline.ports import Steps
 from bookline.progress.events import News, completed, ending, milestone, retry, warning
+from bookline.progress.journal import Attempt, Claim, Runs
 from bookline.progress.records import outcome_of
+from bookline.retries import Step
 from bookline.time_limit import time_limit
 from bookline.traces import span
+from bookline.values import Json
 from bookline.workflow import import_book
 
 T = TypeVar("T")

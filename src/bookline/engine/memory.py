@@ -8,7 +8,8 @@ import json
 from collections.abc import Awaitable, Callable
 
 from bookline.engine.job_run import World, execute
-from bookline.model import ImportInput, Json
+from bookline.job import ImportInput
+from bookline.values import Json
 
 
 class MemoryEngine:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bookline.engine.dbos import RUNNING_STATES, DbosEngine
 from bookline.engine.nodes import Node, only_one
-from bookline.model import COMPLETED, FAILED, Job
+from bookline.job import COMPLETED, FAILED, Job
 from bookline.progress.events import completed, ending
 from bookline.stores.sqlite_journal import SqliteJournal
 

@@ -9,7 +9,7 @@ import re
 import time
 
 from bookline.errors import Refused
-from bookline.model import iso
+from bookline.values import iso
 
 DONE = 1000  # after the job's last event
 GOING_AWAY = 1001  # this process stops; come back with ``after``

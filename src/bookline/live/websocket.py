@@ -29,9 +29,9 @@ from bookline.live.session import (
     ping,
     read_after,
 )
-from bookline.ports import Jobs
 from bookline.progress.events import Event
 from bookline.progress.hub import Hub, TooSlow, Watch
+from bookline.progress.journal import Jobs
 
 MayWatch = Callable[[WebSocket, str, str | None], bool]
 """(connection, job id, token) → whether this watcher may see this job."""

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bookline.model import WORKFLOW_RESUMED, Book, Json
+from bookline.book import Book
+from bookline.progress.events import WORKFLOW_RESUMED
+from bookline.values import Json
 
 _PROVENANCE_ASIDE = ("jobId", "importedAt", "updatedAt")
 

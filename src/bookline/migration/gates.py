@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bookline.migration.metrics import Sample, percentile
-from bookline.model import Json
-from bookline.ports import Tally
+from bookline.progress.journal import Tally
+from bookline.values import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

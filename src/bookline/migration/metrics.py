@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bookline.model import METHODS, Json
+from bookline.job import METHODS
 from bookline.progress.records import (
     CANCELLED,
     DONE,
@@ -21,6 +21,7 @@ from bookline.progress.records import (
     OUTCOMES,
     ImportRecord,
 )
+from bookline.values import Json
 
 SUCCESSES = frozenset({DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK})
 WITH_BOOK = frozenset({DONE, DONE_WITH_WARNINGS})

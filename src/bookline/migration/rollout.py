@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bookline.errors import Refused
-from bookline.model import Json
+from bookline.values import Json
 
 WORKFLOW, LEGACY = "workflow", "legacy"
 STAGES = (0, 10, 50, 100)

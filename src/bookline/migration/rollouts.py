@@ -23,8 +23,9 @@ from bookline.migration.rollout import (
     Rollout,
     check,
 )
-from bookline.model import Json, iso
-from bookline.ports import Records, Revision, RolloutLog, Tally
+from bookline.ports import Revision, RolloutLog
+from bookline.progress.journal import Records, Tally
+from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
 

@@ -6,21 +6,32 @@ Source:  SPEC §4; PLAN phase 3.2 (``workflow_progress``), fields added.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from bookline.model import (
-    CANCELLED,
-    COMPLETED,
-    PROGRESS,
-    WORKFLOW_PROGRESS,
-    WORKFLOW_RESUMED,
-    WORKFLOW_RETRY,
-    WORKFLOW_WARNING,
-    Json,
-    Warned,
-    iso,
-)
+from bookline.job import CANCELLED, COMPLETED, Warned
+from bookline.values import Json, iso
+
+STARTED = "started"
+METADATA_FETCHED = "metadata_fetched"
+COVER_UPLOADED = "cover_uploaded"
+EMBEDDING_GENERATED = "embedding_generated"
+PROGRESS: Final[Mapping[str, float]] = {
+    STARTED: 0.0,
+    METADATA_FETCHED: 0.25,
+    COVER_UPLOADED: 0.5,
+    EMBEDDING_GENERATED: 0.75,
+    COMPLETED: 1.0,
+}
+"""Share of the job that is done when an event of this status is told (SPEC §4)."""
+WORKFLOW_PROGRESS = "workflow_progress"
+WORKFLOW_RETRY = "workflow_retry"
+WORKFLOW_WARNING = "workflow_warning"
+WORKFLOW_RESUMED = "workflow_resumed"
+EVENT_TYPES: Final = (WORKFLOW_PROGRESS, WORKFLOW_RETRY, WORKFLOW_WARNING, WORKFLOW_RESUMED)
+EVENT_DESCRIPTION_CHARS: Final = 2_000  # SPEC §4
+EVENT_LIST_ITEMS: Final = 10  # authors and categories in an event; the book keeps them all
 
 MESSAGE_BYTES = 32_000  # SPEC §4: a message is below 32 KB
 

@@ -14,9 +14,9 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bookline.errors import StoreDown
-from bookline.model import Job
-from bookline.ports import EventLog, Jobs
+from bookline.job import Job
 from bookline.progress.events import Event
+from bookline.progress.journal import EventLog, Jobs
 
 log = logging.getLogger(__name__)
 

@@ -11,16 +11,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bookline.model import (
-    COMPLETED,
-    COVER_UPLOADED,
-    EMBEDDING_GENERATED,
-    FAILED,
-    METADATA_FETCHED,
-    STARTED,
-    Job,
-    Json,
-)
+from bookline.job import COMPLETED, FAILED, Job
+from bookline.progress.events import COVER_UPLOADED, EMBEDDING_GENERATED, METADATA_FETCHED, STARTED
+from bookline.values import Json
 
 DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK = "done", "done_with_warnings", "no_such_book"
 UPSTREAM, OURS, CANCELLED = "upstream", "ours", "cancelled"

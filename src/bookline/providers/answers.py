@@ -20,8 +20,8 @@ from bookline.errors import (
     SlowDown,
     WrongKey,
 )
-from bookline.model import Json
 from bookline.ports import Answer
+from bookline.values import Json
 
 LONGEST_WAIT_SECONDS: Final = 86_400.0  # our choice; no quota is counted over more than a day
 _SECONDS: Final = re.compile(r"\s*-?[0-9]{1,20}(?:\.[0-9]{1,20})?\s*", re.ASCII)

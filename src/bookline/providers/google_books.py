@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from bookline.book import Metadata
 from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown, SlowDown, WrongKey
 from bookline.isbn import Isbn
-from bookline.model import Json, Metadata
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json, read_retry_after
 from bookline.providers.reading import (
@@ -31,6 +31,7 @@ from bookline.providers.reading import (
     read_url,
     with_https,
 )
+from bookline.values import Json
 
 _TITLE: Final = "Google Books"
 _ADVICE: Final = "check BOOKLINE_GOOGLE_BOOKS_API_KEY, and that the Books API is enabled for it"

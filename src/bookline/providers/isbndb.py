@@ -8,9 +8,9 @@ Rule 1:   a record counts only if one of its ISBN fields is the ISBN asked for.
 import re
 from typing import Final
 
+from bookline.book import Metadata
 from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown
 from bookline.isbn import Isbn
-from bookline.model import Json, Metadata
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json
 from bookline.providers.reading import (
@@ -27,6 +27,7 @@ from bookline.providers.reading import (
     read_url,
     with_https,
 )
+from bookline.values import Json
 
 _TITLE: Final = "ISBNdb"
 _ADVICE: Final = (

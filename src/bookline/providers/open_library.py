@@ -15,9 +15,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
+from bookline.book import Metadata
 from bookline.errors import BooklineError, BookNotFound, MetadataIncomplete, ProviderDown
 from bookline.isbn import Isbn
-from bookline.model import Json, Metadata
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json
 from bookline.providers.reading import (
@@ -34,6 +34,7 @@ from bookline.providers.reading import (
     read_url,
 )
 from bookline.time_limit import time_limit
+from bookline.values import Json
 
 _TITLE: Final = "Open Library"
 _ADVICE: Final = "set BOOKLINE_CONTACT to an address: it blocks callers who name none"

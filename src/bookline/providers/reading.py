@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from bookline.book import DESCRIPTION_CHARS
 from bookline.isbn import Isbn, find_isbn
-from bookline.model import DESCRIPTION_CHARS
 from bookline.providers.languages import bcp47
 
 # Our choice: far above any real book, far below what a step's record may weigh.

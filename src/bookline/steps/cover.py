@@ -13,9 +13,10 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from bookline.book import Cover
 from bookline.errors import CoverRefused
-from bookline.model import Cover, Json, iso
 from bookline.ports import Answer, CoverFetcher, ObjectStore, Picture, ReadPicture
+from bookline.values import Json, iso
 
 LONGEST_SOURCE_CHARS = 1_500  # S3 and R2 take 2 KB of metadata for all names and values
 # What may be told of an address: tokens and signatures (imgtk, sig, X-Amz-…) may not.

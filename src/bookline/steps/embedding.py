@@ -5,8 +5,9 @@ Rule 1:   a vector goes on only if it is one: as many finite numbers as it says.
 Rule 2:   standard library only: the Cloudflare Worker runs this file as it is.
 """
 
-from bookline.model import Json, Metadata
+from bookline.book import Metadata
 from bookline.ports import Embedder
+from bookline.values import Json
 
 LONGEST_TEXT_CHARS = 8_000  # our choice; bge-m3 and OpenAI's models read about 8,192 tokens
 

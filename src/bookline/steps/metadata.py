@@ -7,6 +7,7 @@ Rule 1:   not found is an answer, an outage is none: BOOK_NOT_FOUND only if all 
 import logging
 from collections.abc import Sequence
 
+from bookline.book import Metadata
 from bookline.errors import (
     BookNotFound,
     GiveUp,
@@ -16,7 +17,7 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.isbn import Isbn
-from bookline.model import ImportInput, Metadata
+from bookline.job import ImportInput
 from bookline.ports import MetadataProvider
 from bookline.time_limit import time_limit
 

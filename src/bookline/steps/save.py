@@ -12,18 +12,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import StoreDown
-from bookline.model import (
-    Book,
-    Cover,
-    Embedding,
-    ImportInput,
-    Json,
-    Metadata,
-    Provenance,
-    iso,
-)
+from bookline.job import ImportInput
 from bookline.ports import KeyValue, Library, ObjectStore
+from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
 

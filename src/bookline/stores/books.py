@@ -7,8 +7,8 @@ Rule 1:  by the books' own times, not by who comes first: keeping A then B, or B
 import json
 from dataclasses import replace
 
+from bookline.book import Book
 from bookline.errors import Refused
-from bookline.model import Book
 from bookline.stores.cursors import read_cursor, write_cursor
 
 

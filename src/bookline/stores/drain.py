@@ -7,9 +7,10 @@ Rule 2:  one entry that cannot be read stops no other; it stays until its time i
 
 import logging
 
+from bookline.book import Book
 from bookline.errors import StoreDown
-from bookline.model import Book, Json
 from bookline.ports import KeyValue, Library, ObjectStore
+from bookline.values import Json
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bookline.errors import Refused
-from bookline.model import Json
+from bookline.values import Json
 
 if TYPE_CHECKING:
     from bookline.stores.memory_key_value import MemoryKeyValue

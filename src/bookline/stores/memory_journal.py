@@ -5,15 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bookline.errors import Refused
-from bookline.model import (
-    FAILED,
-    QUEUED,
-    RUNNING,
-    TERMINAL,
-    Job,
-    Json,
-)
-from bookline.ports import RECORDS_MOST, Attempt, Claim, Idempotency, Page, Tally
+from bookline.job import FAILED, QUEUED, RUNNING, TERMINAL, Job
 from bookline.progress.events import (
     Event,
     News,
@@ -22,9 +14,11 @@ from bookline.progress.events import (
     message_of,
     resumed,
 )
+from bookline.progress.journal import RECORDS_MOST, Attempt, Claim, Idempotency, Tally
 from bookline.progress.records import ImportRecord, record_of
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.sqlite_journal import IDEMPOTENCY_MS
+from bookline.values import Json, Page
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bookline.model import Json
 from bookline.stores.key_value import Clock, read_value, write_value
+from bookline.values import Json
 
 
 class MemoryKeyValue:

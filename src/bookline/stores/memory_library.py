@@ -6,10 +6,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bookline.book import Book, Embedding
 from bookline.errors import EmbeddingRefused
-from bookline.model import Book, Embedding
-from bookline.ports import Found, Page
+from bookline.ports import Found
 from bookline.stores.books import combined, place, read_place, storable, write_place
+from bookline.values import Page
 
 log = logging.getLogger(__name__)
 

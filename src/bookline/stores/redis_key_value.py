@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from bookline.errors import Refused, StoreDown
-from bookline.model import Json
 from bookline.stores.key_value import read_value, write_value
+from bookline.values import Json
 
 CONNECT_SECONDS = 2.0  # our choice
 READ_SECONDS = 5.0  # our choice; a third of what a try of the save step may take

@@ -21,16 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bookline.errors import Refused
-from bookline.model import (
-    FAILED,
-    QUEUED,
-    RUNNING,
-    TERMINAL,
-    ImportInput,
-    Job,
-    Json,
-)
-from bookline.ports import RECORDS_MOST, Attempt, Claim, Idempotency, Page, Tally
+from bookline.job import FAILED, QUEUED, RUNNING, TERMINAL, ImportInput, Job
 from bookline.progress.events import (
     Event,
     News,
@@ -39,9 +30,11 @@ from bookline.progress.events import (
     message_of,
     resumed,
 )
+from bookline.progress.journal import RECORDS_MOST, Attempt, Claim, Idempotency, Tally
 from bookline.progress.records import ImportRecord, record_of
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.sqlite import Sqlite
+from bookline.values import Json, Page
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from bookline.model import Json
 from bookline.stores.key_value import Clock, read_value, write_value
 from bookline.stores.sqlite import Sqlite
 from bookline.threads import in_thread
+from bookline.values import Json
 
 MIGRATIONS = (
     """

@@ -17,12 +17,13 @@ from typing import Any
 
 import sqlite_vec
 
+from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import EmbeddingRefused
-from bookline.model import Book, Cover, Embedding, Metadata, Provenance
-from bookline.ports import Found, Page
+from bookline.ports import Found
 from bookline.stores.books import combined, read_place, storable, write_place
 from bookline.stores.sqlite import Sqlite
 from bookline.threads import in_thread
+from bookline.values import Page
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from bookline.model import Json
 from bookline.ports import Revision
 from bookline.stores.sqlite import Sqlite
+from bookline.values import Json
 
 
 class SqliteRollout:

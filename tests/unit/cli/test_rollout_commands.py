@@ -19,9 +19,9 @@ from bookline.cli import rollout_words as words
 from bookline.cli.embedded import EmbeddedClient
 from bookline.cli.main import app
 from bookline.errors import GiveUp, Refused
+from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.migration.metrics import summary
 from bookline.migration.rollouts import Rollouts
-from bookline.model import COMPLETED, FAILED, ImportInput, Job
 from bookline.progress.events import completed, ending
 from bookline.progress.records import OUTCOMES, ImportRecord
 from bookline.stores.memory_journal import MemoryJournal

@@ -20,18 +20,10 @@ from bookline.errors import (
     SlowDown,
     StepFailed,
 )
-from bookline.model import (
-    CONSTANT,
-    EXPONENTIAL,
-    LINEAR,
-    ImportInput,
-    Job,
-    Json,
-    Retries,
-    Step,
-    Warned,
-)
+from bookline.job import ImportInput, Job, Warned
+from bookline.retries import CONSTANT, EXPONENTIAL, LINEAR, Retries, Step
 from bookline.stores.memory_journal import MemoryJournal
+from bookline.values import Json
 from bookline.workflow import FETCH_METADATA, STEPS, UPLOAD_COVER
 
 ORDER = ImportInput(job_id="job", isbn="9780142437247", input_isbn="0142437247")

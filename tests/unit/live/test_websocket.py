@@ -20,8 +20,8 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from bookline.api.serving import WatchedSocket
+from bookline.job import ImportInput, Job
 from bookline.live import websocket
-from bookline.model import ImportInput, Job
 from bookline.progress.events import News
 from bookline.progress.hub import Hub
 from bookline.stores.memory_journal import MemoryJournal

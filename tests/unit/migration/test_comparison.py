@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.migration.comparison import Side, book_bytes, differences, story_of
-from bookline.model import Book, Cover, Embedding, Json, Metadata, Provenance
+from bookline.values import Json
 
 BOOK = Book(
     metadata=Metadata(

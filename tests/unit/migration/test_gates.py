@@ -15,7 +15,7 @@ from bookline.migration.gates import (
     wilson,
 )
 from bookline.migration.metrics import Sample
-from bookline.ports import Tally
+from bookline.progress.journal import Tally
 from bookline.progress.records import DONE, NO_SUCH_BOOK, OURS, ImportRecord
 
 Z95 = 1.645

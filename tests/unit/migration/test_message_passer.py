@@ -6,8 +6,8 @@ import pytest
 
 from bookline.errors import Refused
 from bookline.imports import Imports
-from bookline.model import COMPLETED, STARTED, ImportInput
-from bookline.progress.events import completed, milestone
+from bookline.job import COMPLETED, ImportInput
+from bookline.progress.events import STARTED, completed, milestone
 from bookline.stores.memory_journal import MemoryJournal
 
 MessagePasser = pytest.importorskip("bookline.migration.legacy").MessagePasser

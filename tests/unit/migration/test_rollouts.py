@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bookline.errors import Refused
+from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.migration.gates import Gates
 from bookline.migration.rollout import Change
 from bookline.migration.rollouts import WEEK_MS, Rollouts
-from bookline.model import COMPLETED, FAILED, ImportInput, Job
 from bookline.ports import Revision
 from bookline.progress.events import completed, ending
 from bookline.stores.memory_journal import MemoryJournal

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookline.model import CANCELLED, COMPLETED, FAILED, Warned
+from bookline.job import CANCELLED, COMPLETED, FAILED, Warned
 from bookline.progress.events import (
     MESSAGE_BYTES,
     News,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bookline.errors import StoreDown
-from bookline.model import FAILED, ImportInput, Job
+from bookline.job import FAILED, ImportInput, Job
 from bookline.progress import hub as hub_module
 from bookline.progress.events import Event, News, completed, ending, milestone
 from bookline.progress.hub import QUEUE_MOST, REPLAY_MOST, Hub, TooSlow

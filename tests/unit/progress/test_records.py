@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from bookline.model import CANCELLED, COMPLETED, FAILED, ImportInput, Job
+from bookline.job import CANCELLED, COMPLETED, FAILED, ImportInput, Job
 from bookline.progress.records import outcome_of, record_of
 
 JOB = Job(

@@ -6,11 +6,11 @@ from typing import Any
 
 from bookline.errors import ProviderDown
 from bookline.isbn import Isbn
-from bookline.model import Json
 from bookline.ports import Answer, MetadataProvider
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
+from bookline.values import Json
 
 MOBY_DICK = Isbn("9780142437247")
 NO_ISBN10 = Isbn("9791032305690")

@@ -25,6 +25,7 @@ from provider_fakes import (
     volumes,
 )
 
+from bookline.book import DESCRIPTION_CHARS, Metadata
 from bookline.errors import (
     BooklineError,
     BookNotFound,
@@ -35,7 +36,6 @@ from bookline.errors import (
     TryLater,
     WrongKey,
 )
-from bookline.model import DESCRIPTION_CHARS, Metadata
 from bookline.ports import Answer
 
 PROVIDERS = ("google_books", "openlibrary", "isbndb")

@@ -22,8 +22,8 @@ from bookline.errors import (
     SlowDown,
     WrongKey,
 )
-from bookline.model import Json
 from bookline.ports import Answer
+from bookline.values import Json
 
 PATH = "/books/v1/volumes"
 OTHER_ID = [{"type": "OTHER", "identifier": "PRNC:32101064790353"}]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from provider_fakes import MOBY_DICK, FakeHttp, answered, isbndb, page, record
 
+from bookline.book import Metadata
 from bookline.errors import (
     BooklineError,
     BookNotFound,
@@ -14,7 +15,6 @@ from bookline.errors import (
     SlowDown,
     WrongKey,
 )
-from bookline.model import Metadata
 from bookline.ports import Answer
 
 PATH = "/book/9780142437247"

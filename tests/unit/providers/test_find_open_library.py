@@ -24,9 +24,9 @@ from bookline.errors import (
     SlowDown,
     WrongKey,
 )
-from bookline.model import Json
 from bookline.ports import Answer
 from bookline.providers.open_library import OpenLibrary, request
+from bookline.values import Json
 
 BOOKS = "/api/books"
 EDITION = "/books/OL101M.json"

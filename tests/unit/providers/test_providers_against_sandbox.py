@@ -11,7 +11,7 @@ from bookline.ports import MetadataProvider
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 KNOWN_TO_ALL = Isbn("9780486415864")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bookline.book import DESCRIPTION_CHARS
 from bookline.isbn import Isbn
-from bookline.model import DESCRIPTION_CHARS
 from bookline.providers import reading
 from bookline.providers.languages import bcp47
 

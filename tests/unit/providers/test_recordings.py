@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from provider_fakes import MOBY_DICK, FakeHttp, answered, google, isbndb, open_library, volumes
 
+from bookline.book import Metadata
 from bookline.errors import BooklineError, BookNotFound, ProviderDown, SlowDown, WrongKey
 from bookline.isbn import Isbn, find_isbn
-from bookline.model import Metadata
 from bookline.ports import Answer, MetadataProvider
 
 HERE = Path(__file__).resolve()

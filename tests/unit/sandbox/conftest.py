@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 SHARED_DATA = Path(
     os.environ.get("BOOKLINE_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data")

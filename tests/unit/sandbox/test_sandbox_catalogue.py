@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookline.sandbox.catalogue import (
+from bookline_sandbox.catalogue import (
     PROVIDERS,
     QUIRKS,
     BadBook,

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from bookline.sandbox import Sandbox
-from bookline.sandbox.drawing import drawable, picture
+from bookline_sandbox import Sandbox
+from bookline_sandbox.drawing import drawable, picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

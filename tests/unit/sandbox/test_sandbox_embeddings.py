@@ -6,8 +6,8 @@ import struct
 import aiohttp
 import pytest
 
-from bookline.sandbox import Sandbox
-from bookline.sandbox.embeddings import vector
+from bookline_sandbox import Sandbox
+from bookline_sandbox.embeddings import vector
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from bookline.sandbox import BadRule, Sandbox
-from bookline.sandbox.faults import KINDS, Faults
+from bookline_sandbox import BadRule, Sandbox
+from bookline_sandbox.faults import KINDS, Faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

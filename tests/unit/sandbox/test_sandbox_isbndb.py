@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bookline.sandbox import Sandbox
+from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

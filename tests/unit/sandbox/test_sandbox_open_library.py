@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bookline.sandbox import Sandbox
-from bookline.sandbox.open_library import failure
+from bookline_sandbox import Sandbox
+from bookline_sandbox.open_library import failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

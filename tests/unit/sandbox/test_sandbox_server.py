@@ -9,7 +9,7 @@ import time
 import aiohttp
 import pytest
 
-from bookline.sandbox import BadRule, Sandbox, serve
+from bookline_sandbox import BadRule, Sandbox, serve
 
 BOOK = "9780451524935"
 
@@ -85,7 +85,7 @@ async def test_a_taken_port_is_told() -> None:
 
 async def test_as_a_process_it_says_where_it_is_and_ends_on_a_signal() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bookline.sandbox", "--port", "0", "--fault", '{"kind": "404"}',
+        sys.executable, "-m", "bookline_sandbox", "--port", "0", "--fault", '{"kind": "404"}',
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bookline.book import Cover
 from bookline.errors import CoverRefused, ProviderDown, SlowDown
-from bookline.model import Cover
 from bookline.ports import Answer, Picture
 from bookline.steps.cover import UploadCover, candidates, without_secrets
 from bookline.stores.memory_objects import MemoryObjects

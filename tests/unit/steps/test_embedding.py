@@ -2,8 +2,8 @@
 
 import pytest
 
+from bookline.book import Embedding, Metadata
 from bookline.errors import EmbeddingRefused
-from bookline.model import Embedding, Metadata
 from bookline.steps.embedding import LONGEST_TEXT_CHARS, GenerateEmbedding
 
 BOOK = Metadata(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from bookline.book import Metadata
 from bookline.errors import (
     BookNotFound,
     GiveUp,
@@ -16,7 +17,7 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.isbn import Isbn
-from bookline.model import ImportInput, Metadata
+from bookline.job import ImportInput
 from bookline.steps.metadata import FetchMetadata
 
 ISBN = "9780142437247"

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from bookline.book import Book, Cover, Embedding, Metadata
 from bookline.errors import StoreDown
-from bookline.model import Book, Cover, Embedding, ImportInput, Json, Metadata
+from bookline.job import ImportInput
 from bookline.steps.save import FALLBACK_PREFIX, FALLBACK_TTL_SECONDS, SaveBook
 from bookline.stores.drain import PREFIX, drain
 from bookline.stores.memory_key_value import MemoryKeyValue
 from bookline.stores.memory_library import MemoryLibrary
 from bookline.stores.memory_objects import MemoryObjects
+from bookline.values import Json
 
 ISBN = "9780142437247"
 ORDER = ImportInput(job_id="job-1", isbn=ISBN, input_isbn="0142437247")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from bookline.book import Book, Cover, Metadata, Provenance
 from bookline.errors import StoreDown
-from bookline.model import Book, Cover, Metadata, Provenance
 from bookline.stores.drain import drain
 from bookline.stores.memory_key_value import MemoryKeyValue
 from bookline.stores.memory_library import MemoryLibrary

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bookline.book import Book, Embedding, Metadata, Provenance
 from bookline.errors import StoreDown
-from bookline.model import Book, Embedding, Metadata, Provenance
 from bookline.stores import sqlite_library
 from bookline.stores.sqlite import BooklineNewer
 from bookline.stores.sqlite_library import MIGRATIONS, SqliteLibrary

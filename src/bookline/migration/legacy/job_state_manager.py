@@ -15,10 +15,10 @@ from pathlib import Path
 
 from bookline.engine.job_run import Slot, World
 from bookline.errors import StoreDown
+from bookline.job import CANCELLED, ImportInput, Job
 from bookline.logs import job_id as job_id_of_logs
 from bookline.migration.legacy.state_machine import STEP_NAMES, StateMachine, patiently
 from bookline.migration.legacy.state_table import OPEN, PENDING, RUNNING, JobState, StateTable
-from bookline.model import CANCELLED, ImportInput, Job
 from bookline.traces import span
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ Source:   PLAN phase 3.3, "after".
 
 from bookline.errors import Refused
 from bookline.imports import Imports, Order
-from bookline.model import Json
+from bookline.values import Json
 
 
 class MessagePasser:

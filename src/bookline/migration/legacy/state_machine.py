@@ -17,29 +17,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from bookline.book import Cover, Metadata
 from bookline.engine import job_run
 from bookline.engine.job_run import Slot, World, measure
 from bookline.errors import GiveUp, StepFailed, StoreDown, TryLater
+from bookline.job import CANCELLED, COMPLETED, FAILED, ImportResult, Warned
 from bookline.migration.legacy.state_table import JobState, StateTable
-from bookline.model import (
-    CANCELLED,
-    COMPLETED,
+from bookline.progress.events import (
     COVER_UPLOADED,
     EMBEDDING_GENERATED,
-    FAILED,
     METADATA_FETCHED,
     STARTED,
-    Cover,
-    ImportResult,
-    Json,
-    Metadata,
-    Step,
-    Warned,
+    News,
+    completed,
+    ending,
+    milestone,
+    retry,
+    warning,
 )
-from bookline.ports import Attempt, Claim
-from bookline.progress.events import News, completed, ending, milestone, retry, warning
+from bookline.progress.journal import Attempt, Claim
+from bookline.retries import Step
 from bookline.time_limit import time_limit
 from bookline.traces import span
+from bookline.values import Json
 from bookline.workflow import (
     FETCH_METADATA,
     GENERATE_EMBEDDING,

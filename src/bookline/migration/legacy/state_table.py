@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bookline.model import ImportInput, Json
+from bookline.job import ImportInput
 from bookline.stores.sqlite import Sqlite
+from bookline.values import Json
 
 PENDING, RUNNING = "pending", "running"
 OPEN: Final = (PENDING, RUNNING)

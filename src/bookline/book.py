@@ -1,6 +1,5 @@
-"""The values of an import: what goes in, what is found, what comes out, and the job's states.
+"""A book and its parts: what a provider knows, the cover, the vector, where it came from.
 
-Units:   times are epoch milliseconds (``_ms``) inside and ISO 8601 with Z in JSON.
 Rule 1:  ``to_json`` and ``from_json`` of a value are its one stored and sent form (camelCase,
          unknown fields null, lists for tuples). The engine's records hold these very dicts.
 Rule 2:  standard library only: the Cloudflare Worker runs this file as it is.
@@ -11,101 +10,16 @@ from __future__ import annotations
 import base64
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from bookline.errors import EmbeddingRefused
+from bookline.values import Json
 
-Json = dict[str, Any]
-
-SOURCES: Final = ("auto", "google_books", "isbndb", "openlibrary")
-"""What a caller may name as ``source``; ``auto`` asks all usable ones in turn."""
-
-METHODS: Final = ("workflow", "legacy")
-
-# ------------------------------------------------------------------ the job's states
-QUEUED, RUNNING = "queued", "running"
-COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
-JOB_STATUSES: Final = (QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED)
-TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
-
-NEXT_STATUSES: Final[Mapping[str, frozenset[str]]] = {
-    # Straight to the end: when power fails, the journal may lose the claim that the engine kept.
-    QUEUED: frozenset({RUNNING, COMPLETED, FAILED, CANCELLED}),
-    RUNNING: frozenset({COMPLETED, FAILED, CANCELLED}),
-    COMPLETED: frozenset(),
-    FAILED: frozenset({QUEUED}),  # an explicit retry, and nothing else
-    CANCELLED: frozenset(),
-}
-"""The state table: where a job may go from each status."""
-
-# ------------------------------------------------------------------ events
-STARTED = "started"
-METADATA_FETCHED = "metadata_fetched"
-COVER_UPLOADED = "cover_uploaded"
-EMBEDDING_GENERATED = "embedding_generated"
-PROGRESS: Final[Mapping[str, float]] = {
-    STARTED: 0.0,
-    METADATA_FETCHED: 0.25,
-    COVER_UPLOADED: 0.5,
-    EMBEDDING_GENERATED: 0.75,
-    COMPLETED: 1.0,
-}
-"""Share of the job that is done when an event of this status is told (SPEC §4)."""
-
-WORKFLOW_PROGRESS = "workflow_progress"
-WORKFLOW_RETRY = "workflow_retry"
-WORKFLOW_WARNING = "workflow_warning"
-WORKFLOW_RESUMED = "workflow_resumed"
-EVENT_TYPES: Final = (WORKFLOW_PROGRESS, WORKFLOW_RETRY, WORKFLOW_WARNING, WORKFLOW_RESUMED)
-
-EVENT_DESCRIPTION_CHARS: Final = 2_000  # SPEC §4
-EVENT_LIST_ITEMS: Final = 10  # authors and categories in an event; the book keeps them all
 DESCRIPTION_CHARS: Final = 20_000  # our choice: 80 KB in the worst script, so a job stays < 128 KB
 
 
-def iso(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds: ``2026-11-22T21:19:19.123Z``."""
-    at = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-# ------------------------------------------------------------------ what goes in
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportInput:
-    """One import as it was asked for. It is the workflow's stored input."""
-
-    job_id: str
-    isbn: str
-    """ISBN-13."""
-    input_isbn: str
-    """As the caller wrote it."""
-    source: str = "auto"
-    user_id: str | None = None
-
-    def to_json(self) -> Json:
-        return {
-            "jobId": self.job_id,
-            "isbn": self.isbn,
-            "inputIsbn": self.input_isbn,
-            "source": self.source,
-            "userId": self.user_id,
-        }
-
-    @classmethod
-    def from_json(cls, data: Json) -> ImportInput:
-        return cls(
-            job_id=data["jobId"],
-            isbn=data["isbn"],
-            input_isbn=data["inputIsbn"],
-            source=data["source"],
-            user_id=data["userId"],
-        )
-
-
-# ------------------------------------------------------------------ what is found
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """What a provider knows of a book: plain text, capped; what is not known is None or empty."""
@@ -374,131 +288,3 @@ class Book:
             embedding=Embedding.from_json(data["embedding"]) if data["embedding"] else None,
             provenance=Provenance.from_json(data["provenance"]),
         )
-
-
-# ------------------------------------------------------------------ what comes out
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
-    """An optional part that failed, in words; the import went on without it."""
-
-    step: str
-    code: str
-    message: str
-
-    def to_json(self) -> Json:
-        return {"step": self.step, "code": self.code, "message": self.message}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportResult:
-    """What an import has come to."""
-
-    isbn: str
-    title: str
-    source: str
-    stored_in: str
-    """``database`` or ``kv``."""
-    cover: Cover | None
-    has_embedding: bool
-    """True only if the vector was stored."""
-    warnings: tuple[Warned, ...] = ()
-
-    def to_json(self) -> Json:
-        return {
-            "success": True,
-            "isbn": self.isbn,
-            "title": self.title,
-            "source": self.source,
-            "saved": True,
-            "storedIn": self.stored_in,
-            "coverR2Key": self.cover.key if self.cover else None,
-            "coverUrl": self.cover.url if self.cover else None,
-            "hasEmbedding": self.has_embedding,
-            "warnings": [warned.to_json() for warned in self.warnings],
-        }
-
-
-# ------------------------------------------------------------------ the job
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """An import as it stands: what lists and the status endpoint show."""
-
-    order: ImportInput
-    method: str
-    status: str = QUEUED
-    step: str | None = None
-    attempt: int | None = None
-    """Which try of ``step``, from 1."""
-    progress: float = 0.0
-    created_ms: int
-    updated_ms: int
-    run: int = 1
-    """1, and one more for each explicit retry."""
-    node: str | None = None
-    """Whose process has it (an executor id)."""
-    cancel_requested: bool = False
-    last_event: Json | None = None
-    result: Json | None = None
-    error: Json | None = None
-
-    @property
-    def job_id(self) -> str:
-        return self.order.job_id
-
-    @property
-    def is_over(self) -> bool:
-        return self.status in TERMINAL
-
-    def to_json(self) -> Json:
-        event = self.last_event
-        return {
-            "jobId": self.order.job_id,
-            "isbn": self.order.isbn,
-            "inputIsbn": self.order.input_isbn,
-            "source": self.order.source,
-            "method": self.method,
-            "status": self.status,
-            "step": self.step,
-            "attempt": self.attempt,
-            "progress": self.progress,
-            "createdAt": iso(self.created_ms),
-            "lastUpdated": iso(self.updated_ms),
-            "lastEvent": event,
-            "data": event["data"] if event else None,
-            "result": self.result,
-            "error": self.error,
-        }
-
-
-# ------------------------------------------------------------------ retries and steps
-CONSTANT, LINEAR, EXPONENTIAL = "constant", "linear", "exponential"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retries:
-    """How often a step is tried again, and after how long. ``limit`` counts retries, not tries."""
-
-    limit: int
-    delay_seconds: float
-    backoff: str = EXPONENTIAL
-
-    def delay_after(self, failure: int) -> float:
-        """Seconds to wait after the n-th failure (from 1): d, d·n or d·2^(n-1); no jitter."""
-        if self.backoff == CONSTANT:
-            return self.delay_seconds
-        if self.backoff == LINEAR:
-            return self.delay_seconds * failure
-        return self.delay_seconds * float(2 ** (failure - 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A step's stored name and its policy."""
-
-    name: str
-    retries: Retries
-    limit_seconds: float
-    """For each try."""
-    failed_code: str
-    """The error code when a try fails in a way that has no code of its own."""
-    timeout_code: str

@@ -13,8 +13,8 @@ from zlib import compress, crc32
 
 from PIL import Image
 
-from bookline.sandbox.catalogue import isbn13_of
-from bookline.sandbox.wire import Answer, Endpoint, html_failure
+from bookline_sandbox.catalogue import isbn13_of
+from bookline_sandbox.wire import Answer, Endpoint, html_failure
 
 PROVIDERS = ("google_books", "openlibrary", "isbndb")
 ROUTES = (*PROVIDERS, "covers", "embeddings")

@@ -9,9 +9,9 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
-from bookline.sandbox import drawing, google_books, isbndb, open_library
-from bookline.sandbox.catalogue import Book, Catalogue
-from bookline.sandbox.wire import Answer, Call, Endpoint, Shelf, html_failure, json_answer
+from bookline_sandbox import drawing, google_books, isbndb, open_library
+from bookline_sandbox.catalogue import Book, Catalogue
+from bookline_sandbox.wire import Answer, Call, Endpoint, Shelf, html_failure, json_answer
 
 ROUTE = "covers"
 GOOGLE_WIDTHS = {0: 1280, 1: 128, 2: 300, 3: 575, 4: 800, 5: 80, 6: 1280}

@@ -14,15 +14,15 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from bookline.sandbox import control, embeddings, faults
-from bookline.sandbox.catalogue import Catalogue, real_books
-from bookline.sandbox.covers import Covers
-from bookline.sandbox.faults import Faults, Met, Rule
-from bookline.sandbox.google_books import GoogleBooks
-from bookline.sandbox.isbndb import IsbnDb
-from bookline.sandbox.journal import Journal
-from bookline.sandbox.open_library import OpenLibrary
-from bookline.sandbox.wire import Answer, Call, Endpoint, Shelf
+from bookline_sandbox import control, embeddings, faults
+from bookline_sandbox.catalogue import Catalogue, real_books
+from bookline_sandbox.covers import Covers
+from bookline_sandbox.faults import Faults, Met, Rule
+from bookline_sandbox.google_books import GoogleBooks
+from bookline_sandbox.isbndb import IsbnDb
+from bookline_sandbox.journal import Journal
+from bookline_sandbox.open_library import OpenLibrary
+from bookline_sandbox.wire import Answer, Call, Endpoint, Shelf
 
 LARGEST_REQUEST_BYTES = 8_000_000  # our choice
 CUT_BYTES = 1000  # our choice: what a cut answer promises and does not send

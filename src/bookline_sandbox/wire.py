@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Send
 
-from bookline.sandbox.catalogue import Book, Catalogue, isbn13_of
+from bookline_sandbox.catalogue import Book, Catalogue, isbn13_of
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"

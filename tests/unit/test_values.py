@@ -10,27 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import EmbeddingRefused
-from bookline.model import (
-    CONSTANT,
-    EXPONENTIAL,
+from bookline.job import (
     JOB_STATUSES,
-    LINEAR,
     NEXT_STATUSES,
     TERMINAL,
-    Book,
-    Cover,
-    Embedding,
     ImportInput,
     ImportResult,
     Job,
-    Json,
-    Metadata,
-    Provenance,
-    Retries,
     Warned,
-    iso,
 )
+from bookline.retries import CONSTANT, EXPONENTIAL, LINEAR, Retries
+from bookline.values import Json, iso
 
 ISBN = "9780142437247"
 texts = st.text(max_size=20)

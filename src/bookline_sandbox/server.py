@@ -15,9 +15,9 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bookline.sandbox.app import World, create_app
-from bookline.sandbox.catalogue import PROVIDERS, Catalogue, read_book
-from bookline.sandbox.faults import Faults
+from bookline_sandbox.app import World, create_app
+from bookline_sandbox.catalogue import PROVIDERS, Catalogue, read_book
+from bookline_sandbox.faults import Faults
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # our choice: longer than a client keeps an idle connection

@@ -10,8 +10,8 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from bookline.sandbox.catalogue import Book, Catalogue, isbn13_of
-from bookline.sandbox.wire import (
+from bookline_sandbox.catalogue import Book, Catalogue, isbn13_of
+from bookline_sandbox.wire import (
     Answer,
     Call,
     Encoded,

@@ -12,7 +12,7 @@ import struct
 from functools import lru_cache
 from typing import Any
 
-from bookline.sandbox.wire import Answer, Call, Endpoint, Shelf, json_answer
+from bookline_sandbox.wire import Answer, Call, Endpoint, Shelf, json_answer
 
 ROUTE = "embeddings"
 DIMENSIONS = 1024  # those of bge-m3

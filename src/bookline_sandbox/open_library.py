@@ -10,8 +10,8 @@ import re
 from datetime import date
 from typing import Any
 
-from bookline.sandbox.catalogue import Book, Catalogue, author_number
-from bookline.sandbox.wire import (
+from bookline_sandbox.catalogue import Book, Catalogue, author_number
+from bookline_sandbox.wire import (
     HTML,
     Answer,
     Call,

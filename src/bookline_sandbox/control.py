@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from bookline.sandbox.catalogue import PROVIDERS, BadBook, Catalogue, read_book
-from bookline.sandbox.faults import BadRule, Faults
-from bookline.sandbox.journal import Journal
+from bookline_sandbox.catalogue import PROVIDERS, BadBook, Catalogue, read_book
+from bookline_sandbox.faults import BadRule, Faults
+from bookline_sandbox.journal import Journal
 
 MOST_MADE = 200_000  # our choice
 

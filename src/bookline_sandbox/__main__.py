@@ -1,4 +1,4 @@
-"""`python -m bookline.sandbox --port 0`: serves, and says where in one line of JSON."""
+"""`python -m bookline_sandbox --port 0`: serves, and says where in one line of JSON."""
 
 import argparse
 import asyncio
@@ -10,13 +10,13 @@ from typing import Any
 
 import uvloop
 
-from bookline.sandbox.faults import read_rule
-from bookline.sandbox.server import Sandbox, serve
+from bookline_sandbox.faults import read_rule
+from bookline_sandbox.server import Sandbox, serve
 
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m bookline.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bookline_sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0)

@@ -8,8 +8,8 @@ Not here: the pictures: covers.py
 from typing import Any
 from urllib.parse import parse_qs
 
-from bookline.sandbox.catalogue import Book, Catalogue
-from bookline.sandbox.wire import (
+from bookline_sandbox.catalogue import Book, Catalogue
+from bookline_sandbox.wire import (
     Answer,
     Call,
     Encoded,
