@@ -62,7 +62,9 @@ SHARED = [
     Part("engine/upkeep.py"),
     Part("time_limit.py"),
     Part("progress/events.py"),
-    Part("stores/sqlite_journal.py"),
+    Part("progress/rules.py"),
+    Part("stores/journal.py"),
+    Part("stores/job_rows.py"),
 ]
 
 

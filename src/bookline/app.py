@@ -20,7 +20,7 @@ from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import Policy, World
-from bookline.engine.nodes import Node
+from bookline.engine.locks import Locks
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.imports import Imports
@@ -44,6 +44,7 @@ from bookline.ports import (
     StoredObject,
 )
 from bookline.progress.hub import Hub
+from bookline.progress.journal import Journal, Limits
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
@@ -54,10 +55,7 @@ from bookline.steps.metadata import FetchMetadata
 from bookline.steps.save import SaveBook, find_aside
 from bookline.stores.key_value import open_key_value
 from bookline.stores.obstore_objects import open_objects
-from bookline.stores.sqlite_journal import SqliteJournal
-from bookline.stores.sqlite_library import SqliteLibrary
-from bookline.stores.sqlite_limits import SqliteLimits
-from bookline.stores.sqlite_rollout import SqliteRollout
+from bookline.stores.opening import LIBRARY_FILE, open_library, open_stores
 from bookline.traces import set_up_traces
 from bookline.values import Json
 
@@ -82,9 +80,9 @@ class App:
 
     settings: Settings
     imports: Imports
-    journal: SqliteJournal
+    journal: Journal
     hub: Hub
-    limits: SqliteLimits
+    limits: Limits
     library: Library | None
     fallback: KeyValue
     objects: ObjectStore
@@ -200,17 +198,17 @@ async def running(
         stack.callback(set_up_traces())
         folder = settings.database_dir
         folder.mkdir(parents=True, exist_ok=True)
-        journal = SqliteJournal(folder / "journal.db", now_ms)
-        stack.callback(journal.close)
+        stores = open_stores(folder, now_ms)
+        journal, limits = stores.journal, stores.limits
+        stack.callback(stores.journal.close)
         library = None
         if settings.library:
-            library = SqliteLibrary(folder / "library.db")
+            library = open_library(folder / LIBRARY_FILE)
             stack.push_async_callback(library.close)
         fallback = open_key_value(settings.kv_url, settings.data_dir)
         stack.push_async_callback(fallback.close)
         objects = open_objects(settings.object_store_url, settings.data_dir)
 
-        limits = SqliteLimits(journal.file, now_ms)
         http = AiohttpHttp(
             contact=settings.contact, pace=SharedPace(limits, settings.provider_rates)
         )
@@ -234,8 +232,8 @@ async def running(
         )
 
         measures = Measures()
-        journal.measure_lag = measures.heard
-        node = Node(folder / "nodes")
+        journal.fanout.measure_lag = measures.heard
+        node = Locks(folder / "nodes")
         node.open()
         stack.callback(node.close)
         world = World(
@@ -262,7 +260,7 @@ async def running(
             others.append(legacy)
             engines["legacy"] = legacy
         rollouts = Rollouts(
-            SqliteRollout(journal.file), journal, clock=now_ms,
+            stores.rollout, journal, clock=now_ms,
             start_percent=settings.workflow_rollout_percent, has_legacy=old is not None,
             deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
         )  # fmt: skip
@@ -276,7 +274,7 @@ async def running(
             lambda: len(engine.running) + sum(len(one.running) for one in others)
         )
         upkeep = Upkeep(
-            folder, node, engine, journal, now_ms, retention_days=settings.retention_days,
+            node, engine, journal, now_ms, retention_days=settings.retention_days,
             fallback=fallback, library=library, objects=objects, others=others,
         )  # fmt: skip
         group = await stack.enter_async_context(_stopped_at_the_end())

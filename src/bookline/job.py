@@ -122,6 +122,8 @@ class Job:
     """1, and one more for each explicit retry."""
     node: str | None = None
     """Whose process has it (an executor id)."""
+    batch_id: str | None = None
+    """Of the batch that it is part of."""
     cancel_requested: bool = False
     last_event: Json | None = None
     result: Json | None = None

@@ -16,8 +16,8 @@ import pytest_asyncio
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import Policy, World
+from bookline.engine.locks import Locks
 from bookline.engine.memory import MemoryEngine
-from bookline.engine.nodes import Node
 from bookline.engine.recovery import Recovery
 from bookline.errors import (
     BooklineError,
@@ -32,8 +32,8 @@ from bookline.errors import (
 from bookline.job import CANCELLED, COMPLETED, FAILED, RUNNING, ImportInput, Job
 from bookline.progress.events import ending
 from bookline.progress.journal import Attempt
-from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.journal import SqlJournal
+from bookline.stores.opening import open_stores, stores_in_memory
 from bookline.values import Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -120,7 +120,7 @@ class FakeSteps:
 class Bench:
     """An engine with its journal; ``reboot`` plays a stop in good order and a new process."""
 
-    journal: SqliteJournal | MemoryJournal
+    journal: SqlJournal
     engine: Any
     node_id = "node-1"
     method = "workflow"
@@ -225,7 +225,7 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
 
 class MemoryBench(Bench):
     async def boot(self) -> None:
-        self.journal = MemoryJournal(now_ms)
+        self.journal = stores_in_memory(now_ms).journal
         self.engine = MemoryEngine(self.world())
 
     async def stop(self) -> None:
@@ -236,14 +236,14 @@ class MemoryBench(Bench):
 
 
 class DbosBench(Bench):
-    journal: SqliteJournal
+    journal: SqlJournal
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     async def boot(self) -> None:
-        self.journal = SqliteJournal(self.folder / "journal.db", now_ms)
-        self.node = Node(self.folder / "nodes")
+        self.journal = open_stores(self.folder, now_ms).journal
+        self.node = Locks(self.folder / "nodes")
         self.node.open()
         self.node_id = self.node.node_id
         self.engine = DbosEngine(self.folder / "engine.db", self.world())
@@ -256,13 +256,13 @@ class DbosBench(Bench):
 
     async def go_on(self) -> None:
         await self.boot()
-        await Recovery(self.folder, self.node, self.engine, self.journal, now_ms).sweep()
+        await Recovery(self.node, self.engine, self.journal, now_ms).sweep()
 
 
 class LegacyBench(Bench):
     """The importer by hand, while it is there: it promises the same."""
 
-    journal: SqliteJournal
+    journal: SqlJournal
     method = "legacy"
 
     def __init__(self, folder: Path) -> None:
@@ -270,8 +270,8 @@ class LegacyBench(Bench):
 
     async def boot(self) -> None:
         legacy = pytest.importorskip("bookline.migration.legacy")
-        self.journal = SqliteJournal(self.folder / "journal.db", now_ms)
-        self.node = Node(self.folder / "nodes")
+        self.journal = open_stores(self.folder, now_ms).journal
+        self.node = Locks(self.folder / "nodes")
         self.node.open()
         self.node_id = self.node.node_id
         self.engine = legacy.JobStateManager(
@@ -830,10 +830,10 @@ async def test_a_journal_that_is_down_for_a_moment_does_no_harm(
 # ------------------------------------------------------------------ what a dead process left
 async def sweep(on_dbos: DbosBench, lose: str) -> int:
     """A sweep after the job's process has died, and ``lose`` has become of its row."""
-    await on_dbos.journal.file.write(
-        lambda db: db.execute(f"UPDATE jobs SET {lose} WHERE job_id = ?", (on_dbos.id(),))
+    await on_dbos.journal.database.write(
+        lambda db: db.execute(f"UPDATE jobs SET {lose} WHERE job_id = :id", {"id": on_dbos.id()})
     )
-    recovery = Recovery(on_dbos.folder, on_dbos.node, on_dbos.engine, on_dbos.journal, now_ms)
+    recovery = Recovery(on_dbos.node, on_dbos.engine, on_dbos.journal, now_ms)
     return await recovery.sweep()
 
 

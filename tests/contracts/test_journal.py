@@ -43,11 +43,13 @@ from bookline.progress.events import (
     warning,
 )
 from bookline.progress.journal import Attempt, Idempotency, Tally
-from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.sqlite_journal import MIGRATIONS, SqliteJournal
+from bookline.stores.database import Session
+from bookline.stores.journal import SqlJournal
+from bookline.stores.journal_schema import FIRST
+from bookline.stores.opening import open_stores, stores_in_memory
 from bookline.values import Json
 
-Journal = SqliteJournal | MemoryJournal
+Journal = SqlJournal
 
 ISBN = "9780142437247"
 NODE = "node-1"
@@ -75,9 +77,9 @@ def clock() -> Clock:
 @pytest.fixture(params=["sqlite", "memory"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Any:
     made: Journal = (
-        SqliteJournal(tmp_path / "journal.db", clock)
+        open_stores(tmp_path, clock).journal
         if request.param == "sqlite"
-        else MemoryJournal(clock)
+        else stores_in_memory(clock).journal
     )
     yield made
     made.close()
@@ -85,15 +87,15 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Any
 
 @pytest.fixture
 def on_disk(tmp_path: Path, clock: Clock) -> Any:
-    made = SqliteJournal(tmp_path / "journal.db", clock)
+    made = open_stores(tmp_path, clock).journal
     yield made
     made.close()
 
 
 @pytest.fixture
-async def elsewhere(tmp_path: Path, clock: Clock, on_disk: SqliteJournal) -> Any:
+async def elsewhere(tmp_path: Path, clock: Clock, on_disk: SqlJournal) -> Any:
     """Another process' journal on the file of ``on_disk``."""
-    made = SqliteJournal(tmp_path / "journal.db", clock)
+    made = open_stores(tmp_path, clock).journal
     await made.others()
     yield made
     made.close()
@@ -123,8 +125,7 @@ async def story(journal: Journal, job_id: str = "job-1") -> list[Json]:
 
 async def settled(journal: Journal) -> None:
     """Until what was told so far is kept and heard."""
-    if isinstance(journal, SqliteJournal):
-        await journal.file.write(lambda _: None)
+    await journal.database.write(lambda _: None)
     await asyncio.sleep(0.001)
 
 
@@ -675,7 +676,7 @@ long = st.builds(
 @settings(max_examples=25, deadline=None)
 @given(data=st.dictionaries(st.text(max_size=40), plain | long, max_size=40))
 async def test_a_message_is_below_its_cap_whatever_is_told(data: Json) -> None:
-    journal = MemoryJournal(Clock())
+    journal = stores_in_memory(Clock()).journal
     await journal.open(a_job("j" * 100))
 
     journal.tell("j" * 100, milestone(METADATA_FETCHED, data))
@@ -732,10 +733,10 @@ async def test_many_tellers_leave_each_story_whole(
 @contextmanager
 def a_journal(on_disk: bool) -> Any:
     if not on_disk:
-        yield MemoryJournal(Clock())
+        yield stores_in_memory(Clock()).journal
         return
     with TemporaryDirectory() as folder:
-        journal = SqliteJournal(Path(folder) / "journal.db", Clock())
+        journal = open_stores(Path(folder), Clock()).journal
         yield journal
         journal.close()
 
@@ -837,7 +838,7 @@ async def test_what_is_new_since_the_last_look_is_seen_once(journal: Journal) ->
 
 
 async def test_another_process_sees_each_event_exactly_once(
-    on_disk: SqliteJournal, elsewhere: SqliteJournal
+    on_disk: SqlJournal, elsewhere: SqlJournal
 ) -> None:
     await on_disk.open(a_job())
     seen: list[int] = []
@@ -853,9 +854,9 @@ async def test_another_process_sees_each_event_exactly_once(
 
 
 async def test_more_events_than_one_look_takes_come_with_the_next(
-    on_disk: SqliteJournal, elsewhere: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    on_disk: SqlJournal, elsewhere: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookline.stores.sqlite_journal.OTHERS_MOST", 4)
+    monkeypatch.setattr("bookline.stores.journal.OTHERS_MOST", 4)
     await on_disk.open(a_job())
     for number in range(9):
         on_disk.tell("job-1", some(str(number)))
@@ -867,7 +868,7 @@ async def test_more_events_than_one_look_takes_come_with_the_next(
 
 
 async def test_another_process_sees_what_comes_after_a_clean_up(
-    on_disk: SqliteJournal, elsewhere: SqliteJournal, clock: Clock
+    on_disk: SqlJournal, elsewhere: SqlJournal, clock: Clock
 ) -> None:
     """An event's place must not be given again, or others take the new one for a known one."""
     await on_disk.open(a_job("old"))
@@ -882,9 +883,7 @@ async def test_another_process_sees_what_comes_after_a_clean_up(
     assert [event.job_id for event in await elsewhere.others()] == ["new"]
 
 
-async def test_two_processes_share_the_jobs(
-    on_disk: SqliteJournal, elsewhere: SqliteJournal
-) -> None:
+async def test_two_processes_share_the_jobs(on_disk: SqlJournal, elsewhere: SqlJournal) -> None:
     await on_disk.open(a_job(), KEY)
 
     assert (await elsewhere.open(a_job("other"), KEY)).job_id == "job-1"
@@ -942,7 +941,7 @@ async def test_retention_goes_in_steps(journal: Journal, clock: Clock) -> None:
 
 
 # ------------------------------------------------------------------ the file
-async def test_one_failing_write_does_not_take_its_group_down(on_disk: SqliteJournal) -> None:
+async def test_one_failing_write_does_not_take_its_group_down(on_disk: SqlJournal) -> None:
     await on_disk.open(a_job("there"))
 
     opened = await asyncio.gather(
@@ -953,22 +952,22 @@ async def test_one_failing_write_does_not_take_its_group_down(on_disk: SqliteJou
     assert await on_disk.counts() == {QUEUED: 4}
 
 
-async def test_a_writes_own_error_reaches_its_caller_alone(on_disk: SqliteJournal) -> None:
-    def broken(db: sqlite3.Connection) -> None:
+async def test_a_writes_own_error_reaches_its_caller_alone(on_disk: SqlJournal) -> None:
+    def broken(db: Session) -> None:
         db.execute("INSERT INTO turns VALUES ('half', 1)")
         raise LookupError("mine")
 
     failed, opened = await asyncio.gather(
-        on_disk.file.write(broken), on_disk.open(a_job()), return_exceptions=True
+        on_disk.database.write(broken), on_disk.open(a_job()), return_exceptions=True
     )
 
     assert isinstance(failed, LookupError)
     assert opened == a_job()
-    rows = await on_disk.file.read(lambda db: db.execute("SELECT * FROM turns").fetchall())
+    rows = await on_disk.database.read(lambda db: db.execute("SELECT * FROM turns"))
     assert rows == []
 
 
-async def test_a_caller_that_stops_waiting_harms_no_other(on_disk: SqliteJournal) -> None:
+async def test_a_caller_that_stops_waiting_harms_no_other(on_disk: SqlJournal) -> None:
     tasks = [asyncio.create_task(on_disk.open(a_job(f"job-{n}"))) for n in range(20)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
@@ -979,7 +978,7 @@ async def test_a_caller_that_stops_waiting_harms_no_other(on_disk: SqliteJournal
     assert [one for one in opened[1::2] if not isinstance(one, Job)] == []
 
 
-ASKS: dict[str, Callable[[SqliteJournal], Any]] = {
+ASKS: dict[str, Callable[[SqlJournal], Any]] = {
     "open": lambda journal: journal.open(a_job("new")),
     "find": lambda journal: journal.find("job-1"),
     "list": lambda journal: journal.list(status=None, method=None, limit=1, cursor=None),
@@ -991,7 +990,7 @@ ASKS: dict[str, Callable[[SqliteJournal], Any]] = {
 
 
 @pytest.mark.parametrize("ask", ASKS)
-async def test_a_closed_file_says_so(on_disk: SqliteJournal, ask: str) -> None:
+async def test_a_closed_file_says_so(on_disk: SqlJournal, ask: str) -> None:
     on_disk.close()
     on_disk.close()  # twice does no harm
 
@@ -1000,7 +999,7 @@ async def test_a_closed_file_says_so(on_disk: SqliteJournal, ask: str) -> None:
 
 
 async def test_telling_never_fails_even_when_the_file_is_closed(
-    on_disk: SqliteJournal, caplog: pytest.LogCaptureFixture
+    on_disk: SqlJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
     await on_disk.open(a_job())
     on_disk.close()
@@ -1011,34 +1010,34 @@ async def test_telling_never_fails_even_when_the_file_is_closed(
 
 
 async def test_closing_takes_what_waits_to_disk(tmp_path: Path, clock: Clock) -> None:
-    first = SqliteJournal(tmp_path / "journal.db", clock)
+    first = open_stores(tmp_path, clock).journal
     await first.open(a_job())
     for number in range(200):
         first.tell("job-1", some(str(number)))
 
     first.close()
 
-    second = SqliteJournal(tmp_path / "journal.db", clock)
+    second = open_stores(tmp_path, clock).journal
     assert len(await second.read("job-1", 0, MOST)) == 200
     second.close()
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "journal.db"
-    SqliteJournal(path, clock).close()
+    open_stores(tmp_path, clock).journal.close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
 
     with pytest.raises(Exception, match="newer Bookline"):
-        SqliteJournal(path, clock)
+        open_stores(tmp_path, clock)
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "journal.db").write_bytes(b"not a database at all" * 100)
 
     with pytest.raises(StoreDown):
-        SqliteJournal(tmp_path / "journal.db", clock)
+        open_stores(tmp_path, clock)
 
 
 # ------------------------------------------------------------------ records
@@ -1178,10 +1177,10 @@ async def test_a_job_that_ended_as_often_as_it_ran_is_not_doubled(journal: Journ
     assert await journal.tally(begun_before_ms=0, queued_before_ms=0, since_ms=0) == {}
 
 
-async def test_a_job_with_two_ends_in_a_run_is_doubled(on_disk: SqliteJournal) -> None:
+async def test_a_job_with_two_ends_in_a_run_is_doubled(on_disk: SqlJournal) -> None:
     """Nothing here writes that; if anything ever did, the gate must see it."""
     await end_one(on_disk, "job-1", "workflow")
-    await on_disk.file.write(
+    await on_disk.database.write(
         lambda db: db.execute(
             """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
                VALUES ('job-1', 2, 'end:again', 1, '{}', 0)"""
@@ -1196,7 +1195,7 @@ async def test_a_job_with_two_ends_in_a_run_is_doubled(on_disk: SqliteJournal) -
 async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "journal.db"
     old = sqlite3.connect(path)
-    old.executescript(MIGRATIONS[0])
+    old.executescript(FIRST)
     old.execute("PRAGMA user_version = 1")
     old.execute(
         """INSERT INTO jobs (job_id, isbn, input_isbn, source, method, status, created_ms,
@@ -1211,7 +1210,7 @@ async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path, clock:
     old.commit()
     old.close()
 
-    journal = SqliteJournal(path, clock)
+    journal = open_stores(tmp_path, clock).journal
     await journal.claim("job-1", NODE)
     await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
 

@@ -33,8 +33,8 @@ from bookline.engine.job_run import Policy, World
 from bookline.engine.memory import MemoryEngine
 from bookline.errors import BookNotFound, CoverRefused, SlowDown, StoreDown
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
-from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.journal import SqlJournal
+from bookline.stores.opening import open_stores, stores_in_memory
 from bookline.values import Json
 
 legacy = pytest.importorskip("bookline.migration.legacy")
@@ -111,7 +111,7 @@ SCRIPTS = st.fixed_dictionaries(
 
 async def play(script: Json, make: Callable[[World], Any]) -> Json:
     """All that can be seen of an import, and of its retries while it fails."""
-    journal = MemoryJournal(now_ms)
+    journal = stores_in_memory(now_ms).journal
     steps = CancellingSteps(
         failures={name: list(failures) for name, failures in script["failures"].items()},
         book=script["book"],
@@ -222,7 +222,7 @@ class Powered:
 
 @asynccontextmanager
 async def process(
-    folder: Path, journal: SqliteJournal, steps: FakeSteps, mains: Mains
+    folder: Path, journal: SqlJournal, steps: FakeSteps, mains: Mains
 ) -> AsyncIterator[Any]:
     """An importer whose process is gone, without a word, when the block ends."""
     node = f"node-{uuid.uuid4().hex}"
@@ -236,7 +236,7 @@ async def process(
     await manager.close()
 
 
-async def drive(manager: Any, journal: SqliteJournal, order: ImportInput, runs: int) -> None:
+async def drive(manager: Any, journal: SqlJournal, order: ImportInput, runs: int) -> None:
     """What the service does: a start, and retries of the failure."""
     job = await over(journal, order.job_id, (await journal.find(order.job_id)).run)  # type: ignore[union-attr]
     while job.run < runs:
@@ -259,7 +259,7 @@ class Cut:
 
 
 async def cut_off(
-    folder: Path, journal: SqliteJournal, failures: dict[str, list[Exception]], runs: int,
+    folder: Path, journal: SqlJournal, failures: dict[str, list[Exception]], runs: int,
     mains: Mains,
 ) -> Cut:  # fmt: skip
     steps = FakeSteps(failures={name: list(some) for name, some in failures.items()})
@@ -300,7 +300,7 @@ async def cut_off(
 async def test_a_process_that_goes_at_any_write_loses_and_doubles_nothing(
     tmp_path: Path, failures: dict[str, list[Exception]], runs: int, status: str, edge: str
 ) -> None:
-    journal = SqliteJournal(tmp_path / "journal.db", now_ms)
+    journal = open_stores(tmp_path, now_ms).journal
     whole = await cut_off(tmp_path, journal, failures, runs, Mains(NEVER, AFTER))
 
     for last in range(1, 200):
@@ -339,7 +339,7 @@ def kinds(cut: Cut) -> Counter[str]:
 
 # ------------------------------------------------------------------ several processes
 async def test_what_a_dead_process_left_is_taken_up_by_one_of_the_others(tmp_path: Path) -> None:
-    journal = SqliteJournal(tmp_path / "journal.db", now_ms)
+    journal = open_stores(tmp_path, now_ms).journal
     steps, mains = FakeSteps(held={UPLOAD}), Mains(NEVER, AFTER)
     async with process(tmp_path, journal, steps, mains) as dead:
         left = [await opened(journal, dead._world.node) for _ in range(6)]
@@ -368,7 +368,7 @@ async def test_what_a_dead_process_left_is_taken_up_by_one_of_the_others(tmp_pat
 
 
 async def test_a_process_leaves_alone_what_another_one_runs(tmp_path: Path) -> None:
-    journal = SqliteJournal(tmp_path / "journal.db", now_ms)
+    journal = open_stores(tmp_path, now_ms).journal
     steps = FakeSteps(held={METADATA})
     async with (
         process(tmp_path, journal, steps, Mains(NEVER, AFTER)) as one,
@@ -390,7 +390,7 @@ async def test_a_process_leaves_alone_what_another_one_runs(tmp_path: Path) -> N
 
 
 async def test_an_end_that_the_journal_has_lost_is_written_again(tmp_path: Path) -> None:
-    journal = SqliteJournal(tmp_path / "journal.db", now_ms)
+    journal = open_stores(tmp_path, now_ms).journal
     steps = FakeSteps()
     async with process(tmp_path, journal, steps, Mains(NEVER, AFTER)) as manager:
         order = await opened(journal, manager._world.node)
@@ -398,7 +398,7 @@ async def test_an_end_that_the_journal_has_lost_is_written_again(tmp_path: Path)
         before = await over(journal, order.job_id, 1)
         await manager.settle(order.job_id)
         lose = "UPDATE jobs SET status = 'running', result = NULL, node = 'dead'"
-        await journal.file.write(lambda db: db.execute(lose).rowcount)
+        await journal.database.write(lambda db: db.execute(lose))
 
         assert await manager.sweep() == 1
 
@@ -408,7 +408,7 @@ async def test_an_end_that_the_journal_has_lost_is_written_again(tmp_path: Path)
 
 
 async def test_what_is_removed_is_forgotten(tmp_path: Path) -> None:
-    journal = SqliteJournal(tmp_path / "journal.db", now_ms)
+    journal = open_stores(tmp_path, now_ms).journal
     async with process(tmp_path, journal, FakeSteps(), Mains(NEVER, AFTER)) as manager:
         order = await opened(journal, manager._world.node)
         await manager.start(order)

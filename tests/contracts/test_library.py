@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import EmbeddingRefused, Refused
-from bookline.stores.memory_library import MemoryLibrary
-from bookline.stores.sqlite_library import SqliteLibrary
+from bookline.stores.library import SqlLibrary
+from bookline.stores.opening import library_in_memory, open_library
 from bookline.values import iso
 
 MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
-AnyLibrary = SqliteLibrary | MemoryLibrary
+AnyLibrary = SqlLibrary
 
 
 @pytest.fixture(params=["sqlite", "memory"])
 async def library(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyLibrary]:
     made: AnyLibrary = (
-        SqliteLibrary(tmp_path / "library.sqlite") if request.param == "sqlite" else MemoryLibrary()
+        open_library(tmp_path / "library.db") if request.param == "sqlite" else library_in_memory()
     )
     yield made
     await made.close()

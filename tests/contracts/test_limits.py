@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bookline.net.pace import SharedPace
 from bookline.settings import Rate
+from bookline.stores.journal_schema import MIGRATIONS
+from bookline.stores.limits import FORGET_EVERY, SqlLimits
 from bookline.stores.sqlite import Sqlite
-from bookline.stores.sqlite_journal import MIGRATIONS
-from bookline.stores.sqlite_limits import FORGET_EVERY, SqliteLimits
 from bookline.time_limit import time_limit
 
 
@@ -30,11 +30,11 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.clock = Clock()
         self.file = Sqlite(path, MIGRATIONS)
-        self.limits = SqliteLimits(self.file, self.clock)
+        self.limits = SqlLimits(self.file, self.clock)
 
     async def keys(self) -> int:
-        count = await self.file.read(lambda db: db.execute("SELECT count(*) FROM turns").fetchone())
-        return int(count[0])
+        count = await self.file.read(lambda db: db.execute("SELECT count(*) AS n FROM turns"))
+        return int(count[0]["n"])
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def test_each_client_has_its_own_allowance(bench: Bench) -> None:
 
 async def test_two_processes_share_an_allowance(bench: Bench) -> None:
     other_file = Sqlite(bench.file.path, MIGRATIONS)
-    other = SqliteLimits(other_file, bench.clock)
+    other = SqlLimits(other_file, bench.clock)
 
     turns = await asyncio.gather(
         *(limits.take("client", 10, 60) for limits in [bench.limits, other] * 10)
@@ -143,7 +143,7 @@ async def test_a_pause_gives_the_first_turns_back(bench: Bench) -> None:
 
 async def test_processes_stand_in_one_row(bench: Bench) -> None:
     other_file = Sqlite(bench.file.path, MIGRATIONS)
-    other = SqliteLimits(other_file, bench.clock)
+    other = SqlLimits(other_file, bench.clock)
 
     waits = await asyncio.gather(
         *(limits.reserve("ask", 1, 1) for limits in [bench.limits, other] * 5)

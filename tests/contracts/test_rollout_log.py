@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from bookline.ports import Revision
-from bookline.stores.memory_rollout import MemoryRollout
-from bookline.stores.sqlite_journal import SqliteJournal
-from bookline.stores.sqlite_rollout import SqliteRollout
+from bookline.stores.journal import SqlJournal
+from bookline.stores.opening import open_stores, stores_in_memory
+from bookline.stores.rollout import SqlRollout
 
-Log = SqliteRollout | MemoryRollout
+Log = SqlRollout
 
 
 def revision(number: int, **state: Any) -> Revision:
@@ -20,14 +20,18 @@ def revision(number: int, **state: Any) -> Revision:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Any:
-    made = SqliteJournal(tmp_path / "journal.db", lambda: 0)
+    made = open_stores(tmp_path, lambda: 0).journal
     yield made
     made.close()
 
 
 @pytest.fixture(params=["sqlite", "memory"])
-def log(request: pytest.FixtureRequest, journal: SqliteJournal) -> Log:
-    return SqliteRollout(journal.file) if request.param == "sqlite" else MemoryRollout()
+def log(request: pytest.FixtureRequest, journal: SqlJournal) -> Log:
+    return (
+        SqlRollout(journal.database)
+        if request.param == "sqlite"
+        else stores_in_memory(lambda: 0).rollout
+    )
 
 
 async def test_a_fresh_one_has_nothing_in_force(log: Log) -> None:
@@ -51,10 +55,10 @@ async def test_of_two_changes_at_once_one_wins(log: Log) -> None:
 
 
 async def test_a_change_is_seen_by_another_process_at_once(
-    journal: SqliteJournal, tmp_path: Path
+    journal: SqlJournal, tmp_path: Path
 ) -> None:
-    elsewhere = SqliteJournal(tmp_path / "journal.db", lambda: 0)
-    here, there = SqliteRollout(journal.file), SqliteRollout(elsewhere.file)
+    elsewhere = open_stores(tmp_path, lambda: 0).journal
+    here, there = SqlRollout(journal.database), SqlRollout(elsewhere.database)
     assert await there.newest() is None
 
     await here.append(revision(1, percent=10))
@@ -64,12 +68,12 @@ async def test_a_change_is_seen_by_another_process_at_once(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"'])
-async def test_a_state_that_is_no_object_reads_as_none(journal: SqliteJournal, text: str) -> None:
-    await journal.file.write(
-        lambda db: db.execute("INSERT INTO rollout VALUES (1, 5, 'a', 'r', ?)", (text,))
+async def test_a_state_that_is_no_object_reads_as_none(journal: SqlJournal, text: str) -> None:
+    await journal.database.write(
+        lambda db: db.execute("INSERT INTO rollout VALUES (1, 5, 'a', 'r', :text)", {"text": text})
     )
 
-    newest = await SqliteRollout(journal.file).newest()
+    newest = await SqlRollout(journal.database).newest()
 
     assert newest is not None
     assert newest.state is None

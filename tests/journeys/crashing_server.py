@@ -21,7 +21,7 @@ from bookline.api.server import create_server
 from bookline.engine import dbos as engine
 from bookline.engine.job_run import JobRun
 from bookline.settings import read_settings
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.journal import SqlJournal
 
 legacy = joined.legacy_room()
 METHODS = {
@@ -126,7 +126,7 @@ def _in_legacy_wait(step: str, killer: Killer) -> None:
 
 
 def _around_finish(killer: Killer, *, before: bool) -> None:
-    real = SqliteJournal.finish
+    real = SqlJournal.finish
 
     async def dying(*args: Any, **kwargs: Any) -> str | None:
         if before:
@@ -135,18 +135,18 @@ def _around_finish(killer: Killer, *, before: bool) -> None:
         killer.pass_by()
         return written
 
-    SqliteJournal.finish = dying  # type: ignore[method-assign]
+    SqlJournal.finish = dying  # type: ignore[method-assign]
 
 
 def _after_open(killer: Killer) -> None:
-    real = SqliteJournal.open
+    real = SqlJournal.open
 
     async def dying(*args: Any, **kwargs: Any) -> Any:
         job = await real(*args, **kwargs)
         killer.pass_by()
         return job
 
-    SqliteJournal.open = dying  # type: ignore[method-assign]
+    SqlJournal.open = dying  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from stack import Server, rest, seqs, server, statuses
 from vanishing import vanish, websocket_request
 
 from bookline.progress.events import News
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.opening import open_stores
 from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -491,14 +491,14 @@ async def _hear(watcher: websockets.ClientConnection, count: int) -> list[dict[s
 
 async def _flood(folder: Path, job_id: str, count: int) -> None:
     """Events from another process, faster and larger than an import has them."""
-    journal = SqliteJournal(folder / "journal.db", lambda: time.time_ns() // 1_000_000)
+    journal = open_stores(folder, lambda: time.time_ns() // 1_000_000).journal
     for number in range(count):
         news = News(
             key=f"flood-{number}", type="workflow_warning", status=None, data={"m": "x" * 30_000}
         )
         journal.tell(job_id, news)
         await asyncio.sleep(0.004)
-    await journal.file.write(lambda db: None)
+    await journal.database.write(lambda db: None)
     journal.close()
 
 

@@ -12,7 +12,7 @@ from bookline.errors import InvalidIsbn, Refused, StoreDown
 from bookline.imports import JOB_ID, Imports, Order, check_job_id
 from bookline.job import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING, ImportInput
 from bookline.progress.events import ending
-from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.opening import stores_in_memory
 
 ISBN = "9780142437247"
 NOW_MS = 1_700_000_000_000
@@ -46,7 +46,7 @@ class FakeEngine:
 
 class Bench:
     def __init__(self) -> None:
-        self.journal = MemoryJournal(lambda: NOW_MS)
+        self.journal = stores_in_memory(lambda: NOW_MS).journal
         self.engine = FakeEngine()
         self.chosen: list[tuple[str | None, str]] = []
         self.imports = Imports(

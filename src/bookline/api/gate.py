@@ -24,8 +24,8 @@ from bookline.errors import BooklineError
 from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
+from bookline.progress.journal import Limits, Turn
 from bookline.settings import Rate, Settings
-from bookline.stores.sqlite_limits import SqliteLimits, Turn
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 PAGE_PREFIX = "/page/"
@@ -66,7 +66,7 @@ class Gate:
         self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
         self._any_host = any_host
         self._hosts = {settings.host.lower()}
-        self.limits: SqliteLimits | None = None
+        self.limits: Limits | None = None
         self.hub: Hub | None = None
         self.measures: Measures | None = None
 

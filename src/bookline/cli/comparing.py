@@ -26,7 +26,7 @@ from bookline.settings import Settings, read_settings
 from bookline.steps.save import SaveBook
 from bookline.stores.key_value import open_key_value
 from bookline.stores.obstore_objects import open_objects
-from bookline.stores.sqlite_library import SqliteLibrary
+from bookline.stores.opening import open_library
 from bookline.values import Json
 from bookline_sandbox import Sandbox
 from bookline_sandbox.catalogue import real_books
@@ -74,7 +74,7 @@ async def compare(settings: Settings, isbns: Sequence[str], source: str) -> list
             }
         )  # fmt: skip
         async with AsyncExitStack() as stack:
-            library = SqliteLibrary(folder / "workflow.db")
+            library = open_library(folder / "workflow.db")
             stack.push_async_callback(library.close)
             fallback = open_key_value("memory://", folder)
             stack.push_async_callback(fallback.close)

@@ -8,13 +8,12 @@ Not here: what the legacy importer left; it looks after its own.
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from bookline.engine.dbos import RUNNING_STATES, DbosEngine
-from bookline.engine.nodes import Node, only_one
+from bookline.engine.nodes import Nodes
 from bookline.job import COMPLETED, FAILED, Job
 from bookline.progress.events import completed, ending
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.progress.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +25,9 @@ class Recovery:
     """Finds what a dead process left. ``clock`` gives epoch milliseconds."""
 
     def __init__(
-        self, folder: Path, node: Node, engine: DbosEngine, journal: SqliteJournal,
+        self, node: Nodes, engine: DbosEngine, journal: Journal,
         clock: Callable[[], int],
     ) -> None:  # fmt: skip
-        self._lock = folder / "recovery.lock"
         self._node = node
         self._engine = engine
         self._journal = journal
@@ -37,7 +35,7 @@ class Recovery:
 
     async def sweep(self) -> int:
         """How many imports were set going again."""
-        with only_one(self._lock) as ours:
+        with self._node.only_one("recovery") as ours:
             if not ours:
                 return 0
             alive = self._node.living()

@@ -7,14 +7,13 @@ Rule 1:   a chore that fails is logged and comes again; it never stops the other
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from bookline.engine.dbos import DbosEngine
-from bookline.engine.nodes import Node
+from bookline.engine.nodes import Nodes
 from bookline.engine.recovery import Recovery
 from bookline.ports import KeyValue, Library, ObjectStore, OtherImporter
+from bookline.progress.journal import Journal
 from bookline.stores.drain import drain
-from bookline.stores.sqlite_journal import SqliteJournal
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +31,9 @@ class Upkeep:
 
     def __init__(
         self,
-        folder: Path,
-        node: Node,
+        node: Nodes,
         engine: DbosEngine,
-        journal: SqliteJournal,
+        journal: Journal,
         clock: Callable[[], int],
         *,
         retention_days: float,
@@ -44,7 +42,7 @@ class Upkeep:
         objects: ObjectStore,
         others: Sequence[OtherImporter] = (),
     ) -> None:
-        self._recovery = Recovery(folder, node, engine, journal, clock)
+        self._recovery = Recovery(node, engine, journal, clock)
         self._node = node
         self._engine = engine
         self._journal = journal

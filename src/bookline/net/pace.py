@@ -8,15 +8,15 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from bookline.progress.journal import Limits
 from bookline.settings import Rate
-from bookline.stores.sqlite_limits import SqliteLimits
 from bookline.time_limit import off_the_clock
 
 
 class SharedPace:
     """Fills the port Pace. A provider without a rate is asked at once."""
 
-    def __init__(self, limits: SqliteLimits, rates: Mapping[str, Rate | None]) -> None:
+    def __init__(self, limits: Limits, rates: Mapping[str, Rate | None]) -> None:
         self._limits = limits
         self._rates = rates
 

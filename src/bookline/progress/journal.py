@@ -1,12 +1,12 @@
 """The journal's ports: jobs and events as callers, executions and watchers need them.
 
-Way:      imports.py, engine/ and live/ speak to these; stores/ fills them.
+Way:      imports.py, engine/, net/, api/ and live/ speak to these; stores/ fills them.
 Rule 1:   whatever is kept twice is the same as kept once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,6 +63,11 @@ class Claim:
     """Begin of this run: its deadline counts from here."""
     restarts: int
     """How often a restart has found this run unfinished."""
+    job_id: str = ""
+    epoch: int = 0
+    """Which claim of the job this is: a write of an older one does nothing."""
+    spent_ms: int = 0
+    """How much of the run's deadline is spent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,3 +155,52 @@ class Records(Protocol):
         ...
 
     async def remove_records(self, before_ms: int) -> None: ...
+
+
+class Upkeep(Protocol):
+    """What a process asks of the journal beside its imports."""
+
+    async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
+        """Open jobs of processes that are not alive, and own ones not touched since then."""
+        ...
+
+    async def cancel_requests(self, node: str) -> Sequence[str]:
+        """Ids of this node's open jobs that somebody wants cancelled."""
+        ...
+
+    async def remove_finished(self, before_ms: int, limit: int) -> Sequence[str]:
+        """Ids of jobs that ended before then and are now gone with their events."""
+        ...
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many jobs have each status."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether one more is allowed now."""
+
+    is_allowed: bool
+    remaining: int
+    """How many more could follow at once."""
+    wait_seconds: float
+    """Until the next is allowed; 0 when this one is."""
+    reset_seconds: float
+    """Until the whole allowance is there again."""
+
+
+class Limits(Protocol):
+    """Turns that all processes of a deployment share: who may ask again, and when."""
+
+    async def take(self, key: str, count: int, seconds: float) -> Turn:
+        """One of ``count`` in ``seconds``, all of which may come at once. Raises: StoreDown."""
+        ...
+
+    async def reserve(self, key: str, count: int, seconds: float) -> float:
+        """Seconds to wait for the turn that is now ours: ``count`` at once, then evenly spaced."""
+        ...
+
+
+class Journal(Jobs, Runs, EventLog, Records, Upkeep, Protocol):
+    """All of it, for those who join or look after the whole."""

@@ -1,6 +1,6 @@
 """What every library does alike with a book: which one lies over which, and text that can be kept.
 
-Way:     sqlite_library, memory_library → here
+Way:     library.py → here
 Rule 1:  by the books' own times, not by who comes first: keeping A then B, or B then A, ends alike.
 """
 

@@ -1,46 +1,75 @@
-"""A SQLite file: one writer that commits in groups, one reader, migrations.
+"""A SQLite file: one writer that commits in groups, a reader for lists, another for look-ups.
 
-Way:     sqlite_journal, sqlite_library, sqlite_key_value → here
+Way:     opening.py opens it; the stores speak to it as Database
 Rule 1:  one writer per file and process: a thread takes all that waits, in order, into one
          transaction. A group's commit costs what one costs, so load makes it cheaper.
 Rule 2:  each piece of work stands alone: one that fails is rolled back to its savepoint.
-Rule 3:  no sqlite3 error leaves: StoreDown.
+Rule 3:  look-ups by key (about 20 µs) run in the caller's thread, on a connection of their own.
 Source:  https://sqlite.org/wal.html; ``synchronous=NORMAL`` in WAL survives a killed process, and
          loses at most the last commits (never the file) when the machine loses power.
 """
 
 import asyncio
 import contextlib
+import json
 import queue
+import re
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from bookline.errors import BooklineError, StoreDown
+from bookline.errors import StoreDown
+from bookline.stores.database import BooklineNewer, Migration, Work, statements
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
 _Item = tuple[Work[object], Future[object]]
 
 BUSY_SECONDS = 30.0
 GROUP_MOST = 500  # pieces of work in one transaction: bounds the time one commit may take
 QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
+_LIST = re.compile(r"\bIN (:\w+)")
+_NOTHING: Mapping[str, object] = {}
+
+
+class SqliteSession:
+    """Fills the port Session on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Mapping[str, object] = _NOTHING) -> Sequence[sqlite3.Row]:
+        text, lists = _translated(sql)
+        if lists:
+            values = {**values, **{name: json.dumps(list(values[name])) for name in lists}}  # type: ignore[call-overload]
+        return self._connection.execute(text, values).fetchall()
+
+
+@cache
+def _translated(sql: str) -> tuple[str, Sequence[str]]:
+    """SQLite's text, and the names of its lists: one JSON value each, so they have no limit."""
+    lists = [name[1:] for name in _LIST.findall(sql)]
+    text = sql.removesuffix(" FOR UPDATE")  # one writer needs no row locks
+    return _LIST.sub(r"IN (SELECT value FROM json_each(\1))", text), lists
+
+
+OnConnect = Callable[[sqlite3.Connection], None]
 
 
 class Sqlite:
-    """One database file. ``write`` and ``read`` may be called from any event loop or thread."""
+    """One database file. Fills the port Database.
+
+    Raises: StoreDown when it cannot be opened, BooklineNewer for tables of a later version.
+    """
 
     def __init__(
-        self,
-        path: Path,
-        migrations: Sequence[str],
-        *,
-        on_connect: Callable[[sqlite3.Connection], None] | None = None,
+        self, path: Path, migrations: Sequence[Migration], *, on_connect: OnConnect | None = None
     ) -> None:
         self.path = path
+        self.name = path.name
         self._on_connect = on_connect
         self._queue: queue.Queue[_Item | None] = queue.Queue(QUEUE_MOST)
         self._closed = False
@@ -49,9 +78,10 @@ class Sqlite:
             self._writer = self._connect()
             _migrate(self._writer, migrations)
             self._reader = self._connect(read_only=True)
+            self._finder = self._connect(read_only=True)
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"cannot open {path.name}: {error}") from error
-        self._read_lock = threading.Lock()
+        self._finding = threading.Lock()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-reader")
         self._thread = threading.Thread(
             target=self._write_groups, name=f"{path.stem}-writer", daemon=True
@@ -59,61 +89,57 @@ class Sqlite:
         self._thread.start()
 
     async def write(self, work: Work[T]) -> T:
-        """What ``work`` returns, after its commit.
-
-        Raises: what of ours ``work`` raises; StoreDown when SQLite does not take it.
-        """
         return await asyncio.wrap_future(self.write_soon(work))
 
     def write_soon(self, work: Work[T]) -> "Future[T]":
-        """The same without waiting: work is done in the order of these calls."""
         done: Future[T] = Future()
         if self._closed:
-            done.set_exception(StoreDown(f"{self.path.name} is closed"))
+            done.set_exception(StoreDown(f"{self.name} is closed"))
             return done
         try:
             self._queue.put_nowait((work, done))  # type: ignore[arg-type]
         except queue.Full:
-            done.set_exception(StoreDown(f"{QUEUE_MOST} writes wait for {self.path.name}"))
+            done.set_exception(StoreDown(f"{QUEUE_MOST} writes wait for {self.name}"))
         return done
 
     async def read(self, work: Work[T]) -> T:
-        """What ``work`` returns, in the reader's thread. Raises: StoreDown, ours."""
         if self._closed:
-            raise StoreDown(f"{self.path.name} is closed")
+            raise StoreDown(f"{self.name} is closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self.read_now, work)
+        return await loop.run_in_executor(self._readers, self._ask, self._reader, work)
 
-    def read_now(self, work: Work[T]) -> T:
-        """The same in the caller's thread: for look-ups by key (about 20 µs), not for lists."""
-        with self._read_lock:
-            try:
-                return work(self._reader)
-            except sqlite3.Error as error:
-                raise StoreDown(f"{self.path.name}: {error}") from error
+    async def look_up(self, work: Work[T]) -> T:
+        with self._finding:
+            return self._ask(self._finder, work)
+
+    async def version(self) -> object:
+        def ask(_: object) -> object:
+            return self._finder.execute("PRAGMA data_version").fetchone()[0]
+
+        return await self.look_up(ask)
 
     def close(self) -> None:
-        """Takes what waits to disk, then closes. Safe twice."""
         if self._closed:
             return
         self._closed = True
         self._queue.put(None)
         self._thread.join()
         self._readers.shutdown(wait=True)
-        with self._read_lock:
-            self._reader.close()
+        with self._finding:
+            self._finder.close()
+        self._reader.close()
         self._writer.close()
 
+    def _ask(self, connection: sqlite3.Connection, work: Work[T]) -> T:
+        try:
+            return work(SqliteSession(connection))
+        except sqlite3.Error as error:
+            raise StoreDown(f"{self.name}: {error}") from error
+
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        connection.row_factory = sqlite3.Row
+        connection = _open(str(self.path), self._on_connect)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        if self._on_connect is not None:
-            self._on_connect(connection)
         if read_only:
             connection.execute("PRAGMA query_only=ON")
         return connection
@@ -142,12 +168,12 @@ class Sqlite:
             self._writer.execute("BEGIN IMMEDIATE")
             for work, done in group:
                 if done.set_running_or_notify_cancel():
-                    results.append((done, *self._one(work)))
+                    results.append((done, *_one(self._writer, self.name, work)))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.execute("ROLLBACK")
-            down = StoreDown(f"{self.path.name}: {error}")
+            down = StoreDown(f"{self.name}: {error}")
             for _, done in group:
                 if not done.done() and not done.cancelled():
                     with contextlib.suppress(Exception):
@@ -159,49 +185,101 @@ class Sqlite:
             else:
                 done.set_result(value)
 
-    def _one(self, work: Work[object]) -> tuple[object, BaseException | None]:
-        self._writer.execute("SAVEPOINT one")
-        try:
-            value = work(self._writer)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to its caller
-            self._writer.execute("ROLLBACK TO one")
-            self._writer.execute("RELEASE one")
-            if isinstance(error, sqlite3.Error):
-                down = StoreDown(f"{self.path.name}: {error}")
-                down.__cause__ = error
-                return None, down
-            return None, error
-        self._writer.execute("RELEASE one")
-        return value, None
+
+class InMemory:
+    """The same tables without a file: each piece of work is done at once, in the caller's thread.
+
+    Fills the port Database, for tests and for trying things out.
+    """
+
+    def __init__(
+        self, migrations: Sequence[Migration], *, on_connect: OnConnect | None = None
+    ) -> None:
+        self.name = "memory"
+        self._closed = False
+        self._connection = _open(":memory:", on_connect)
+        self._session = threading.RLock()
+        _migrate(self._connection, migrations)
+
+    async def write(self, work: Work[T]) -> T:
+        return self.write_soon(work).result()
+
+    def write_soon(self, work: Work[T]) -> "Future[T]":
+        done: Future[T] = Future()
+        if self._closed:
+            done.set_exception(StoreDown("memory is closed"))
+            return done
+        with self._session:
+            self._connection.execute("BEGIN")
+            value, failure = _one(self._connection, self.name, work)
+            self._connection.execute("COMMIT")
+        if failure is not None:
+            done.set_exception(failure)
+        else:
+            done.set_result(value)  # type: ignore[arg-type]
+        return done
+
+    async def read(self, work: Work[T]) -> T:
+        return self.write_soon(work).result()
+
+    async def look_up(self, work: Work[T]) -> T:
+        return self.write_soon(work).result()
+
+    async def version(self) -> object:
+        return self._connection.total_changes
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+def _open(path: str, on_connect: OnConnect | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys=ON")
+    if on_connect is not None:
+        on_connect(connection)
+    return connection
+
+
+def _one(
+    connection: sqlite3.Connection, name: str, work: Work[T]
+) -> tuple[T, None] | tuple[None, BaseException]:
+    """What the work returned or raised; what raised has left nothing behind."""
+    connection.execute("SAVEPOINT one")
+    try:
+        value = work(SqliteSession(connection))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to its caller
+        connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+        if isinstance(error, sqlite3.Error):
+            down = StoreDown(f"{name}: {error}")
+            down.__cause__ = error
+            return None, down
+        return None, error
+    connection.execute("RELEASE one")
+    return value, None
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
     """Brings the schema to the newest version; several processes may start at once."""
+    session = SqliteSession(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version > len(migrations):
             raise BooklineNewer(version, len(migrations))
-        for number, script in enumerate(migrations[version:], version + 1):
-            for statement in filter(None, map(str.strip, script.split(";\n"))):
-                connection.execute(statement)
+        for number, migration in enumerate(migrations[version:], version + 1):
+            if callable(migration):
+                migration(session)
+            else:
+                for statement in statements(migration):
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version={number}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-
-
-class BooklineNewer(BooklineError):
-    """The file was written by a newer Bookline."""
-
-    def __init__(self, found: int, known: int) -> None:
-        super().__init__(found, known)
-        self.found = found
-        self.known = known
-
-    def __str__(self) -> str:
-        return (
-            f"the database has schema {self.found}, this Bookline knows {self.known}: "
-            "run the newer Bookline, or restore a backup from before it"
-        )

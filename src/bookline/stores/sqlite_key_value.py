@@ -3,10 +3,10 @@
 Rule 1:  an entry whose time is over is never given, and goes at the next write.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from bookline.stores.database import Session
 from bookline.stores.key_value import Clock, read_value, write_value
 from bookline.stores.sqlite import Sqlite
 from bookline.threads import in_thread
@@ -35,40 +35,40 @@ class SqliteKeyValue:
 
     async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
         """In place of an older value; the time to live begins anew."""
-        now, text = self._clock(), write_value(value)
-        ends = now + round(ttl_seconds * 1000)
+        now = self._clock()
+        values = {"key": key, "value": write_value(value), "ends": now + round(ttl_seconds * 1000)}
 
-        def keep(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM entries WHERE expires_at_ms <= ?", (now,))
-            connection.execute("REPLACE INTO entries VALUES (?, ?, ?)", (key, text, ends))
+        def work(session: Session) -> None:
+            session.execute("DELETE FROM entries WHERE expires_at_ms <= :now", {"now": now})
+            session.execute(
+                """INSERT INTO entries (key, value, expires_at_ms) VALUES (:key, :value, :ends)
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+                                                   expires_at_ms = excluded.expires_at_ms""",
+                values,
+            )
 
-        await self._file.write(keep)
+        await self._file.write(work)
 
     async def find(self, key: str) -> Json | None:
-        query = "SELECT value FROM entries WHERE key = ? AND expires_at_ms > ?"
-        values = (key, self._clock())
-        row = await self._file.read(lambda connection: connection.execute(query, values).fetchone())
-        return None if row is None else read_value(key, row["value"])
+        query = "SELECT value FROM entries WHERE key = :key AND expires_at_ms > :now"
+        values = {"key": key, "now": self._clock()}
+        rows = await self._file.look_up(lambda session: session.execute(query, values))
+        return read_value(key, rows[0]["value"]) if rows else None
 
     async def keys(self, prefix: str) -> Sequence[str]:
         """Sorted."""
-        query = (
-            "SELECT key FROM entries WHERE key >= ? AND key < ? AND expires_at_ms > ? ORDER BY key"
-        )
-        values = (prefix, prefix + _AFTER_ALL, self._clock())
-        rows = await self._file.read(
-            lambda connection: connection.execute(query, values).fetchall()
-        )
+        query = """SELECT key FROM entries WHERE key >= :first AND key < :last
+                   AND expires_at_ms > :now ORDER BY key"""
+        values = {"first": prefix, "last": prefix + _AFTER_ALL, "now": self._clock()}
+        rows = await self._file.read(lambda session: session.execute(query, values))
         return [row["key"] for row in rows]
 
     async def remove(self, key: str, *, if_value: Json) -> bool:
         """False, and nothing removed, when the value is another by now."""
-        query = "DELETE FROM entries WHERE key = ? AND value = ? AND expires_at_ms > ?"
-        values = (key, write_value(if_value), self._clock())
-        removed = await self._file.write(
-            lambda connection: connection.execute(query, values).rowcount
-        )
-        return removed == 1
+        query = """DELETE FROM entries WHERE key = :key AND value = :value
+                   AND expires_at_ms > :now RETURNING key"""
+        values = {"key": key, "value": write_value(if_value), "now": self._clock()}
+        return bool(await self._file.write(lambda session: session.execute(query, values)))
 
     async def close(self) -> None:
         """What waits goes to disk first. Safe twice."""

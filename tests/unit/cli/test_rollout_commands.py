@@ -24,8 +24,7 @@ from bookline.migration.metrics import summary
 from bookline.migration.rollouts import Rollouts
 from bookline.progress.events import completed, ending
 from bookline.progress.records import OUTCOMES, ImportRecord
-from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.memory_rollout import MemoryRollout
+from bookline.stores.opening import stores_in_memory
 
 NOW_MS = 1_700_000_000_000
 ISBN = "9780142437247"
@@ -39,9 +38,10 @@ class Bench:
     def __init__(self, percent: int, *, has_legacy: bool) -> None:
         self.now_ms = NOW_MS
         self.jobs = 0
-        self.journal = MemoryJournal(lambda: self.now_ms)
+        stores = stores_in_memory(lambda: self.now_ms)
+        self.journal = stores.journal
         self.rollouts = Rollouts(
-            MemoryRollout(), self.journal, clock=lambda: self.now_ms, start_percent=percent,
+            stores.rollout, self.journal, clock=lambda: self.now_ms, start_percent=percent,
             has_legacy=has_legacy, deadline_ms=900_000,
         )  # fmt: skip
 

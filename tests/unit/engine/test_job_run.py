@@ -22,7 +22,7 @@ from bookline.errors import (
 )
 from bookline.job import ImportInput, Job, Warned
 from bookline.retries import CONSTANT, EXPONENTIAL, LINEAR, Retries, Step
-from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.opening import stores_in_memory
 from bookline.values import Json
 from bookline.workflow import FETCH_METADATA, STEPS, UPLOAD_COVER
 
@@ -49,7 +49,7 @@ class Bench:
     skip_waits: bool = True
 
     async def open(self) -> "Bench":
-        self.journal = MemoryJournal(self.clock)
+        self.journal = stores_in_memory(self.clock).journal
         await self.journal.open(
             Job(order=ORDER, method="workflow", created_ms=0, updated_ms=0, node="node")
         )

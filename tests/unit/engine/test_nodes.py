@@ -4,13 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bookline.engine.nodes import Node, only_one
+from bookline.engine.locks import Locks
 
 HOLD = """
 import sys
 from pathlib import Path
-from bookline.engine.nodes import Node
-node = Node(Path(sys.argv[1]))
+from bookline.engine.locks import Locks
+node = Locks(Path(sys.argv[1]))
 node.open()
 print(node.node_id, flush=True)
 sys.stdin.read()
@@ -18,7 +18,7 @@ sys.stdin.read()
 
 
 def test_an_open_node_is_alive_and_a_closed_one_is_not(tmp_path: Path) -> None:
-    one, other = Node(tmp_path), Node(tmp_path)
+    one, other = Locks(tmp_path), Locks(tmp_path)
     one.open()
     other.open()
 
@@ -31,11 +31,11 @@ def test_an_open_node_is_alive_and_a_closed_one_is_not(tmp_path: Path) -> None:
 
 
 def test_each_start_has_an_id_of_its_own(tmp_path: Path) -> None:
-    assert len({Node(tmp_path).node_id for _ in range(100)}) == 100
+    assert len({Locks(tmp_path).node_id for _ in range(100)}) == 100
 
 
 def test_a_killed_process_is_dead_at_once(tmp_path: Path) -> None:
-    here = Node(tmp_path)
+    here = Locks(tmp_path)
     here.open()
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -54,8 +54,11 @@ def test_a_killed_process_is_dead_at_once(tmp_path: Path) -> None:
 
 
 def test_only_one_is_in_the_block(tmp_path: Path) -> None:
-    with only_one(tmp_path / "lock") as first, only_one(tmp_path / "lock") as second:
+    with (
+        Locks(tmp_path / "nodes").only_one("chore") as first,
+        Locks(tmp_path / "nodes").only_one("chore") as second,
+    ):
         assert (first, second) == (True, False)
 
-    with only_one(tmp_path / "lock") as again:
+    with Locks(tmp_path / "nodes").only_one("chore") as again:
         assert again

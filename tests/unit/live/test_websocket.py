@@ -24,7 +24,8 @@ from bookline.job import ImportInput, Job
 from bookline.live import websocket
 from bookline.progress.events import News
 from bookline.progress.hub import Hub
-from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.journal import SqlJournal
+from bookline.stores.opening import stores_in_memory
 
 PATIENCE_SECONDS = 5.0
 
@@ -59,7 +60,7 @@ class Watcher:
     def __init__(
         self,
         hub: Hub,
-        journal: MemoryJournal,
+        journal: SqlJournal,
         kind: type[WebSocketsSansIOProtocol] = WatchedSocket,
     ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,8 +102,8 @@ def some(text: str) -> News:
 
 
 @pytest.fixture
-async def journal() -> MemoryJournal:
-    made = MemoryJournal(lambda: 1_000)
+async def journal() -> SqlJournal:
+    made = stores_in_memory(lambda: 1_000).journal
     order = ImportInput(job_id="job", isbn="9780142437247", input_isbn="x")
     await made.open(Job(order=order, method="workflow", created_ms=0, updated_ms=0, node="n"))
     await made.claim("job", "n")
@@ -110,7 +111,7 @@ async def journal() -> MemoryJournal:
 
 
 @pytest.fixture
-async def hub(journal: MemoryJournal) -> AsyncIterator[Hub]:
+async def hub(journal: SqlJournal) -> AsyncIterator[Hub]:
     hub = Hub(journal, journal)
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
@@ -121,7 +122,7 @@ async def hub(journal: MemoryJournal) -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-async def watcher(hub: Hub, journal: MemoryJournal) -> Watcher:
+async def watcher(hub: Hub, journal: SqlJournal) -> Watcher:
     """One that has seen five events."""
     for number in range(5):
         journal.tell("job", some(f"before {number}"))
@@ -141,12 +142,12 @@ async def test_the_replay_is_one_write_of_many_messages(watcher: Watcher) -> Non
 
 
 async def test_events_that_are_ready_together_are_one_write(
-    watcher: Watcher, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+    watcher: Watcher, journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watcher.heard()
     before = len(watcher.wire.writes)
-    [hear] = journal._hearers
-    journal._hearers.clear()
+    [hear] = journal.fanout._hearers
+    journal.fanout._hearers.clear()
     for number in range(3):
         journal.tell("job", some(f"live {number}"))
 
@@ -157,11 +158,11 @@ async def test_events_that_are_ready_together_are_one_write(
 
 
 async def test_an_event_is_written_in_the_pass_in_which_it_is_heard(
-    watcher: Watcher, journal: MemoryJournal
+    watcher: Watcher, journal: SqlJournal
 ) -> None:
     watcher.heard()
-    [hear] = journal._hearers
-    journal._hearers.clear()
+    [hear] = journal.fanout._hearers
+    journal.fanout._hearers.clear()
     journal.tell("job", some("live"))
     events = await journal.read("job", 5, 9)
 
@@ -171,7 +172,7 @@ async def test_an_event_is_written_in_the_pass_in_which_it_is_heard(
 
 
 async def test_what_cannot_be_written_at_once_comes_later_and_in_order(
-    watcher: Watcher, journal: MemoryJournal
+    watcher: Watcher, journal: SqlJournal
 ) -> None:
     watcher.heard()
     before = len(watcher.wire.writes)
@@ -192,7 +193,7 @@ async def test_what_cannot_be_written_at_once_comes_later_and_in_order(
 
 # ------------------------------------------------------------------ pings
 async def test_a_line_that_breaks_under_a_write_is_no_ones_trouble_but_its_own(
-    watcher: Watcher, hub: Hub, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+    watcher: Watcher, hub: Hub, journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Watcher(hub, journal)
     await other.wrote(2)
@@ -245,7 +246,7 @@ async def test_who_answers_pings_stays_and_who_does_not_is_cut_at_the_next(
 
 
 async def test_what_a_watcher_says_stops_nothing(
-    watcher: Watcher, hub: Hub, journal: MemoryJournal
+    watcher: Watcher, hub: Hub, journal: SqlJournal
 ) -> None:
     watcher.heard()
     for nonsense in (b"hello", b"{", b""):
@@ -261,7 +262,7 @@ async def test_what_a_watcher_says_stops_nothing(
 
 
 # ------------------------------------------------------------------ other servers
-async def test_a_server_without_a_line_tells_the_same(hub: Hub, journal: MemoryJournal) -> None:
+async def test_a_server_without_a_line_tells_the_same(hub: Hub, journal: SqlJournal) -> None:
     for number in range(2):
         journal.tell("job", some(f"before {number}"))
     plain = Watcher(hub, journal, WebSocketsSansIOProtocol)

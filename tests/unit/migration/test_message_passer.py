@@ -8,7 +8,8 @@ from bookline.errors import Refused
 from bookline.imports import Imports
 from bookline.job import COMPLETED, ImportInput
 from bookline.progress.events import STARTED, completed, milestone
-from bookline.stores.memory_journal import MemoryJournal
+from bookline.stores.journal import SqlJournal
+from bookline.stores.opening import stores_in_memory
 
 MessagePasser = pytest.importorskip("bookline.migration.legacy").MessagePasser
 
@@ -31,8 +32,8 @@ async def to_legacy(user_id: str | None, isbn: str) -> str:
 
 
 @pytest.fixture
-def journal() -> MemoryJournal:
-    return MemoryJournal(lambda: 1_000)
+def journal() -> SqlJournal:
+    return stores_in_memory(lambda: 1_000).journal
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def engines() -> dict[str, Any]:
 
 
 @pytest.fixture
-def passer(journal: MemoryJournal, engines: dict[str, Any]) -> Any:
+def passer(journal: SqlJournal, engines: dict[str, Any]) -> Any:
     imports = Imports(
         journal, engines, usable=["openlibrary"], node="node", clock=lambda: 1_000, choose=to_legacy
     )
@@ -58,7 +59,7 @@ async def test_a_start_is_a_workflow_whatever_the_rollout_says(
     assert engines["legacy"].orders == []
 
 
-async def test_a_status_is_the_last_events(passer: Any, journal: MemoryJournal) -> None:
+async def test_a_status_is_the_last_events(passer: Any, journal: SqlJournal) -> None:
     job_id = (await passer.handle({"action": "start", "isbn": ISBN}))["jobId"]
     queued = await passer.handle({"action": "status", "jobId": job_id})
     claim = await journal.claim(job_id, "node")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,8 +14,7 @@ from bookline.migration.rollout import Change
 from bookline.migration.rollouts import WEEK_MS, Rollouts
 from bookline.ports import Revision
 from bookline.progress.events import completed, ending
-from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.memory_rollout import MemoryRollout
+from bookline.stores.opening import stores_in_memory
 
 NOW_MS = 1_700_000_000_000
 DEADLINE_MS = 900_000
@@ -28,10 +27,10 @@ class Bench:
     now_ms: int = NOW_MS
     start_percent: int = 0
     has_legacy: bool = True
-    kept: MemoryRollout = field(default_factory=MemoryRollout)
 
     def __post_init__(self) -> None:
-        self.journal = MemoryJournal(lambda: self.now_ms)
+        stores = stores_in_memory(lambda: self.now_ms)
+        self.journal, self.kept = stores.journal, stores.rollout
         self.jobs = 0
         self.rollouts = self.again()
 

@@ -15,22 +15,22 @@ from bookline.job import FAILED, ImportInput, Job
 from bookline.progress import hub as hub_module
 from bookline.progress.events import Event, News, completed, ending, milestone
 from bookline.progress.hub import QUEUE_MOST, REPLAY_MOST, Hub, TooSlow
-from bookline.stores.memory_journal import MemoryJournal
-from bookline.stores.sqlite_journal import SqliteJournal
+from bookline.stores.journal import SqlJournal
+from bookline.stores.opening import journal_tables_in_memory, open_stores, stores_in_memory
 
 RESULT = {"isbn": "9780142437247", "saved": True, "storedIn": "database"}
 PATIENCE_SECONDS = 5.0
 
 
 @pytest.fixture
-async def journal() -> MemoryJournal:
-    made = MemoryJournal(lambda: 1_000)
+async def journal() -> SqlJournal:
+    made = stores_in_memory(lambda: 1_000).journal
     await open_job(made)
     return made
 
 
 @pytest.fixture
-async def hub(journal: MemoryJournal) -> AsyncIterator[Hub]:
+async def hub(journal: SqlJournal) -> AsyncIterator[Hub]:
     async with running(Hub(journal, journal)) as made:
         yield made
 
@@ -46,7 +46,7 @@ async def running(hub: Hub) -> AsyncIterator[Hub]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def open_job(journal: MemoryJournal | SqliteJournal, job_id: str = "job") -> None:
+async def open_job(journal: SqlJournal, job_id: str = "job") -> None:
     order = ImportInput(job_id=job_id, isbn="9780142437247", input_isbn="x")
     await journal.open(Job(order=order, method="workflow", created_ms=0, updated_ms=0, node="n"))
     await journal.claim(job_id, "n")
@@ -56,7 +56,7 @@ def some(text: object) -> News:
     return News(key=str(text), type="workflow_progress", status="started", data={"n": text})
 
 
-async def complete(journal: MemoryJournal | SqliteJournal, *, run: int = 1) -> None:
+async def complete(journal: SqlJournal, *, run: int = 1) -> None:
     await journal.finish("job", completed(run, RESULT), run=run, result=RESULT, error=None)
 
 
@@ -99,7 +99,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 # ------------------------------------------------------------------ the story
-async def test_a_late_watcher_sees_the_whole_story(hub: Hub, journal: MemoryJournal) -> None:
+async def test_a_late_watcher_sees_the_whole_story(hub: Hub, journal: SqlJournal) -> None:
     for number in range(5):
         journal.tell("job", some(number))
     await complete(journal)
@@ -107,7 +107,7 @@ async def test_a_late_watcher_sees_the_whole_story(hub: Hub, journal: MemoryJour
     assert await Watcher(hub).end() == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_watcher_sees_what_comes_while_it_watches(hub: Hub, journal: MemoryJournal) -> None:
+async def test_a_watcher_sees_what_comes_while_it_watches(hub: Hub, journal: SqlJournal) -> None:
     journal.tell("job", some("before"))
     watcher = Watcher(hub)
     await watcher.saw(1)
@@ -120,7 +120,7 @@ async def test_a_watcher_sees_what_comes_while_it_watches(hub: Hub, journal: Mem
 
 
 async def test_a_watcher_that_comes_back_sees_only_what_it_has_missed(
-    hub: Hub, journal: MemoryJournal
+    hub: Hub, journal: SqlJournal
 ) -> None:
     for number in range(5):
         journal.tell("job", some(number))
@@ -130,9 +130,7 @@ async def test_a_watcher_that_comes_back_sees_only_what_it_has_missed(
     assert await Watcher(hub, after=6).end() == []
 
 
-async def test_a_story_longer_than_one_reading_is_told_whole(
-    hub: Hub, journal: MemoryJournal
-) -> None:
+async def test_a_story_longer_than_one_reading_is_told_whole(hub: Hub, journal: SqlJournal) -> None:
     for number in range(2 * REPLAY_MOST + 7):
         journal.tell("job", some(number))
     await complete(journal)
@@ -140,7 +138,7 @@ async def test_a_story_longer_than_one_reading_is_told_whole(
     assert await Watcher(hub).end() == list(range(1, 2 * REPLAY_MOST + 9))
 
 
-async def test_a_replay_of_exactly_one_reading_ends_too(hub: Hub, journal: MemoryJournal) -> None:
+async def test_a_replay_of_exactly_one_reading_ends_too(hub: Hub, journal: SqlJournal) -> None:
     for number in range(REPLAY_MOST - 1):
         journal.tell("job", some(number))
     await complete(journal)
@@ -148,7 +146,7 @@ async def test_a_replay_of_exactly_one_reading_ends_too(hub: Hub, journal: Memor
     assert len(await Watcher(hub).end()) == REPLAY_MOST
 
 
-async def test_a_watcher_hears_only_of_its_own_job(hub: Hub, journal: MemoryJournal) -> None:
+async def test_a_watcher_hears_only_of_its_own_job(hub: Hub, journal: SqlJournal) -> None:
     await open_job(journal, "other")
     watcher = Watcher(hub)
 
@@ -164,7 +162,7 @@ async def test_a_job_that_is_gone_ends_its_story(hub: Hub) -> None:
 
 
 # ------------------------------------------------------------------ the end
-async def test_an_open_job_keeps_its_watchers(hub: Hub, journal: MemoryJournal) -> None:
+async def test_an_open_job_keeps_its_watchers(hub: Hub, journal: SqlJournal) -> None:
     journal.tell("job", some(1))
     watcher = Watcher(hub)
     await watcher.saw(1)
@@ -176,7 +174,7 @@ async def test_an_open_job_keeps_its_watchers(hub: Hub, journal: MemoryJournal) 
 
 
 async def test_a_retried_jobs_story_goes_on_behind_its_failure(
-    hub: Hub, journal: MemoryJournal
+    hub: Hub, journal: SqlJournal
 ) -> None:
     """Only the last end closes a watcher."""
     await journal.finish("job", ending(1, FAILED, {}), run=1, result=None, error={})
@@ -192,7 +190,7 @@ async def test_a_retried_jobs_story_goes_on_behind_its_failure(
 
 
 async def test_a_retry_while_the_failure_is_told_keeps_the_watcher(
-    hub: Hub, journal: MemoryJournal
+    hub: Hub, journal: SqlJournal
 ) -> None:
     seen: list[int] = []
 
@@ -220,13 +218,13 @@ async def test_a_stopping_server_lets_its_watchers_go(hub: Hub) -> None:
 
 
 # ------------------------------------------------------------------ what was missed
-async def test_a_gap_is_filled_from_the_journal(hub: Hub, journal: MemoryJournal) -> None:
+async def test_a_gap_is_filled_from_the_journal(hub: Hub, journal: SqlJournal) -> None:
     journal.tell("job", some("first"))
     watcher = Watcher(hub)
     await watcher.saw(1)
-    hear = journal._hearers.pop()  # the hub is deaf for a while
+    hear = journal.fanout._hearers.pop()  # the hub is deaf for a while
     journal.tell("job", some("missed"))
-    journal._hearers.append(hear)
+    journal.fanout._hearers.append(hear)
 
     journal.tell("job", some("heard"))
 
@@ -235,7 +233,7 @@ async def test_a_gap_is_filled_from_the_journal(hub: Hub, journal: MemoryJournal
     await watcher.leave()
 
 
-class Lossy(MemoryJournal):
+class Lossy(SqlJournal):
     """Whose subscribers hear some events not, some twice, and some late."""
 
     fates: Sequence[str] = ()
@@ -265,7 +263,7 @@ class Lossy(MemoryJournal):
 async def test_every_event_is_seen_once_and_in_order_however_it_comes(
     fates: list[str], pauses: list[bool], after: int
 ) -> None:
-    journal = Lossy(lambda: 1_000)
+    journal = Lossy(journal_tables_in_memory(), lambda: 1_000)
     journal.fates = fates
     await open_job(journal)
     async with running(Hub(journal, journal)) as hub:
@@ -280,8 +278,8 @@ async def test_every_event_is_seen_once_and_in_order_however_it_comes(
 
 
 async def test_events_of_another_process_are_seen(tmp_path: Path) -> None:
-    here = SqliteJournal(tmp_path / "journal.db", lambda: 1_000)
-    there = SqliteJournal(tmp_path / "journal.db", lambda: 1_000)
+    here = open_stores(tmp_path, lambda: 1_000).journal
+    there = open_stores(tmp_path, lambda: 1_000).journal
     await open_job(there)
     async with running(Hub(here, here)) as hub:
         watcher = Watcher(hub)
@@ -298,7 +296,7 @@ async def test_events_of_another_process_are_seen(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------ slow ones, many, quiet ones
 async def test_a_watcher_that_does_not_take_its_events_is_told_so(
-    hub: Hub, journal: MemoryJournal
+    hub: Hub, journal: SqlJournal
 ) -> None:
     story = hub.follow("job", 0)
     journal.tell("job", some("first"))
@@ -313,7 +311,7 @@ async def test_a_watcher_that_does_not_take_its_events_is_told_so(
 
 
 async def test_a_slow_watcher_harms_no_other_and_may_come_back(
-    hub: Hub, journal: MemoryJournal
+    hub: Hub, journal: SqlJournal
 ) -> None:
     slow = hub.follow("job", 0)
     journal.tell("job", some("first"))
@@ -334,7 +332,7 @@ async def test_a_slow_watcher_harms_no_other_and_may_come_back(
 
 
 async def test_a_full_queue_that_is_taken_in_time_is_no_fault(
-    hub: Hub, journal: MemoryJournal
+    hub: Hub, journal: SqlJournal
 ) -> None:
     story = hub.follow("job", 0)
     journal.tell("job", some("first"))
@@ -347,9 +345,7 @@ async def test_a_full_queue_that_is_taken_in_time_is_no_fault(
     await story.aclose()
 
 
-async def test_many_watchers_of_many_jobs_all_see_everything(
-    hub: Hub, journal: MemoryJournal
-) -> None:
+async def test_many_watchers_of_many_jobs_all_see_everything(hub: Hub, journal: SqlJournal) -> None:
     await open_job(journal, "other")
     watchers = [Watcher(hub, job_id=job_id) for job_id in ("job", "other") for _ in range(150)]
     await until(lambda: hub.watchers == 300)
@@ -366,7 +362,7 @@ async def test_many_watchers_of_many_jobs_all_see_everything(
 
 
 async def test_a_quiet_story_is_kept_alive_by_pings(
-    hub: Hub, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "PING_SECONDS", 0.005)
     watcher = Watcher(hub)
@@ -379,7 +375,7 @@ async def test_a_quiet_story_is_kept_alive_by_pings(
 
 
 # ------------------------------------------------------------------ nothing is left behind
-async def test_who_leaves_is_forgotten(hub: Hub, journal: MemoryJournal) -> None:
+async def test_who_leaves_is_forgotten(hub: Hub, journal: SqlJournal) -> None:
     watchers = [Watcher(hub) for _ in range(20)]
     await until(lambda: hub.watchers == 20)
 
@@ -391,14 +387,14 @@ async def test_who_leaves_is_forgotten(hub: Hub, journal: MemoryJournal) -> None
     journal.tell("job", some("nobody listens"))
 
 
-async def test_a_hub_that_has_ended_hears_no_more(journal: MemoryJournal) -> None:
+async def test_a_hub_that_has_ended_hears_no_more(journal: SqlJournal) -> None:
     async with running(Hub(journal, journal)):
-        assert len(journal._hearers) == 1
+        assert len(journal.fanout._hearers) == 1
 
-    assert journal._hearers == []
+    assert journal.fanout._hearers == []
 
 
-class Down(MemoryJournal):
+class Down(SqlJournal):
     """A journal whose file cannot be read for a while."""
 
     is_down = False
@@ -415,7 +411,7 @@ class Down(MemoryJournal):
 
 
 async def test_a_journal_that_cannot_be_read_is_told_to_the_watcher() -> None:
-    journal = Down(lambda: 1_000)
+    journal = Down(journal_tables_in_memory(), lambda: 1_000)
     await open_job(journal)
     journal.is_down = True
     hub = Hub(journal, journal)
@@ -426,7 +422,7 @@ async def test_a_journal_that_cannot_be_read_is_told_to_the_watcher() -> None:
 
 
 async def test_a_hub_outlives_a_journal_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
-    journal = Down(lambda: 1_000)
+    journal = Down(journal_tables_in_memory(), lambda: 1_000)
     await open_job(journal)
     async with running(Hub(journal, journal)) as hub:
         watcher = Watcher(hub)
@@ -441,7 +437,7 @@ async def test_a_hub_outlives_a_journal_that_is_down(caplog: pytest.LogCaptureFi
         assert await watcher.end() == [1, 2]
 
 
-async def test_an_event_is_sent_as_it_was_kept(hub: Hub, journal: MemoryJournal) -> None:
+async def test_an_event_is_sent_as_it_was_kept(hub: Hub, journal: SqlJournal) -> None:
     journal.tell("job", milestone("started", {"isbn": "Ж"}))
 
     async with aclosing(hub.follow("job", 0)) as story:

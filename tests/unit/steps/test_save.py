@@ -11,9 +11,11 @@ from bookline.errors import StoreDown
 from bookline.job import ImportInput
 from bookline.steps.save import FALLBACK_PREFIX, FALLBACK_TTL_SECONDS, SaveBook
 from bookline.stores.drain import PREFIX, drain
+from bookline.stores.library import SqlLibrary
 from bookline.stores.memory_key_value import MemoryKeyValue
-from bookline.stores.memory_library import MemoryLibrary
 from bookline.stores.memory_objects import MemoryObjects
+from bookline.stores.opening import library_in_memory, library_tables_in_memory
+from bookline.stores.vectors import NEAREST
 from bookline.values import Json
 
 ISBN = "9780142437247"
@@ -25,9 +27,9 @@ VECTOR = Embedding.of("m", [0.6, 0.8]).to_json()
 class World:
     """A SaveBook and what it saves into; the clock stands until it is moved."""
 
-    def __init__(self, library: MemoryLibrary | None = None, *, off: bool = False) -> None:
+    def __init__(self, library: SqlLibrary | None = None, *, off: bool = False) -> None:
         self.now_ms = 1_000
-        self.library = library or MemoryLibrary()
+        self.library = library or library_in_memory()
         self.fallback = MemoryKeyValue(clock=lambda: self.now_ms)
         self.objects = MemoryObjects()
         self.steps = SaveBook(
@@ -114,12 +116,14 @@ async def test_a_vector_that_was_not_stored_is_not_claimed(vector: Json | None) 
 
 
 async def test_a_library_that_is_down_is_told_to_the_engine() -> None:
-    class Library(MemoryLibrary):
+    class Library(SqlLibrary):
         async def keep(self, book: Book) -> Book:
             raise StoreDown("down")
 
     with pytest.raises(StoreDown):
-        await World(Library()).steps.save(ORDER, BOOK, None, VECTOR)
+        await World(Library(library_tables_in_memory(), NEAREST)).steps.save(
+            ORDER, BOOK, None, VECTOR
+        )
 
 
 # ------------------------------------------------------------------ the cover's file

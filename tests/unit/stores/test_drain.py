@@ -7,8 +7,10 @@ import pytest
 from bookline.book import Book, Cover, Metadata, Provenance
 from bookline.errors import StoreDown
 from bookline.stores.drain import drain
+from bookline.stores.library import SqlLibrary
 from bookline.stores.memory_key_value import MemoryKeyValue
-from bookline.stores.memory_library import MemoryLibrary
+from bookline.stores.opening import library_in_memory, library_tables_in_memory
+from bookline.stores.vectors import NEAREST
 
 ISBNS = ["9780142437247", "9780141439587", "9780441172719"]
 EARLY, LATE = "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"
@@ -57,7 +59,7 @@ class Objects:
 
 async def test_every_book_goes_into_the_library_and_out_of_the_fallback() -> None:
     books = [a_book(isbn) for isbn in ISBNS]
-    fallback, library = await a_store(*books), MemoryLibrary()
+    fallback, library = await a_store(*books), library_in_memory()
 
     assert await drain(fallback, library) == 3
     assert [await library.find(isbn) for isbn in ISBNS] == books
@@ -69,7 +71,7 @@ async def test_other_keys_are_left_alone() -> None:
     fallback = await a_store()
     await fallback.keep("other:1", {}, ttl_seconds=60)
 
-    assert await drain(fallback, MemoryLibrary()) == 0
+    assert await drain(fallback, library_in_memory()) == 0
     assert await fallback.keys("") == ["other:1"]
 
 
@@ -93,7 +95,7 @@ async def test_an_entry_that_is_no_book_stops_no_other_and_stays(
 ) -> None:
     fallback = await a_store(a_book(ISBNS[1]))
     await fallback.keep(f"book:isbn:{ISBNS[0]}", bad, ttl_seconds=60)
-    library = MemoryLibrary()
+    library = library_in_memory()
 
     assert await drain(fallback, library) == 1
     assert await fallback.keys("") == [f"book:isbn:{ISBNS[0]}"]
@@ -103,14 +105,14 @@ async def test_an_entry_that_is_no_book_stops_no_other_and_stays(
 async def test_an_entry_that_changed_meanwhile_stays_for_the_next_time() -> None:
     fallback = await a_store(a_book(ISBNS[0]))
 
-    class Library(MemoryLibrary):
+    class Library(SqlLibrary):
         async def keep(self, book: Book) -> Book:
             later = a_book(ISBNS[0], at=LATE, publisher="Penguin")
             await fallback.keep(f"book:isbn:{ISBNS[0]}", later.to_stored(), ttl_seconds=60)
             return await super().keep(book)
 
-    assert await drain(fallback, Library()) == 0
-    library = MemoryLibrary()
+    assert await drain(fallback, Library(library_tables_in_memory(), NEAREST)) == 0
+    library = library_in_memory()
     assert await drain(fallback, library) == 1
     book = await library.find(ISBNS[0])
     assert book is not None
@@ -120,18 +122,21 @@ async def test_an_entry_that_changed_meanwhile_stays_for_the_next_time() -> None
 async def test_a_library_that_is_down_ends_it_quietly_and_loses_nothing() -> None:
     fallback = await a_store(*(a_book(isbn) for isbn in ISBNS))
 
-    class Library(MemoryLibrary):
+    class Library(SqlLibrary):
         async def keep(self, book: Book) -> Book:
             if book.isbn == sorted(ISBNS)[1]:
                 raise StoreDown("down")
             return await super().keep(book)
 
-    assert await drain(fallback, Library()) == 1
+    assert await drain(fallback, Library(library_tables_in_memory(), NEAREST)) == 1
     assert await fallback.keys("") == [f"book:isbn:{isbn}" for isbn in sorted(ISBNS)[1:]]
 
 
 async def test_a_late_entry_turns_nothing_back() -> None:
-    fallback, library = await a_store(a_book(ISBNS[0], title="Old", publisher="P")), MemoryLibrary()
+    fallback, library = (
+        await a_store(a_book(ISBNS[0], title="Old", publisher="P")),
+        library_in_memory(),
+    )
     await library.keep(a_book(ISBNS[0], at=LATE, title="New"))
 
     await drain(fallback, library)
@@ -146,7 +151,7 @@ async def test_a_late_entry_turns_nothing_back() -> None:
 )
 async def test_the_picture_that_no_book_has_any_more_goes(entry_at: str, removed: str) -> None:
     fallback = await a_store(a_book(ISBNS[0], at=entry_at, extension="jpg"))
-    library, objects = MemoryLibrary(), Objects()
+    library, objects = library_in_memory(), Objects()
     between = "2026-01-01T12:00:00.000Z"
     await library.keep(a_book(ISBNS[0], at=between, extension="png"))
 
@@ -156,7 +161,7 @@ async def test_the_picture_that_no_book_has_any_more_goes(entry_at: str, removed
 
 async def test_a_picture_that_cannot_be_removed_stops_nothing() -> None:
     fallback = await a_store(a_book(ISBNS[0], at=LATE, extension="jpg"))
-    library, objects = MemoryLibrary(), Objects(down=True)
+    library, objects = library_in_memory(), Objects(down=True)
     await library.keep(a_book(ISBNS[0], extension="png"))
 
     assert await drain(fallback, library, objects) == 1  # type: ignore[arg-type]

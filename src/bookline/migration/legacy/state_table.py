@@ -5,13 +5,13 @@ Rule 1:  a row has one owner, a process. Whoever takes a job over must win the r
 """
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from bookline.job import ImportInput
+from bookline.stores.database import Row, Session
 from bookline.stores.sqlite import Sqlite
 from bookline.values import Json
 
@@ -79,82 +79,76 @@ class StateTable:
 
     async def add(self, job: JobState) -> bool:
         """False when the job is known already."""
+        values = _values(job)
 
-        def work(db: sqlite3.Connection) -> bool:
-            added = db.execute(
-                "INSERT OR IGNORE INTO legacy_jobs VALUES (?, ?, ?, ?, ?)", _values(job)
+        def work(session: Session) -> bool:
+            added = session.execute(
+                """INSERT INTO legacy_jobs (job_id, state, owner, updated_ms, document)
+                   VALUES (:job_id, :state, :owner, :updated_ms, :document)
+                   ON CONFLICT (job_id) DO NOTHING RETURNING job_id""",
+                values,
             )
-            return added.rowcount == 1
+            return bool(added)
 
         return await self._file.write(work)
 
     async def keep(self, job: JobState) -> bool:
         """Rewrites the row. False when the job has another owner by now."""
+        values = _values(job)
 
-        job_id, state, owner, updated_ms, document = _values(job)
-
-        def work(db: sqlite3.Connection) -> bool:
-            kept = db.execute(
-                """UPDATE legacy_jobs SET state = ?, updated_ms = ?, document = ?
-                   WHERE job_id = ? AND owner = ?""",
-                (state, updated_ms, document, job_id, owner),
+        def work(session: Session) -> bool:
+            kept = session.execute(
+                """UPDATE legacy_jobs SET state = :state, updated_ms = :updated_ms,
+                          document = :document
+                   WHERE job_id = :job_id AND owner = :owner RETURNING job_id""",
+                values,
             )
-            return kept.rowcount == 1
+            return bool(kept)
 
         return await self._file.write(work)
 
     async def find(self, job_id: str) -> JobState | None:
-        return self._file.read_now(
-            lambda db: _job(
-                db.execute("SELECT * FROM legacy_jobs WHERE job_id = ?", (job_id,)).fetchone()
-            )
-        )
+        query, values = "SELECT * FROM legacy_jobs WHERE job_id = :job_id", {"job_id": job_id}
+        rows = await self._file.look_up(lambda session: session.execute(query, values))
+        return _job(rows[0]) if rows else None
 
     async def left_by(
         self, alive: Collection[str], own: str, own_before_ms: int
     ) -> Sequence[JobState]:
         """Open jobs of processes that are not alive, and own ones not touched since then."""
-        marks = ", ".join("?" * len(alive))
+        values = {"alive": list(alive), "own": own, "before_ms": own_before_ms}
 
-        def work(db: sqlite3.Connection) -> Sequence[JobState]:
-            rows = db.execute(
-                f"""SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running') AND (
-                        owner NOT IN ({marks}) OR (owner = ? AND updated_ms < ?))""",
-                (*alive, own, own_before_ms),
+        def work(session: Session) -> Sequence[JobState]:
+            rows = session.execute(
+                """SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running') AND (
+                        NOT owner IN :alive OR (owner = :own AND updated_ms < :before_ms))""",
+                values,
             )
-            return [job for row in rows if (job := _job(row)) is not None]
+            return [_job(row) for row in rows]
 
         return await self._file.read(work)
 
     async def take(self, job_id: str, owner: str, new_owner: str) -> bool:
         """Makes a job one's own. False when somebody else was quicker."""
-
-        def work(db: sqlite3.Connection) -> bool:
-            taken = db.execute(
-                "UPDATE legacy_jobs SET owner = ? WHERE job_id = ? AND owner = ?",
-                (new_owner, job_id, owner),
-            )
-            return taken.rowcount == 1
-
-        return await self._file.write(work)
+        query = """UPDATE legacy_jobs SET owner = :new_owner
+                   WHERE job_id = :job_id AND owner = :owner RETURNING job_id"""
+        values = {"job_id": job_id, "owner": owner, "new_owner": new_owner}
+        return bool(await self._file.write(lambda session: session.execute(query, values)))
 
     async def remove(self, job_ids: Sequence[str]) -> None:
-        def work(db: sqlite3.Connection) -> None:
-            db.executemany(
-                "DELETE FROM legacy_jobs WHERE job_id = ?", [(job_id,) for job_id in job_ids]
-            )
-
-        await self._file.write(work)
+        query, values = "DELETE FROM legacy_jobs WHERE job_id IN :ids", {"ids": list(job_ids)}
+        await self._file.write(lambda session: session.execute(query, values))
 
 
-def _values(job: JobState) -> tuple[str, str, str, int, str]:
+def _values(job: JobState) -> Json:
     document = json.dumps(job.to_json(), ensure_ascii=False, separators=(",", ":"))
-    return job.order.job_id, job.state, job.owner, job.updated_ms, document
+    return {
+        "job_id": job.order.job_id, "state": job.state, "owner": job.owner,
+        "updated_ms": job.updated_ms, "document": document,
+    }  # fmt: skip
 
 
-def _job(row: sqlite3.Row | None) -> JobState | None:
-    if row is None:
-        return None
+def _job(row: Row) -> JobState:
     kept = json.loads(row["document"])
     return JobState(
         order=ImportInput.from_json(kept["order"]),

@@ -7,9 +7,11 @@ import pytest
 
 from bookline.book import Book, Embedding, Metadata, Provenance
 from bookline.errors import StoreDown
-from bookline.stores import sqlite_library
-from bookline.stores.sqlite import BooklineNewer
-from bookline.stores.sqlite_library import MIGRATIONS, SqliteLibrary
+from bookline.stores import library_schema
+from bookline.stores.database import BooklineNewer
+from bookline.stores.library_schema import MIGRATIONS
+from bookline.stores.opening import open_library
+from bookline.stores.vectors import cosine_distance
 
 ISBN = "9780142437247"
 BOOK = Book(
@@ -26,11 +28,11 @@ BOOK = Book(
 
 
 async def test_books_and_vectors_are_there_after_a_restart(tmp_path: Path) -> None:
-    first = SqliteLibrary(tmp_path / "library.sqlite")
+    first = open_library(tmp_path / "library.sqlite")
     await first.keep(BOOK)
     await first.close()
 
-    again = SqliteLibrary(tmp_path / "library.sqlite")
+    again = open_library(tmp_path / "library.sqlite")
 
     assert await again.find(ISBN) == BOOK
     [found] = await again.search(Embedding.of("m", [0.6, 0.8]), limit=1)
@@ -44,7 +46,7 @@ async def test_an_empty_file_gets_every_migration(tmp_path: Path) -> None:
     path = tmp_path / "library.sqlite"
     sqlite3.connect(path).close()
 
-    await SqliteLibrary(path).close()
+    await open_library(path).close()
 
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
@@ -56,10 +58,10 @@ async def test_a_file_of_each_older_schema_opens_and_takes_books(
     tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr(sqlite_library, "MIGRATIONS", MIGRATIONS[:version])
-        await SqliteLibrary(tmp_path / "library.sqlite").close()
+        older.setattr(library_schema, "MIGRATIONS", MIGRATIONS[:version])
+        await open_library(tmp_path / "library.sqlite").close()
 
-    library = SqliteLibrary(tmp_path / "library.sqlite")
+    library = open_library(tmp_path / "library.sqlite")
 
     assert await library.keep(BOOK) == BOOK
     await library.close()
@@ -71,11 +73,11 @@ def test_the_file_of_a_newer_bookline_is_refused(tmp_path: Path) -> None:
     connection.close()
 
     with pytest.raises(BooklineNewer):
-        SqliteLibrary(tmp_path / "library.sqlite")
+        open_library(tmp_path / "library.sqlite")
 
 
 async def test_a_closed_library_is_down(tmp_path: Path) -> None:
-    library = SqliteLibrary(tmp_path / "library.sqlite")
+    library = open_library(tmp_path / "library.sqlite")
     await library.close()
 
     with pytest.raises(StoreDown):
@@ -86,7 +88,7 @@ def test_a_file_that_is_no_database_is_down(tmp_path: Path) -> None:
     (tmp_path / "library.sqlite").write_text("this is no database, but it is long enough " * 100)
 
     with pytest.raises(StoreDown):
-        SqliteLibrary(tmp_path / "library.sqlite")
+        open_library(tmp_path / "library.sqlite")
 
 
 def test_without_the_extension_the_distance_is_the_same() -> None:
@@ -94,5 +96,5 @@ def test_without_the_extension_the_distance_is_the_same() -> None:
     one, other = (Embedding.of("m", numbers).to_bytes() for numbers in ([3.0, 4.0], [4.0, 3.0]))
     zero = Embedding.of("m", [0.0, 0.0]).to_bytes()
 
-    assert sqlite_library._cosine_distance(one, other) == pytest.approx(0.04, abs=1e-6)
-    assert sqlite_library._cosine_distance(one, zero) is None
+    assert cosine_distance(one, other) == pytest.approx(0.04, abs=1e-6)
+    assert cosine_distance(one, zero) is None

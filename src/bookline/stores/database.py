@@ -1,0 +1,93 @@
+"""The port Database: pieces of SQL work, each a transaction, on whatever product keeps the tables.
+
+Way:     journal.py, library.py, limits.py, rollout.py → here ← sqlite.py (each product is one file)
+Rule 1:  a piece of work is a plain function: SQLite's writer thread, a pool's threads and a Durable
+         Object all call functions.
+Rule 2:  one SQL for all products: ``:name`` for values, ``x IN :names`` for a list of them,
+         ``RETURNING`` to learn what changed, ``FOR UPDATE`` at the end of what is read to be
+         changed. What differs is translated by the driver.
+Rule 3:  no error of a product leaves: StoreDown.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from bookline.errors import BooklineError
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """One row: its columns by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+class Session(Protocol):
+    """What a piece of work gets. Valid only within it."""
+
+    def execute(self, sql: str, values: Mapping[str, object] = ..., /) -> Sequence[Row]:
+        """All rows of the statement's answer; none for a statement without one."""
+        ...
+
+
+Work = Callable[[Session], T]
+Migration = str | Callable[[Session], None]
+"""SQL statements, each ended by ``;`` at a line's end; or what takes Python."""
+
+
+class Database(Protocol):
+    """Tables and their transactions. May be called from any event loop or thread."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    async def write(self, work: Work[T]) -> T:
+        """What ``work`` returns, after its commit. Work that raises leaves nothing behind.
+
+        Raises: what of ours ``work`` raises; StoreDown when the product does not take it.
+        """
+        ...
+
+    def write_soon(self, work: Work[T]) -> "Future[T]":
+        """The same without waiting: work is done in the order of these calls."""
+        ...
+
+    async def read(self, work: Work[T]) -> T:
+        """What ``work`` returns, beside the event loop: for lists. Raises: StoreDown, ours."""
+        ...
+
+    async def look_up(self, work: Work[T]) -> T:
+        """The same for look-ups by key, which no list holds up."""
+        ...
+
+    async def version(self) -> object:
+        """Another value once another process has committed. Cheap."""
+        ...
+
+    def close(self) -> None:
+        """Keeps what waits, then closes. Safe twice."""
+        ...
+
+
+class BooklineNewer(BooklineError):
+    """The tables were written by a newer Bookline."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(found, known)
+        self.found = found
+        self.known = known
+
+    def __str__(self) -> str:
+        return (
+            f"the database has schema {self.found}, this Bookline knows {self.known}: "
+            "run the newer Bookline, or restore a backup from before it"
+        )
+
+
+def statements(script: str) -> list[str]:
+    """The single statements of a migration's text."""
+    return [one for one in map(str.strip, script.split(";\n")) if one]

@@ -1,0 +1,123 @@
+"""A job's row in the table ``jobs``: to a value and back. The only serializer of it."""
+
+import json
+
+from bookline.job import ImportInput, Job
+from bookline.progress.events import Event
+from bookline.progress.records import ImportRecord
+from bookline.progress.rules import JobRow, Mark
+from bookline.stores.database import Row
+from bookline.values import Json
+
+INSERT = """
+    INSERT INTO jobs (job_id, isbn, input_isbn, source, user_id, method, status, created_ms,
+                      updated_ms, node, batch_id)
+    VALUES (:job_id, :isbn, :input_isbn, :source, :user_id, :method, :status, :created_ms,
+            :updated_ms, :node, :batch_id)
+"""
+SAVE = """
+    UPDATE jobs SET status = :status, step = :step, attempt = :attempt, progress = :progress,
+        updated_ms = :updated_ms, run = :run, run_started_ms = :started_ms, restarts = :restarts,
+        node = :node, cancel_requested = :cancel_requested, last_seq = :last_seq,
+        epoch = :epoch, marks = :marks, spent_ms = :spent_ms, result = :result, error = :error
+    WHERE job_id = :job_id
+"""
+
+
+def insertion(job: Job) -> Json:
+    """The values of ``INSERT``."""
+    order = job.order
+    return {
+        "job_id": order.job_id, "isbn": order.isbn, "input_isbn": order.input_isbn,
+        "source": order.source, "user_id": order.user_id, "method": job.method,
+        "status": job.status, "created_ms": job.created_ms, "updated_ms": job.updated_ms,
+        "node": job.node, "batch_id": job.batch_id,
+    }  # fmt: skip
+
+
+def saving(row: JobRow) -> Json:
+    """The values of ``SAVE``."""
+    job = row.job
+    return {
+        "job_id": job.job_id, "status": job.status, "step": job.step, "attempt": job.attempt,
+        "progress": job.progress, "updated_ms": job.updated_ms, "run": job.run,
+        "started_ms": row.started_ms, "restarts": row.restarts, "node": job.node,
+        "cancel_requested": int(job.cancel_requested), "last_seq": row.last_seq,
+        "epoch": row.epoch, "spent_ms": row.spent_ms,
+        "marks": dump({step: mark.to_json() for step, mark in row.marks.items()}),
+        "result": dump(job.result), "error": dump(job.error),
+    }  # fmt: skip
+
+
+def read_job(row: Row, last_message: str | None = None) -> Job:
+    return Job(
+        order=ImportInput(
+            job_id=row["job_id"],
+            isbn=row["isbn"],
+            input_isbn=row["input_isbn"],
+            source=row["source"],
+            user_id=row["user_id"],
+        ),
+        method=row["method"],
+        status=row["status"],
+        step=row["step"],
+        attempt=row["attempt"],
+        progress=row["progress"],
+        created_ms=row["created_ms"],
+        updated_ms=row["updated_ms"],
+        run=row["run"],
+        node=row["node"],
+        batch_id=row["batch_id"],
+        cancel_requested=bool(row["cancel_requested"]),
+        last_event=load(last_message),
+        result=load(row["result"]),
+        error=load(row["error"]),
+    )
+
+
+def read_row(row: Row) -> JobRow:
+    marks = load(row["marks"]) or {}
+    return JobRow(
+        job=read_job(row),
+        last_seq=row["last_seq"],
+        started_ms=row["run_started_ms"],
+        restarts=row["restarts"],
+        epoch=row["epoch"],
+        spent_ms=row["spent_ms"],
+        marks={step: Mark.from_json(mark) for step, mark in marks.items()},
+    )
+
+
+def read_event(row: Row) -> Event:
+    return Event(row["job_id"], row["seq"], row["message"], bool(row["terminal"]))
+
+
+def record_values(record: ImportRecord) -> Json:
+    return {
+        "record_id": record.record_id, "method": record.method, "outcome": record.outcome,
+        "code": record.code, "provider": record.provider, "duration_ms": record.duration_ms,
+        "stages": dump(dict(record.stages)), "tries": record.tries,
+        "finished_ms": record.finished_ms,
+    }  # fmt: skip
+
+
+def read_record(row: Row) -> ImportRecord:
+    return ImportRecord(
+        record_id=row["record_id"],
+        method=row["method"],
+        outcome=row["outcome"],
+        code=row["code"],
+        provider=row["provider"],
+        duration_ms=row["duration_ms"],
+        stages=json.loads(row["stages"]),
+        tries=row["tries"],
+        finished_ms=row["finished_ms"],
+    )
+
+
+def dump(value: Json | None) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def load(text: str | None) -> Json | None:
+    return None if text is None else json.loads(text)

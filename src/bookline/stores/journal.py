@@ -1,0 +1,419 @@
+"""Jobs and events in SQL tables: kept first, then told.
+
+Way:     imports.py, engine/ and live/ → here → progress/rules.py decides, a Database keeps
+Rule 1:  an event and what it changes in its job are one transaction; ``seq`` is given in it.
+Rule 2:  a job's end is written here, once for each run (``finish``), and nowhere else.
+Rule 3:  watchers hear of an event after its commit, in the order of the commits.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TypeVar
+
+from bookline.errors import Refused
+from bookline.job import TERMINAL, Job
+from bookline.progress import rules
+from bookline.progress.events import Event, News
+from bookline.progress.fanout import Fanout
+from bookline.progress.journal import RECORDS_MOST, Attempt, Claim, Idempotency, Tally
+from bookline.progress.records import ImportRecord
+from bookline.progress.rules import ANY_EPOCH, IDEMPOTENCY_MS, JobRow, Known, Mark
+from bookline.stores.cursors import read_cursor, write_cursor
+from bookline.stores.database import Database, Session
+from bookline.stores.job_rows import (
+    INSERT,
+    SAVE,
+    insertion,
+    read_event,
+    read_job,
+    read_record,
+    read_row,
+    record_values,
+    saving,
+)
+from bookline.values import Json, Page
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+Told = list[Event]
+
+OTHERS_MOST = 1_000  # events of other processes read at once
+_JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
+          LEFT JOIN events ON events.job_id = jobs.job_id AND events.seq = jobs.last_seq"""
+_ROW = "SELECT * FROM jobs WHERE job_id = :job_id FOR UPDATE"
+_STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
+_TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
+           VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
+_READ = """SELECT job_id, seq, message, terminal FROM events
+           WHERE job_id = :job_id AND seq > :after ORDER BY seq LIMIT :limit"""
+_KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
+           VALUES (:key, :body, :job_id, :at_ms)
+           ON CONFLICT (key) DO UPDATE SET body = excluded.body, job_id = excluded.job_id,
+                                           at_ms = excluded.at_ms"""
+_RECORD = """INSERT INTO import_records (record_id, method, outcome, code, provider, duration_ms,
+                                         stages, tries, finished_ms)
+             VALUES (:record_id, :method, :outcome, :code, :provider, :duration_ms, :stages,
+                     :tries, :finished_ms)
+             ON CONFLICT (record_id) DO UPDATE SET
+                 outcome = excluded.outcome, code = excluded.code, provider = excluded.provider,
+                 duration_ms = excluded.duration_ms, stages = excluded.stages,
+                 tries = excluded.tries, finished_ms = excluded.finished_ms"""
+
+
+class SqlJournal:
+    """Fills the ports Jobs, Runs, EventLog, Records, Upkeep. ``clock`` gives epoch milliseconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self.database = database
+        self.fanout = Fanout()
+        self._clock = clock
+        self._seen_version: object = None
+        self._seen_id: int | None = None
+
+    def close(self) -> None:
+        self.database.close()
+
+    # -------------------------------------------------------------- Jobs
+    async def open(self, job: Job, idempotency: Idempotency | None = None) -> Job:
+        def work(session: Session) -> Job:
+            if idempotency is not None:
+                known = _known(session, idempotency, self._clock())
+                if known is not None:
+                    return known
+                session.execute(
+                    _KNOW,
+                    {"key": idempotency.key, "body": idempotency.body, "job_id": job.job_id,
+                     "at_ms": job.created_ms},
+                )  # fmt: skip
+            session.execute(INSERT, insertion(job))
+            return job
+
+        return await self.database.write(work)
+
+    async def find(self, job_id: str) -> Job | None:
+        return await self.database.look_up(lambda session: _find(session, job_id))
+
+    async def list(
+        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+    ) -> Page[Job]:
+        at_ms, job_id = read_cursor(cursor, int, str) if cursor else (2**62, "")
+        wanted = {"status": status, "method": method}
+        terms = "".join(
+            f" AND jobs.{column} = :{column}" for column, value in wanted.items() if value
+        )
+        values = {"at_ms": at_ms, "job_id": job_id, "limit": limit + 1, **wanted}
+
+        def work(session: Session) -> Sequence[Job]:
+            rows = session.execute(
+                f"""{_JOB} WHERE (jobs.created_ms, jobs.job_id) < (:at_ms, :job_id) {terms}
+                    ORDER BY jobs.created_ms DESC, jobs.job_id DESC LIMIT :limit""",
+                values,
+            )
+            return [read_job(row, row["last_message"]) for row in rows]
+
+        jobs = await self.database.read(work)
+        last = jobs[limit - 1] if len(jobs) > limit else None
+        return Page(
+            items=jobs[:limit],
+            next_cursor=write_cursor(last.created_ms, last.job_id) if last else None,
+        )
+
+    async def request_cancel(self, job_id: str) -> Job:
+        def work(session: Session) -> Job:
+            row = rules.request_cancel(_get(session, job_id))
+            session.execute(SAVE, saving(row))
+            return _shown(session, job_id)
+
+        return await self.database.write(work)
+
+    async def reopen(self, job_id: str, node: str) -> Job:
+        def work(session: Session, told: Told) -> Job:
+            row, news = rules.reopen(_get(session, job_id), node)
+            self._save(session, row, [news], told)
+            return _shown(session, job_id)
+
+        return await self._write_and_tell(work)
+
+    # -------------------------------------------------------------- Runs
+    async def claim(self, job_id: str, node: str) -> Claim | None:
+        def work(session: Session, told: Told) -> Claim | None:
+            row = _row(session, job_id)
+            claimed = row and rules.claim(row, node, self._clock())
+            if not claimed:
+                return None
+            claimed_row, news, claim = claimed
+            self._save(session, claimed_row, news, told)
+            return claim
+
+        return await self._write_and_tell(work)
+
+    async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
+        mark = Mark(attempt=attempt, token=uuid.uuid4().hex, begun_ms=self._clock())
+
+        def work(session: Session) -> Attempt:
+            row = _row(session, job_id)
+            if row is None:
+                return Attempt(cancelled=True)
+            begun, answer = rules.begin(row, _held(job_id, run), step, mark, 0)
+            if begun is not row:
+                session.execute(SAVE, saving(begun))
+            return answer
+
+        return await self.database.write(work)
+
+    async def release(self, job_id: str, run: int, step: str, attempt: int) -> None:
+        def work(session: Session) -> None:
+            row = _row(session, job_id)
+            if row is not None:
+                released = rules.release(row, _held(job_id, run), step, attempt)
+                session.execute(SAVE, saving(released))
+
+        await self.database.write(work)
+
+    def tell(self, job_id: str, news: News) -> None:
+        def work(session: Session, told: Told) -> None:
+            row = _row(session, job_id)
+            if row is not None and not row.job.is_over:
+                self._save(session, row, [news], told)
+
+        def after(done: "Future[None]") -> None:
+            failure = done.exception()
+            if failure is not None:  # a replay of the workflow tells it again
+                log.error("event %s of %s was not kept: %s", news.key, job_id, failure)
+
+        self._write_soon_and_tell(work).add_done_callback(after)
+
+    async def finish(
+        self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
+    ) -> str | None:
+        if news.status not in TERMINAL:
+            raise ValueError(f"{news.status} is no end")
+
+        def work(session: Session, told: Told) -> str | None:
+            row = _row(session, job_id)
+            ended = row and rules.finish(row, _held(job_id, run), news, result, error)
+            if not ended:
+                return None
+            ended_row, end = ended
+            story = self._save(session, ended_row, [end], told)
+            record = rules.record(ended_row, story, self._clock())
+            session.execute(_RECORD, record_values(record))
+            return ended_row.job.status
+
+        return await self._write_and_tell(work)
+
+    # -------------------------------------------------------------- EventLog
+    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        values = {"job_id": job_id, "after": after, "limit": limit}
+        return await self.database.read(
+            lambda session: [read_event(row) for row in session.execute(_READ, values)]
+        )
+
+    def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        return self.fanout.subscribe(hear)
+
+    async def others(self) -> Sequence[Event]:
+        version = await self.database.version()
+        if version == self._seen_version:  # no other connection has committed (4 µs to know)
+            return ()
+
+        def work(session: Session) -> tuple[int, Sequence[Event]]:
+            if self._seen_id is None:
+                [newest] = session.execute("SELECT coalesce(max(id), 0) AS id FROM events")
+                return newest["id"], ()
+            rows = session.execute(
+                """SELECT id, job_id, seq, message, terminal FROM events
+                   WHERE id > :seen ORDER BY id LIMIT :limit""",
+                {"seen": self._seen_id, "limit": OTHERS_MOST},
+            )
+            return (rows[-1]["id"] if rows else self._seen_id), [read_event(row) for row in rows]
+
+        self._seen_id, events = await self.database.read(work)
+        if len(events) < OTHERS_MOST:
+            self._seen_version = version
+        return events
+
+    # -------------------------------------------------------------- Upkeep
+    async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
+        def work(session: Session) -> Sequence[Job]:
+            rows = session.execute(
+                f"""{_JOB} WHERE jobs.status IN ('queued', 'running') AND (
+                        NOT jobs.node IN :alive
+                        OR (jobs.node = :own AND jobs.updated_ms < :before_ms))
+                    ORDER BY jobs.created_ms""",
+                {"alive": list(alive), "own": own, "before_ms": own_before_ms},
+            )
+            return [read_job(row, row["last_message"]) for row in rows]
+
+        return await self.database.read(work)
+
+    async def cancel_requests(self, node: str) -> Sequence[str]:
+        def work(session: Session) -> Sequence[str]:
+            rows = session.execute(
+                """SELECT job_id FROM jobs WHERE status IN ('queued', 'running')
+                   AND node = :node AND cancel_requested = 1""",
+                {"node": node},
+            )
+            return [row["job_id"] for row in rows]
+
+        return await self.database.read(work)
+
+    async def remove_finished(self, before_ms: int, limit: int) -> Sequence[str]:
+        def work(session: Session) -> Sequence[str]:
+            rows = session.execute(
+                """SELECT job_id FROM jobs WHERE status NOT IN ('queued', 'running')
+                   AND updated_ms < :before_ms LIMIT :limit""",
+                {"before_ms": before_ms, "limit": limit},
+            )
+            ids = [row["job_id"] for row in rows]
+            session.execute("DELETE FROM events WHERE job_id IN :ids", {"ids": ids})
+            session.execute("DELETE FROM jobs WHERE job_id IN :ids", {"ids": ids})
+            session.execute(
+                "DELETE FROM idempotency WHERE at_ms < :before_ms",
+                {"before_ms": self._clock() - IDEMPOTENCY_MS},
+            )
+            return ids
+
+        return await self.database.write(work)
+
+    async def counts(self) -> Mapping[str, int]:
+        def work(session: Session) -> Mapping[str, int]:
+            rows = session.execute("SELECT status, count(*) AS n FROM jobs GROUP BY status")
+            return {row["status"]: row["n"] for row in rows}
+
+        return await self.database.read(work)
+
+    # -------------------------------------------------------------- Records
+    async def records(
+        self, since_ms: int, most: int = RECORDS_MOST, *, method: str | None = None
+    ) -> Sequence[ImportRecord]:
+        term = "" if method is None else "AND method = :method"
+
+        def work(session: Session) -> Sequence[ImportRecord]:
+            rows = session.execute(
+                f"""SELECT * FROM import_records WHERE finished_ms >= :since_ms {term}
+                    ORDER BY finished_ms DESC LIMIT :most""",
+                {"since_ms": since_ms, "method": method, "most": most},
+            )
+            return [read_record(row) for row in reversed(rows)]
+
+        return await self.database.read(work)
+
+    async def tally(
+        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
+    ) -> Mapping[str, Tally]:
+        values = {"begun": begun_before_ms, "queued": queued_before_ms, "since": since_ms}
+
+        def work(session: Session) -> Mapping[str, Tally]:
+            found: dict[str, Tally] = {}
+            for row in session.execute(
+                """SELECT method, count(*) AS open, count(*) FILTER (WHERE
+                       CASE WHEN run_started_ms IS NULL THEN updated_ms < :queued
+                            ELSE run_started_ms < :begun END) AS lost
+                   FROM jobs WHERE status IN ('queued', 'running') GROUP BY method""",
+                values,
+            ):
+                found[row["method"]] = Tally(open=row["open"], lost=row["lost"])
+            for row in session.execute(
+                """SELECT method, count(*) AS doubled FROM jobs
+                   WHERE status NOT IN ('queued', 'running') AND updated_ms >= :since
+                     AND run <> (SELECT count(*) FROM events
+                                 WHERE events.job_id = jobs.job_id AND terminal = 1)
+                   GROUP BY method""",
+                values,
+            ):
+                known = found.get(row["method"], Tally())
+                found[row["method"]] = replace(known, doubled=row["doubled"])
+            return found
+
+        return await self.database.read(work)
+
+    async def remove_records(self, before_ms: int) -> None:
+        def work(session: Session) -> None:
+            session.execute(
+                "DELETE FROM import_records WHERE finished_ms < :before_ms",
+                {"before_ms": before_ms},
+            )
+
+        await self.database.write(work)
+
+    # -------------------------------------------------------------- keeping and telling
+    def _save(
+        self, session: Session, row: JobRow, news: Sequence[News], told: Told
+    ) -> Sequence[tuple[str, int]]:
+        """Keeps the row with its news; those whose key was told before are left out.
+
+        The answer is the (key, epoch ms) of the events before.
+        """
+        story: Sequence[tuple[str, int]] = ()
+        if news:
+            rows = session.execute(_STORY, {"job_id": row.job.job_id})
+            story = [(one["key"], one["at_ms"]) for one in rows]
+        keys = {key for key, _ in story}
+        for one in news:
+            if one.key in keys:
+                continue
+            at_ms = self._clock()
+            row, event = rules.told(row, one, at_ms)
+            session.execute(
+                _TELL,
+                {"job_id": event.job_id, "seq": event.seq, "key": one.key,
+                 "terminal": int(event.is_terminal), "message": event.message, "at_ms": at_ms},
+            )  # fmt: skip
+            told.append(event)
+        session.execute(SAVE, saving(row))
+        return story
+
+    async def _write_and_tell(self, work: Callable[[Session, Told], T]) -> T:
+        return await asyncio.wrap_future(self._write_soon_and_tell(work))
+
+    def _write_soon_and_tell(self, work: Callable[[Session, Told], T]) -> "Future[T]":
+        """Does the work; what it puts in its list is heard after the commit."""
+        told: Told = []
+
+        def hear(done: "Future[T]") -> None:
+            if told and done.exception() is None:
+                self.fanout.tell(told)
+
+        done = self.database.write_soon(lambda session: work(session, told))
+        done.add_done_callback(hear)
+        return done
+
+
+def _known(session: Session, idempotency: Idempotency, now_ms: int) -> Job | None:
+    rows = session.execute("SELECT * FROM idempotency WHERE key = :key", {"key": idempotency.key})
+    known = [Known(body=row["body"], job_id=row["job_id"], at_ms=row["at_ms"]) for row in rows]
+    job_id = rules.check_known(known[0] if known else None, idempotency, now_ms)
+    return None if job_id is None else _find(session, job_id)
+
+
+def _held(job_id: str, run: int) -> Claim:
+    return Claim(job_id=job_id, run=run, started_ms=0, restarts=0, epoch=ANY_EPOCH)
+
+
+def _row(session: Session, job_id: str) -> JobRow | None:
+    rows = session.execute(_ROW, {"job_id": job_id})
+    return read_row(rows[0]) if rows else None
+
+
+def _get(session: Session, job_id: str) -> JobRow:
+    row = _row(session, job_id)
+    if row is None:
+        raise Refused("JOB_NOT_FOUND", f"there is no job {job_id}")
+    return row
+
+
+def _find(session: Session, job_id: str) -> Job | None:
+    rows = session.execute(f"{_JOB} WHERE jobs.job_id = :job_id", {"job_id": job_id})
+    return read_job(rows[0], rows[0]["last_message"]) if rows else None
+
+
+def _shown(session: Session, job_id: str) -> Job:
+    """The job as it is kept now."""
+    job = _find(session, job_id)
+    assert job is not None  # noqa: S101 - for the type checker
+    return job

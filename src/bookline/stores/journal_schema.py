@@ -1,0 +1,90 @@
+"""The journal's tables, version by version: jobs, events, records, turns and the rollout.
+
+Rule 1:  a migration that was released is never changed; a new one is added behind it.
+"""
+
+import json
+
+from bookline.stores.database import Migration, Session
+
+FIRST = """
+    CREATE TABLE jobs (
+        job_id TEXT PRIMARY KEY, isbn TEXT NOT NULL, input_isbn TEXT NOT NULL,
+        source TEXT NOT NULL, user_id TEXT, method TEXT NOT NULL, status TEXT NOT NULL,
+        step TEXT, attempt INTEGER, attempt_open INTEGER NOT NULL DEFAULT 0,
+        progress REAL NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL,
+        updated_ms INTEGER NOT NULL, run INTEGER NOT NULL DEFAULT 1, run_started_ms INTEGER,
+        restarts INTEGER NOT NULL DEFAULT 0, node TEXT,
+        cancel_requested INTEGER NOT NULL DEFAULT 0, last_seq INTEGER NOT NULL DEFAULT 0,
+        result TEXT, error TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX jobs_newest ON jobs (created_ms, job_id);
+    CREATE INDEX jobs_open ON jobs (node, job_id) WHERE status IN ('queued', 'running');
+    CREATE INDEX jobs_finished ON jobs (updated_ms)
+        WHERE status NOT IN ('queued', 'running');
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL, seq INTEGER NOT NULL,
+        key TEXT NOT NULL, terminal INTEGER NOT NULL, message TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX events_story ON events (job_id, seq);
+    CREATE TABLE idempotency (
+        key TEXT PRIMARY KEY, body TEXT NOT NULL, job_id TEXT NOT NULL, at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX idempotency_at ON idempotency (at_ms);
+    CREATE TABLE turns (key TEXT PRIMARY KEY, free_at REAL NOT NULL) WITHOUT ROWID;
+"""
+
+RECORDS = """
+    ALTER TABLE events ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX events_ends ON events (job_id) WHERE terminal = 1;
+    CREATE TABLE import_records (
+        record_id TEXT PRIMARY KEY, method TEXT NOT NULL, outcome TEXT NOT NULL, code TEXT,
+        provider TEXT NOT NULL, duration_ms INTEGER NOT NULL, stages TEXT NOT NULL,
+        tries INTEGER NOT NULL, finished_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX import_records_finished ON import_records (finished_ms);
+    CREATE TABLE rollout (
+        number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+        reason TEXT NOT NULL, state TEXT NOT NULL
+    );
+"""
+
+METHODS = "CREATE INDEX import_records_method ON import_records (method, finished_ms);"
+
+QUEUE = """
+    ALTER TABLE jobs ADD COLUMN batch_id TEXT;
+    ALTER TABLE jobs ADD COLUMN flow TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN marks TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE jobs ADD COLUMN spent_ms INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_waiting ON jobs (source, turn)
+        WHERE status = 'queued' AND node IS NULL;
+    CREATE INDEX jobs_flow ON jobs (flow, turn)
+        WHERE status = 'queued' AND node IS NULL;
+    CREATE INDEX jobs_cancelled ON jobs (node)
+        WHERE status IN ('queued', 'running') AND cancel_requested = 1;
+    CREATE INDEX jobs_batch ON jobs (batch_id, created_ms, job_id) WHERE batch_id IS NOT NULL;
+    CREATE INDEX jobs_status ON jobs (status, created_ms, job_id);
+    CREATE INDEX jobs_method ON jobs (method, created_ms, job_id);
+    CREATE TABLE nodes (node TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE moments (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def open_tries_to_marks(session: Session) -> None:
+    """A try that was open under the first tables is one mark under the next."""
+    rows = session.execute(
+        "SELECT job_id, step, attempt, updated_ms FROM jobs WHERE attempt_open = 1 "
+        "AND status IN ('queued', 'running')"
+    )
+    for row in rows:
+        mark = {"attempt": row["attempt"], "token": "", "begunMs": row["updated_ms"], "limitMs": 0}
+        session.execute(
+            "UPDATE jobs SET marks = :marks WHERE job_id = :job_id",
+            {"marks": json.dumps({row["step"]: mark}), "job_id": row["job_id"]},
+        )
+    session.execute("ALTER TABLE jobs DROP COLUMN attempt_open")
+
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks)

@@ -1,0 +1,121 @@
+"""The library's tables, version by version: books, their vectors, and readers' own data.
+
+Rule 1:  a migration that was released is never changed; a new one is added behind it.
+"""
+
+import json
+
+from bookline.stores.database import Migration, Row, Session
+from bookline.values import Json
+
+COLUMNS = """
+    CREATE TABLE books (
+        isbn TEXT PRIMARY KEY,
+        isbn10 TEXT,
+        title TEXT NOT NULL,
+        subtitle TEXT,
+        authors TEXT NOT NULL,
+        description TEXT,
+        publisher TEXT,
+        publication_date TEXT,
+        page_count INTEGER,
+        language TEXT,
+        categories TEXT NOT NULL,
+        cover_url TEXT,
+        metadata_source TEXT NOT NULL,
+        metadata_source_id TEXT,
+        cover_key TEXT,
+        cover_content_type TEXT,
+        cover_width INTEGER,
+        cover_height INTEGER,
+        cover_sha256 TEXT,
+        cover_source_url TEXT,
+        cover_fetched_at TEXT,
+        embedding_model TEXT,
+        source TEXT NOT NULL,
+        source_id TEXT,
+        job_id TEXT NOT NULL,
+        imported_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL
+    );
+    CREATE INDEX books_last_first ON books (updated_at DESC, isbn DESC);
+    CREATE TABLE vectors (
+        isbn TEXT NOT NULL,
+        model TEXT NOT NULL,
+        dimensions INTEGER NOT NULL,
+        vector BLOB NOT NULL,
+        PRIMARY KEY (isbn, model)
+    );
+    CREATE INDEX vectors_of_a_model ON vectors (model, dimensions);
+"""
+
+DOCUMENTS = """
+    CREATE TABLE documents (
+        isbn TEXT PRIMARY KEY,
+        document TEXT NOT NULL,
+        embedding_model TEXT,
+        updated_at TEXT NOT NULL,
+        locked TEXT NOT NULL DEFAULT '[]'
+    );
+    CREATE TABLE reading (
+        isbn TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        document TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        PRIMARY KEY (user_id, isbn)
+    );
+    CREATE INDEX reading_of_a_book ON reading (isbn);
+"""
+"""``documents.document`` is the whole book without its vector; ``embedding_model`` says which of
+the vectors is the book's; ``locked`` lists the fields that an import leaves as they are."""
+
+_FIRST_METADATA = {
+    "isbn": "isbn", "isbn10": "isbn10", "title": "title", "subtitle": "subtitle",
+    "description": "description", "publisher": "publisher",
+    "publicationDate": "publication_date", "pageCount": "page_count", "language": "language",
+    "coverUrl": "cover_url", "source": "metadata_source", "sourceId": "metadata_source_id",
+}  # fmt: skip
+_FIRST_COVER = {
+    "key": "cover_key", "contentType": "cover_content_type", "width": "cover_width",
+    "height": "cover_height", "sha256": "cover_sha256", "sourceUrl": "cover_source_url",
+    "fetchedAt": "cover_fetched_at",
+}  # fmt: skip
+_FIRST_PROVENANCE = {
+    "source": "source", "sourceId": "source_id", "jobId": "job_id",
+    "importedAt": "imported_at", "updatedAt": "updated_at",
+}  # fmt: skip
+
+
+def columns_to_documents(session: Session) -> None:
+    """Each book of the first tables becomes one document."""
+    for row in session.execute("SELECT * FROM books"):
+        session.execute(
+            "INSERT INTO documents (isbn, document, embedding_model, updated_at) "
+            "VALUES (:isbn, :document, :model, :updated_at)",
+            {"isbn": row["isbn"], "document": json.dumps(_document(row), ensure_ascii=False),
+             "model": row["embedding_model"], "updated_at": row["updated_at"]},
+        )  # fmt: skip
+
+
+def _document(row: Row) -> Json:
+    """As the books of that version were written, for good."""
+    lists = {name: json.loads(row[name]) for name in ("authors", "categories")}
+    return {
+        "metadata": {**_named(row, _FIRST_METADATA), **lists},
+        "cover": None if row["cover_key"] is None else _named(row, _FIRST_COVER),
+        "embedding": None,
+        "provenance": _named(row, _FIRST_PROVENANCE),
+    }
+
+
+def _named(row: Row, columns: dict[str, str]) -> Json:
+    return {name: row[column] for name, column in columns.items()}
+
+
+IN_PLACE = """
+    DROP TABLE books;
+    ALTER TABLE documents RENAME TO books;
+    CREATE INDEX books_last_first ON books (updated_at DESC, isbn DESC);
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (COLUMNS, DOCUMENTS, columns_to_documents, IN_PLACE)

@@ -1,0 +1,64 @@
+"""Turns that all processes of a deployment share: who may ask again, and when.
+
+Way:     api/gate.py limits clients; net/pace.py spaces out questions to providers
+Source:  GCRA, the "virtual scheduling" form of ITU-T I.371: one number a key, no windows to clear.
+"""
+
+from collections.abc import Callable
+
+from bookline.progress.journal import Turn
+from bookline.stores.database import Database, Session
+
+FORGET_SECONDS = 3_600.0  # a turn that is long over says nothing any more
+FORGET_EVERY = 1_000  # calls between two clean-ups
+
+
+class SqlLimits:
+    """Fills the port Limits. ``clock`` gives epoch milliseconds; ``turns`` is the journal's."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+        self._calls = 0
+
+    async def take(self, key: str, count: int, seconds: float) -> Turn:
+        each = seconds / count
+        now = self._clock() / 1000
+
+        def work(session: Session) -> Turn:
+            free_at = max(_free_at(session, key), now)
+            ahead = free_at - now
+            spare = seconds - each - ahead
+            if spare < -1e-6:
+                return Turn(False, 0, -spare, ahead)
+            self._set(session, key, free_at + each, now)
+            return Turn(True, int(spare / each + 1e-6), 0.0, ahead + each)
+
+        return await self._database.write(work)
+
+    async def reserve(self, key: str, count: int, seconds: float) -> float:
+        each = seconds / count
+        now = self._clock() / 1000
+
+        def work(session: Session) -> float:
+            free_at = max(_free_at(session, key), now)
+            self._set(session, key, free_at + each, now)
+            return max(0.0, free_at - now - (seconds - each))
+
+        return await self._database.write(work)
+
+    def _set(self, session: Session, key: str, free_at: float, now: float) -> None:
+        session.execute(
+            """INSERT INTO turns (key, free_at) VALUES (:key, :free_at)
+               ON CONFLICT (key) DO UPDATE SET free_at = excluded.free_at""",
+            {"key": key, "free_at": free_at},
+        )
+        self._calls += 1
+        if self._calls % FORGET_EVERY == 0:
+            over = {"before": now - FORGET_SECONDS}
+            session.execute("DELETE FROM turns WHERE free_at < :before", over)
+
+
+def _free_at(session: Session, key: str) -> float:
+    rows = session.execute("SELECT free_at FROM turns WHERE key = :key", {"key": key})
+    return float(rows[0]["free_at"]) if rows else 0.0

@@ -1,0 +1,67 @@
+"""The one place that names the product behind journal, library, limits and rollout.
+
+Way:     app.py, cli/ and tests → here
+Rule 1:  nobody else knows which product it is; ``in_memory`` keeps all promises but outliving.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bookline.stores import journal_schema, library_schema, vectors
+from bookline.stores.database import Database
+from bookline.stores.journal import SqlJournal
+from bookline.stores.library import SqlLibrary
+from bookline.stores.limits import SqlLimits
+from bookline.stores.rollout import SqlRollout
+from bookline.stores.sqlite import InMemory, Sqlite
+
+JOURNAL_FILE, LIBRARY_FILE = "journal.db", "library.db"
+Clock = Callable[[], int]
+"""Epoch milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What shares the journal's tables."""
+
+    journal: SqlJournal
+    limits: SqlLimits
+    rollout: SqlRollout
+
+
+def open_stores(folder: Path, clock: Clock) -> Stores:
+    """Raises: StoreDown when they cannot be opened, BooklineNewer for later tables."""
+    return _stores(Sqlite(folder / JOURNAL_FILE, journal_schema.MIGRATIONS), clock)
+
+
+def stores_in_memory(clock: Clock) -> Stores:
+    """Gone with the process: for tests, and for trying things out."""
+    return _stores(journal_tables_in_memory(), clock)
+
+
+def journal_tables_in_memory() -> InMemory:
+    return InMemory(journal_schema.MIGRATIONS)
+
+
+def open_library(path: Path) -> SqlLibrary:
+    """The library in this file. Raises: StoreDown, BooklineNewer."""
+    database = Sqlite(path, library_schema.MIGRATIONS, on_connect=vectors.prepare)
+    return SqlLibrary(database, vectors.NEAREST)
+
+
+def library_in_memory() -> SqlLibrary:
+    """Gone with the process: for tests, and for trying things out."""
+    return SqlLibrary(library_tables_in_memory(), vectors.NEAREST)
+
+
+def library_tables_in_memory() -> InMemory:
+    return InMemory(library_schema.MIGRATIONS, on_connect=vectors.prepare)
+
+
+def _stores(database: Database, clock: Clock) -> Stores:
+    return Stores(
+        journal=SqlJournal(database, clock),
+        limits=SqlLimits(database, clock),
+        rollout=SqlRollout(database),
+    )
