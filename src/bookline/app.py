@@ -209,9 +209,8 @@ async def running(
         stack.push_async_callback(fallback.close)
         objects = open_objects(settings.object_store_url, settings.data_dir)
 
-        http = AiohttpHttp(
-            contact=settings.contact, pace=SharedPace(limits, settings.provider_rates)
-        )
+        pace = SharedPace(limits, settings.provider_rates)
+        http = AiohttpHttp(contact=settings.contact, pace=pace)
         stack.push_async_callback(http.aclose)
         fetcher = GuardedCoverFetcher(
             settings.cover_hosts, settings.allow_private_covers, user_agent(settings.contact)
@@ -225,7 +224,9 @@ async def running(
             http,
         )
         steps = AllSteps(
-            metadata=FetchMetadata(_providers(settings, http)),
+            metadata=FetchMetadata(
+                _providers(settings, http), pace=pace, complete=settings.complete
+            ),
             cover=UploadCover(fetcher, read_picture, objects, now_ms),
             embedding=GenerateEmbedding(embedder),
             book=SaveBook(library, fallback, objects, now_ms),

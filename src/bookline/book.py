@@ -10,14 +10,28 @@ from __future__ import annotations
 import base64
 import math
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from bookline.errors import EmbeddingRefused
 from bookline.values import Json
 
 DESCRIPTION_CHARS: Final = 20_000  # our choice: 80 KB in the worst script, so a job stays < 128 KB
+
+FIELDS: Final[Mapping[str, str]] = {
+    "title": "title",
+    "subtitle": "subtitle",
+    "authors": "authors",
+    "description": "description",
+    "publisher": "publisher",
+    "publicationDate": "publication_date",
+    "pageCount": "page_count",
+    "language": "language",
+    "categories": "categories",
+    "cover": "cover_url",
+}
+"""What a source may give of a book: its public name → the attribute of ``Metadata``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +54,8 @@ class Metadata:
     cover_url: str | None = None
     source: str = ""
     source_id: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Field (as in ``FIELDS``) → the source that gave it, where that is not ``source``."""
 
     @property
     def author(self) -> str | None:
@@ -69,6 +85,7 @@ class Metadata:
             "coverUrl": self.cover_url,
             "source": self.source,
             "sourceId": self.source_id,
+            "fields": dict(self.fields),
         }
 
     @classmethod
@@ -88,6 +105,7 @@ class Metadata:
             cover_url=data["coverUrl"],
             source=data["source"],
             source_id=data["sourceId"],
+            fields=data.get("fields") or {},
         )
 
 
@@ -197,6 +215,8 @@ class Provenance:
     """ISO 8601 of the first import."""
     updated_at: str
     """ISO 8601 of the last one."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Field (as in ``FIELDS``) → the source that gave it; ``source`` for one that is not named."""
 
     def to_json(self) -> Json:
         return {
@@ -205,6 +225,7 @@ class Provenance:
             "jobId": self.job_id,
             "importedAt": self.imported_at,
             "updatedAt": self.updated_at,
+            "fields": dict(self.fields),
         }
 
     @classmethod
@@ -215,6 +236,7 @@ class Provenance:
             job_id=data["jobId"],
             imported_at=data["importedAt"],
             updated_at=data["updatedAt"],
+            fields=data.get("fields") or {},
         )
 
 
@@ -226,38 +248,26 @@ class Book:
     cover: Cover | None = None
     embedding: Embedding | None = None
     provenance: Provenance
+    locked: tuple[str, ...] = ()
+    """Fields (as in ``FIELDS``) that were edited: no import changes them."""
 
     @property
     def isbn(self) -> str:
         return self.metadata.isbn
 
-    def merged_over(self, older: Book) -> Book:
-        """This book, with what only the older one knows kept: a poorer import never erases."""
-        new, old = self.metadata, older.metadata
-        return Book(
-            metadata=replace(
-                new,
-                isbn10=new.isbn10 or old.isbn10,
-                subtitle=new.subtitle or old.subtitle,
-                authors=new.authors or old.authors,
-                description=new.description or old.description,
-                publisher=new.publisher or old.publisher,
-                publication_date=new.publication_date or old.publication_date,
-                page_count=new.page_count or old.page_count,
-                language=new.language or old.language,
-                categories=new.categories or old.categories,
-                cover_url=new.cover_url or old.cover_url,
-                source_id=new.source_id or (old.source_id if new.source == old.source else None),
-            ),
-            cover=self.cover or older.cover,
-            embedding=self.embedding or older.embedding,
-            provenance=replace(self.provenance, imported_at=older.provenance.imported_at),
-        )
+    @property
+    def sources(self) -> dict[str, str]:
+        """Which source gave each field that is known (as in ``FIELDS``)."""
+        known = (name for name, attribute in FIELDS.items() if self._has(name, attribute))
+        return {name: self.provenance.fields.get(name, self.provenance.source) for name in known}
+
+    def _has(self, name: str, attribute: str) -> bool:
+        return bool(self.cover if name == "cover" else getattr(self.metadata, attribute))
 
     def to_json(self) -> Json:
-        """The public shape (SPEC §3): the vector itself and internal addresses are left out."""
+        """The public shape of a book: the vector itself and internal addresses are left out."""
         public = self.metadata.to_json()
-        for internal in ("coverUrl", "source", "sourceId"):
+        for internal in ("coverUrl", "source", "sourceId", "fields"):
             del public[internal]
         cover = self.cover.to_json() if self.cover else None
         if cover:
@@ -268,7 +278,8 @@ class Book:
             "model": embedding.model,
             "dimensions": embedding.dimensions,
         }
-        public["provenance"] = self.provenance.to_json()
+        public["provenance"] = {**self.provenance.to_json(), "fields": self.sources}
+        public["locked"] = list(self.locked)
         return public
 
     def to_stored(self) -> Json:
@@ -278,6 +289,7 @@ class Book:
             "cover": self.cover and self.cover.to_json(),
             "embedding": self.embedding and self.embedding.to_json(),
             "provenance": self.provenance.to_json(),
+            "locked": list(self.locked),
         }
 
     @classmethod
@@ -287,4 +299,5 @@ class Book:
             cover=Cover.from_json(data["cover"]) if data["cover"] else None,
             embedding=Embedding.from_json(data["embedding"]) if data["embedding"] else None,
             provenance=Provenance.from_json(data["provenance"]),
+            locked=tuple(data.get("locked") or ()),
         )

@@ -14,6 +14,10 @@ from bookline.errors import InvalidIsbn
 LONGEST_INPUT_CHARS = 64  # our choice; "978-0-451-52493-5" has 17
 # Dashes that Unicode does not class as such but that are pasted as hyphens.
 _MORE_HYPHENS = "\u2212\u2043\u30fc"  # minus sign, hyphen bullet, katakana's long mark
+# Cyrillic and Greek letters that look like X, typed for it on such a keyboard.
+_LIKE_X = dict.fromkeys(map(ord, "\u0425\u0445\u03a7\u03c7"), "X")
+# Ten digits 0 with a right check digit in both forms: what programs write for "no ISBN".
+_FILLERS = frozenset({"9780000000002"})
 # How exports wrap a number so that spreadsheets leave it alone: Goodreads, LibraryThing.
 _WRAPPED = re.compile(r'^(?:="(.*)"|\[(.*)\])$', re.DOTALL)
 _DAMAGED = re.compile(r"^\d[.,]\d+E\+\d+$", re.IGNORECASE)
@@ -21,7 +25,7 @@ _DAMAGED = re.compile(r"^\d[.,]\d+E\+\d+$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Isbn:
-    """A right ISBN. ``isbn13`` is 13 digits; ``isbn10`` is None for the prefix 979."""
+    """A valid ISBN. ``isbn13`` is 13 digits; ``isbn10`` is None for the prefix 979."""
 
     isbn13: str
 
@@ -47,8 +51,8 @@ def read_isbn(text: str) -> Isbn:
     """The ISBN that a text holds.
 
     Spaces, hyphens of all kinds and invisible marks are dropped; digits of any width or script
-    are read; ``x`` may stand for ten in the last place of ten; the wrappings ``="…"`` and ``[…]``
-    of well-known exports are taken off.
+    are read; ``x`` (a Cyrillic or Greek one too) may stand for ten in the last place of ten; the
+    wrappings ``="…"`` and ``[…]`` of well-known exports are taken off.
 
     Raises: InvalidIsbn with the rule that is broken.
     """
@@ -89,7 +93,7 @@ def _compact(text: str) -> str:
             continue
         digit = unicodedata.digit(char, None) if unicodedata.category(char) == "Nd" else None
         kept.append(str(digit) if digit is not None else unicodedata.normalize("NFKC", char))
-    return "".join(kept).upper()
+    return "".join(kept).upper().translate(_LIKE_X)
 
 
 def _read_10(text: str, compact: str) -> Isbn:
@@ -109,9 +113,13 @@ def _read_13(text: str, compact: str) -> Isbn:
     _refuse_all_same(text, compact)
     if compact[:3] not in {"978", "979"}:
         raise InvalidIsbn(text, "13 digits must begin with 978 or 979")
+    if compact.startswith("9790"):
+        raise InvalidIsbn(text, "979-0 is the prefix of printed music (ISMN), not of books")
     right = _check_digit_13(compact[:12])
     if compact[12] != right:
         raise InvalidIsbn(text, f"the check digit is {compact[12]} and should be {right}")
+    if compact in _FILLERS:
+        raise InvalidIsbn(text, "it is what programs write where there is no ISBN")
     return Isbn(compact)
 
 

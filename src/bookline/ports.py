@@ -159,6 +159,14 @@ class Pace(Protocol):
         """Waits for the next turn; the wait does not count against a try's limit."""
         ...
 
+    async def hold(self, provider: str, seconds: float) -> None:
+        """Nobody asks the provider for so long: it said when to come back. Never fails."""
+        ...
+
+    async def held_seconds(self, provider: str) -> float:
+        """How long it is still to be left alone; 0 when it may be asked."""
+        ...
+
 
 # ------------------------------------------------------------------ stores
 @dataclass(frozen=True, slots=True, kw_only=True)

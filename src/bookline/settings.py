@@ -152,6 +152,8 @@ class Settings(BaseModel):
     """``host`` or ``host:port`` that covers may also come from."""
     allow_private_covers: Switch = False
     """``on``: COVER_HOSTS may be http and private (sandbox, tests)."""
+    complete: Switch = True
+    """With source ``auto``: what the first source leaves empty is asked of the next ones."""
     api_keys: Names = ()
     """Comma list; with one set, every route but health needs it as a bearer."""
     token_secret: SecretStr = SecretStr("")

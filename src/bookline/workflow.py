@@ -123,6 +123,7 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
 def metadata_facts(metadata: Metadata) -> Json:
     """The metadata as watchers get it, cut so that a message stays below 32 KB (SPEC §4)."""
     summary = metadata.to_json()
+    del summary["fields"]
     if metadata.description is not None:
         summary["description"] = metadata.description[:EVENT_DESCRIPTION_CHARS]
     summary["authors"] = summary["authors"][:EVENT_LIST_ITEMS]

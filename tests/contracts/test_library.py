@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import EmbeddingRefused, Refused
+from bookline.merging import laid_over
 from bookline.stores.library import SqlLibrary
 from bookline.stores.opening import library_in_memory, open_library
 from bookline.values import iso
@@ -132,7 +133,7 @@ async def test_two_keeps_at_once_leave_one_correct_book(library: AnyLibrary) -> 
     await asyncio.gather(*(library.keep(book) for book in [left, right] * 5))
 
     book = await library.find(MOBY_DICK)
-    assert book == right.merged_over(left)
+    assert book == laid_over(right, left)
     assert len((await library.list(limit=10, cursor=None)).items) == 1
 
 

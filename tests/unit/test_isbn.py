@@ -27,7 +27,7 @@ isbn_13s = st.builds(
     lambda prefix, nine: prefix + nine + check_13(prefix + nine),
     st.sampled_from(["978", "979"]),
     digits,
-)
+).filter(lambda isbn: not isbn.startswith("9790"))
 isbns = isbn_10s | isbn_13s
 GAPS = ["", "-", " ", "\u00a0", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\u200b",
         "\u200e", "\u00ad", "\ufeff", "\ufe63", "\uff0d", "\u3000", "\t", "\n"]  # fmt: skip
@@ -44,6 +44,10 @@ ZEROS = "0\uff10\u0660\u06f0\u0966\U0001d7ce"  # ASCII, full width, Arabic, Pers
         ("0451524934", "9780451524935"),
         ("0-8044-2957-X", "9780804429573"),
         ("080442957x", "9780804429573"),
+        ("0-8044-2957-Х", "9780804429573"),  # Cyrillic
+        ("080442957х", "9780804429573"),
+        ("080442957Χ", "9780804429573"),  # Greek
+        ("080442957χ", "9780804429573"),
         ("０８０４４２９５７Ｘ", "9780804429573"),
         ('="0439023483"', "9780439023481"),
         ("[0439023483]", "9780439023481"),
@@ -163,3 +167,19 @@ def test_what_is_no_text_holds_no_isbn(value: object) -> None:
 
 def test_a_longest_text_is_still_read() -> None:
     assert find_isbn("9780451524935".center(LONGEST_INPUT_CHARS)) == Isbn("9780451524935")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("9780000000002", "no ISBN"),
+        ("978-0-00-000000-2", "no ISBN"),
+        ("0000000000", "same"),
+        ("9790201809809", "ISMN"),
+        ("979-0-2018-0980-9", "ISMN"),
+        ("08044Х2957", "last place"),
+    ],
+)
+def test_what_stands_for_none_or_for_music_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(InvalidIsbn, match=why):
+        read_isbn(text)

@@ -129,7 +129,7 @@ def test_a_public_book_has_every_field_and_no_internal_one(book: Book) -> None:
     assert list(public) == [
         "isbn", "isbn10", "title", "subtitle", "author", "authors", "description", "publisher",
         "publicationDate", "pageCount", "language", "categories", "cover", "embedding",
-        "provenance",
+        "provenance", "locked",
     ]  # fmt: skip
     if public["cover"]:
         assert set(public["cover"]) == {"key", "url", "contentType", "width", "height", "sha256"}
@@ -150,50 +150,6 @@ def test_a_covers_address_changes_with_its_picture() -> None:
 
     assert cover.url == f"/v2/covers/{ISBN}?v=0123456789abcdef"
     assert replace(cover, sha256="f" * 64).url != cover.url
-
-
-# ------------------------------------------------------------------ a later import of a book
-@given(books)
-def test_a_book_laid_over_itself_is_itself(book: Book) -> None:
-    assert book.merged_over(book) == book
-
-
-@given(books, books)
-def test_a_poorer_import_never_erases(new: Book, old: Book) -> None:
-    both = new.merged_over(old).to_stored()["metadata"]
-    late, early = new.metadata.to_json(), old.metadata.to_json()
-
-    for name in set(both) - {"title", "source", "sourceId", "author"}:
-        assert both[name] == (late[name] or early[name]), name
-
-
-@given(books, books)
-def test_what_the_later_import_knows_wins(new: Book, old: Book) -> None:
-    both = new.merged_over(old)
-
-    assert both.metadata.title == new.metadata.title
-    assert both.metadata.source == new.metadata.source
-    assert both.cover == (new.cover or old.cover)
-    assert both.embedding == (new.embedding or old.embedding)
-
-
-@given(books, books)
-def test_a_merged_book_remembers_when_it_first_came(new: Book, old: Book) -> None:
-    both = new.merged_over(old).provenance
-
-    assert both == replace(new.provenance, imported_at=old.provenance.imported_at)
-
-
-@pytest.mark.parametrize(("source", "kept"), [("openlibrary", "OL1M"), ("isbndb", None)])
-def test_an_older_id_is_kept_only_from_the_same_source(source: str, kept: str | None) -> None:
-    provenance = Provenance(source="", source_id=None, job_id="", imported_at="", updated_at="")
-    old = Book(
-        metadata=Metadata(isbn=ISBN, title="t", source="openlibrary", source_id="OL1M"),
-        provenance=provenance,
-    )
-    new = Book(metadata=Metadata(isbn=ISBN, title="t", source=source), provenance=provenance)
-
-    assert new.merged_over(old).metadata.source_id == kept
 
 
 # ------------------------------------------------------------------ text for the embedding

@@ -21,7 +21,7 @@ PROVIDER_HOSTS = frozenset(
         "books.googleusercontent.com",  # where Google redirects publishers' pictures to
         "covers.openlibrary.org",
         "archive.org",  # Open Library keeps its large covers there …
-        "*.us.archive.org",  # … and the archive redirects to one of its own machines
+        "*.archive.org",  # … which redirects to its machines: ia800.us., dn7.ca.archive.org
         "images.isbndb.com",
         "*.isbndb.com",
     }

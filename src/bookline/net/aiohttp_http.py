@@ -19,6 +19,7 @@ from yarl import URL
 from bookline import __version__
 from bookline.errors import ProviderDown, ProviderRefused
 from bookline.ports import Answer, Http, Pace
+from bookline.providers.answers import read_retry_after
 
 MOST_BYTES: Final = 4_000_000  # our choice; Google's longest page is below 0.2 MB
 MOST_REDIRECTS: Final = 3
@@ -27,6 +28,7 @@ CONNECT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 120.0  # a net below the steps' own limits, which are shorter
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_COME_BACK: Final = frozenset({429, 503})  # RFC 6585, RFC 9110: with these Retry-After is sent
 _SAME_METHOD: Final = frozenset({307, 308})
 
 _log = logging.getLogger(__name__)
@@ -129,13 +131,21 @@ class _Paced:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         async with self._pace.turn(self._name):
-            return await self._http.get(url, params=params, headers=headers)
+            answer = await self._http.get(url, params=params, headers=headers)
+        return await self._heeded(answer)
 
     async def post(
         self, url: str, *, json: object, headers: Mapping[str, str] | None = None
     ) -> Answer:
         async with self._pace.turn(self._name):
-            return await self._http.post(url, json=json, headers=headers)
+            answer = await self._http.post(url, json=json, headers=headers)
+        return await self._heeded(answer)
+
+    async def _heeded(self, answer: Answer) -> Answer:
+        """The answer; one that says when to come back is heeded by every import."""
+        if answer.status in _COME_BACK and (seconds := read_retry_after(answer)):
+            await self._pace.hold(self._name, seconds)
+        return answer
 
 
 def user_agent(contact: str) -> str:

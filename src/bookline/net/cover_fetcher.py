@@ -9,6 +9,7 @@ Not here: whether the bytes are a picture: pictures.py.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Collection
 from dataclasses import replace
@@ -31,6 +32,11 @@ CONNECT_SECONDS = 5.0  # our choice
 MOST_CONNECTIONS = 64  # our choice
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _COME_BACK = frozenset({408, 425})  # RFC 9110, RFC 8470: the same request may be sent again
+# Where Google sends those who ask too often; the page itself is never asked for.
+_THROTTLED = re.compile(
+    r"https?://(?:[a-z0-9-]+\.)?google\.(?:[a-z]{2}|com?\.[a-z]{2}|com)/sorry(?:[/?]|\Z)",
+    re.IGNORECASE,
+)
 
 
 class GuardedCoverFetcher:
@@ -66,7 +72,11 @@ class GuardedCoverFetcher:
                     answer = await self._get(address)
                     if answer.status == 200:
                         return answer
-                    address = self._hosts.clean(_target(address, answer))
+                    target = _target(address, answer)
+                    if _THROTTLED.match(target):
+                        said = f"{address.host} is rate limiting us"
+                        raise SlowDown(said, None, read_retry_after(answer))
+                    address = self._hosts.clean(target)
         except TimeoutError as error:
             raise ProviderDown(f"{address.host} did not answer in time", "COVER_TIMEOUT") from error
         except aiohttp.InvalidURL as error:

@@ -2,15 +2,23 @@
 
 Way:      providers/ → net/aiohttp_http.py → here, before each question
 Rule 1:   waiting for a turn is not the provider's slowness: the try's clock stands still.
+Rule 2:   who said when to come back is not asked before, by no import of the deployment.
+Rule 3:   a store that does not answer holds nobody up.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from bookline.errors import StoreDown
 from bookline.progress.journal import Limits
 from bookline.settings import Rate
 from bookline.time_limit import off_the_clock
+
+LONGEST_HOLD_SECONDS = 60.0  # as long as a retry waits when it is told to
+
+log = logging.getLogger(__name__)
 
 
 class SharedPace:
@@ -22,6 +30,10 @@ class SharedPace:
 
     @asynccontextmanager
     async def turn(self, provider: str) -> AsyncIterator[None]:
+        held = await self.held_seconds(provider)
+        if held > 0:
+            async with off_the_clock():
+                await asyncio.sleep(held)
         rate = self._rates.get(provider)
         if rate is not None:
             wait = await self._limits.reserve(f"ask:{provider}", rate.count, rate.seconds)
@@ -29,3 +41,16 @@ class SharedPace:
                 async with off_the_clock():
                     await asyncio.sleep(wait)
         yield
+
+    async def hold(self, provider: str, seconds: float) -> None:
+        wait = min(seconds, LONGEST_HOLD_SECONDS)
+        try:
+            await self._limits.hold(f"hold:{provider}", wait)
+        except StoreDown as error:
+            log.warning("%s asked for %g s of rest; not kept: %s", provider, wait, error)
+
+    async def held_seconds(self, provider: str) -> float:
+        try:
+            return await self._limits.held(f"hold:{provider}", LONGEST_HOLD_SECONDS)
+        except StoreDown:
+            return 0.0

@@ -6,10 +6,13 @@ Source:   PNG (W3C), GIF89a, RFC 9649 (WebP), ITU-T T.81 (JPEG); the placeholder
 Units:    pixels.
 Rule 1:   the sizes in the header are checked before anything is decoded.
 Rule 2:   the content type that a server claims counts for nothing.
+Rule 3:   as lenient as every viewer is (no end marker, damaged or huge notes beside the picture),
+          and no more: a picture that stops half-way is broken.
 """
 
 import asyncio
 import hashlib
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +40,8 @@ LEAST_ENTROPY_BITS = 0.01  # about one spot in a thousand differs
 # "Image not available" comes at any size, so it is known by its look as well as by its hash.
 NOTICE_SHARE = 0.8  # of all pixels have the one shade of the ground
 NOTICE_CONTRAST = 128  # of 255; type on real covers is darker, or lighter, than that
+NOTICE_HEIGHT = 0.5  # of the picture: all its type stands in the middle; covers use top and bottom
+MOST_PNG_CHUNKS = 20_000  # our choice: 10 MB in chunks of 512 bytes
 PLACEHOLDER_MD5S = frozenset(
     {
         "0de4383ebad0adad5eeb8975cd796657",  # Google: "image not available"
@@ -93,7 +98,39 @@ def _kind(body: bytes) -> _Kind:
         return _GIF
     if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
         return _WEBP
-    raise CoverRefused("the cover is no JPEG, PNG, WebP or GIF picture")
+    what = _known_kind(body)
+    raise CoverRefused(f"the cover is {what}; only JPEG, PNG, WebP and GIF pictures are taken")
+
+
+_BRANDS = {
+    b"avif": "an AVIF picture", b"avis": "an AVIF picture", b"heic": "a HEIC picture",
+    b"heix": "a HEIC picture", b"mif1": "a HEIC picture", b"msf1": "a HEIC picture",
+    b"jxl ": "a JPEG XL picture", b"jp2 ": "a JPEG 2000 picture",
+}  # fmt: skip
+_STARTS = (
+    (b"II*\0", "a TIFF picture"), (b"MM\0*", "a TIFF picture"), (b"II+\0", "a TIFF picture"),
+    (b"MM\0+", "a TIFF picture"), (b"BM", "a BMP picture"), (b"\0\0\1\0", "an icon"),
+    (b"\xff\x0a", "a JPEG XL picture"), (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"), (b"%PDF", "a PDF file"), (b"8BPS", "a PSD file"),
+    (b"PK\3\4", "a ZIP file"), (b"\x1f\x8b", "a compressed file"),
+)  # fmt: skip
+
+
+def _known_kind(body: bytes) -> str:
+    """What else it is, in words."""
+    if not body:
+        return "empty"
+    if body[4:8] == b"ftyp":
+        return _BRANDS.get(body[8:12], "a video or a picture of another kind")
+    for start, what in _STARTS:
+        if body.startswith(start):
+            return what
+    text = body[:1_000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<svg", b"<?xml", b"<!--")) and b"<svg" in text:
+        return "an SVG picture"
+    if text.startswith((b"<", b"{", b"[")):
+        return "a web page or text"
+    return "no picture of a kind that we know"
 
 
 def _decode(kind: _Kind, body: bytes) -> Picture:
@@ -102,10 +139,16 @@ def _decode(kind: _Kind, body: bytes) -> Picture:
     if kind is _WEBP:
         # Opening it makes room for the whole canvas, so the header is read before.
         _refuse_size(*_webp_size(body))
+    if kind is _PNG:
+        body = _critical_chunks(body)
+    if kind is _JPEG and not body.rstrip(b"\0").endswith(_END_OF_JPEG):
+        body = _with_end(body)
     # The plug-ins are opened directly: no other format is tried, no global limit is consulted.
     with kind.open(BytesIO(body)) as image:
         width, height = image.size
         _refuse_size(width, height)
+        if _lies_on_its_side(image):
+            width, height = height, width
         # A JPEG can be decoded at an eighth; it is read to its end all the same.
         image.draft(None, (_BLANK_TEST_SIDE, _BLANK_TEST_SIDE))
         image.load()
@@ -113,6 +156,60 @@ def _decode(kind: _Kind, body: bytes) -> Picture:
     return Picture(
         content_type=kind.content_type, extension=kind.extension, width=width, height=height
     )
+
+
+# ------------------------------------------------------------------ as lenient as viewers are
+_END_OF_JPEG = b"\xff\xd9"
+_FILLING = b"\xa5\x3c\x96\x5a" * 64  # read as picture data where some is still missing
+_ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
+_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
+_CRITICAL = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"})
+
+
+def _with_end(body: bytes) -> bytes:
+    """A JPEG without its end marker, ended. All of the picture must be there: bytes that are put
+    behind it must not change it.
+
+    Raises: CoverRefused when they do.
+    """
+    body = body.removesuffix(b"\xff")  # half of the marker
+    ended = body + _END_OF_JPEG
+    if _pixels(ended) != _pixels(body + _FILLING + _END_OF_JPEG):
+        raise CoverRefused("the cover is a broken jpg file: it stops half-way")
+    return ended
+
+
+def _pixels(body: bytes) -> bytes:
+    with JpegImageFile(BytesIO(body)) as image:
+        _refuse_size(*image.size)
+        image.load()
+        return hashlib.sha256(image.tobytes()).digest()
+
+
+def _critical_chunks(body: bytes) -> bytes:
+    """A PNG of what makes the picture. The rest is dropped: notes that are damaged, or so large
+    when unpacked that Pillow refuses the picture for them. A damaged picture stays damaged.
+    """
+    kept, at = [body[:8]], 8
+    for _ in range(MOST_PNG_CHUNKS):
+        if at + 8 > len(body):
+            return b"".join(kept)
+        end = at + 12 + int.from_bytes(body[at : at + 4], "big")
+        name, chunk = body[at + 4 : at + 8], body[at:end]
+        is_note = name[:1].islower()
+        is_whole = not is_note or chunk[-4:] == zlib.crc32(chunk[4:-4]).to_bytes(4, "big")
+        if (name in _CRITICAL and is_whole) or not name[:1].islower():
+            kept.append(chunk)
+        at = end
+    raise CoverRefused("the cover is a PNG with too many chunks")
+
+
+def _lies_on_its_side(image: ImageFile) -> bool:
+    """Whether viewers turn it by a quarter, as its EXIF data says."""
+    try:
+        return image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+    except Exception:  # noqa: BLE001 - a note beside the picture, in whatever state
+        return False
 
 
 def _refuse_size(width: int, height: int) -> None:
@@ -159,7 +256,13 @@ def _is_notice(seen: Image, grey: Image) -> bool:
     if max(counts) < NOTICE_SHARE * sum(counts) or _contrast(grey) >= NOTICE_CONTRAST:
         return False
     colour = ImageChops.difference(seen.convert("RGB"), grey.convert("RGB"))
-    return all(_contrast(band) < LEAST_CONTRAST for band in colour.split())
+    if any(_contrast(band) >= LEAST_CONTRAST for band in colour.split()):
+        return False
+    ground = counts.index(max(counts))
+    type_ = grey.point([255 * (abs(shade - ground) > LEAST_CONTRAST) for shade in range(256)])
+    edge = max(1, grey.height // 32)  # some notices have a thin frame
+    box = type_.crop((edge, edge, grey.width - edge, grey.height - edge)).getbbox()
+    return box is not None and box[3] - box[1] <= NOTICE_HEIGHT * grey.height
 
 
 def _contrast(grey: Image) -> int:

@@ -201,6 +201,16 @@ class Limits(Protocol):
         """Seconds to wait for the turn that is now ours: ``count`` at once, then evenly spaced."""
         ...
 
+    async def hold(self, key: str, seconds: float) -> None:
+        """From now on ``held`` says so many seconds, and counts down. Raises: StoreDown."""
+        ...
+
+    async def held(self, key: str, most_seconds: float) -> float:
+        """Seconds left of the last hold; 0 without one, and where more than ``most_seconds`` seem
+        to be left: the clock was set back since. Raises: StoreDown.
+        """
+        ...
+
 
 class Journal(Jobs, Runs, EventLog, Records, Upkeep, Protocol):
     """All of it, for those who join or look after the whole."""

@@ -6,6 +6,7 @@ Source:   RFC 9110 §10.2.3 (Retry-After); the recordings of error answers that 
 """
 
 import json
+import math
 import re
 import time
 from datetime import UTC
@@ -23,6 +24,9 @@ from bookline.errors import (
 from bookline.ports import Answer
 from bookline.values import Json
 
+DEEPEST: Final = 64  # our choice; the deepest answer seen has 9 levels
+LONGEST_NUMBER_CHARS: Final = 30  # our choice
+_BRACKET_OR_TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 LONGEST_WAIT_SECONDS: Final = 86_400.0  # our choice; no quota is counted over more than a day
 _SECONDS: Final = re.compile(r"\s*-?[0-9]{1,20}(?:\.[0-9]{1,20})?\s*", re.ASCII)
 _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
@@ -55,18 +59,53 @@ def check(provider: str, answer: Answer, *, advice: str) -> None:
 
 
 def read_json(provider: str, answer: Answer) -> Json:
-    """The JSON object of the body.
+    """The JSON object of the body. What is no number (NaN, 1e999, a thousand digits) is None in it.
 
-    Raises: ProviderDown for a web page, a cut body, another type, or nesting without end.
+    Raises: ProviderDown for a web page, a cut body, another type, or nesting that is too deep.
     """
     try:
-        value = json.loads(answer.body)
+        text = answer.body.decode(json.detect_encoding(answer.body))
+        _refuse_depth(text)
+        value = json.loads(
+            text, parse_constant=_no_number, parse_int=_read_int, parse_float=_read_float
+        )
     except (ValueError, RecursionError) as error:
         kind = "a web page" if _is_page(answer) else "something unreadable"
         raise ProviderDown(f"{provider} answered with {kind} instead of JSON") from error
     if not isinstance(value, dict):
         raise ProviderDown(f"{provider} answered with JSON that is no object")
     return value
+
+
+def _refuse_depth(text: str) -> None:
+    """Counted before parsing: a parser without its own limit would bring its process down.
+
+    Raises: ValueError.
+    """
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    depth = 0
+    for found in _BRACKET_OR_TEXT.finditer(text):
+        sign = found[0]
+        if sign in "[{":
+            depth += 1
+            if depth > DEEPEST:
+                raise ValueError("nested too deeply")
+        elif sign in "]}":
+            depth -= 1
+
+
+def _no_number(_: str) -> None:
+    return None
+
+
+def _read_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_NUMBER_CHARS else None
+
+
+def _read_float(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def read_retry_after(answer: Answer) -> float | None:

@@ -16,17 +16,18 @@ from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown, Slow
 from bookline.isbn import Isbn
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json, read_retry_after
+from bookline.providers.dates import read_date
+from bookline.providers.pages import read_pages
 from bookline.providers.reading import (
     entries,
     names_isbn,
     read_authors,
     read_categories,
-    read_date,
     read_description,
     read_language,
-    read_pages,
     read_publisher,
     read_source_id,
+    read_subtitle,
     read_title,
     read_url,
     with_https,
@@ -97,6 +98,8 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
     found = read_json(_TITLE, answer)
     if "items" not in found and "totalItems" not in found:
         raise ProviderDown(f"{_TITLE} answered with JSON that is no list of volumes")
+    if _claims_hits(found):
+        raise ProviderDown(f"{_TITLE} says that it knows books and sends none")
     volumes = [item for item in entries(found.get("items"))[:_ITEMS] if _matches(isbn, item)]
     if not volumes:
         raise BookNotFound(f"{_TITLE} does not know {isbn}")
@@ -104,6 +107,11 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
     if not books:
         raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")
     return max(books, key=lambda one: one[0])[1]
+
+
+def _claims_hits(found: Json) -> bool:
+    total = found.get("totalItems")
+    return isinstance(total, int) and total > 0 and not entries(found.get("items"))
 
 
 def _check(answer: Answer) -> None:
@@ -154,7 +162,7 @@ def _read_volume(isbn: Isbn, item: object) -> tuple[tuple[bool, int], Metadata] 
         isbn=isbn.isbn13,
         isbn10=isbn.isbn10,
         title=title,
-        subtitle=read_title(info.get("subtitle")),
+        subtitle=read_subtitle(info.get("subtitle")),
         authors=read_authors(info.get("authors")),
         description=read_description(info.get("description")),
         publisher=read_publisher(info.get("publisher")),

@@ -6,22 +6,23 @@ Rule 1:   a record counts only if one of its ISBN fields is the ISBN asked for.
 """
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 from bookline.book import Metadata
-from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown
+from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown, SlowDown
 from bookline.isbn import Isbn
 from bookline.ports import Answer, Http
-from bookline.providers.answers import check, read_json
+from bookline.providers.answers import check, read_json, read_retry_after
+from bookline.providers.dates import read_date
+from bookline.providers.pages import read_pages
 from bookline.providers.reading import (
     entries,
     names_isbn,
     read_authors,
     read_categories,
-    read_date,
     read_description,
     read_language,
-    read_pages,
     read_publisher,
     read_title,
     read_url,
@@ -63,9 +64,12 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
 
     Raises: BookNotFound, MetadataIncomplete, and as ``answers.check``.
     """
-    check(_TITLE, answer, advice=_ADVICE)
-    book = read_json(_TITLE, answer).get("book")
+    _check(answer)
+    found = read_json(_TITLE, answer)
+    book = found.get("book")
     if not isinstance(book, dict):
+        if _NOT_FOUND.search(_message(found)):
+            raise BookNotFound(f"{_TITLE} does not know {isbn}")
         raise ProviderDown(f"{_TITLE} answered with JSON that holds no book")
     if not names_isbn([book.get(name) for name in ("isbn13", "isbn10", "isbn")], isbn):
         raise BookNotFound(f"{_TITLE} answered with another book than {isbn}")
@@ -88,6 +92,30 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
         source=IsbnDb.name,
         source_id=isbn.isbn13,
     )
+
+
+_NOT_FOUND: Final = re.compile(r"not\s*found|no\s+(?:such\s+)?book|no results", re.IGNORECASE)
+_LIMIT: Final = re.compile(r"limit|quota|too many|throttl", re.IGNORECASE)
+
+
+def _check(answer: Answer) -> None:
+    """A 403 is a wrong key, unless it says that the plan's limit is reached."""
+    if answer.status == HTTPStatus.FORBIDDEN and _LIMIT.search(_said(answer)):
+        said = f"{_TITLE} answered {answer.status}: the limit of the key's plan is reached"
+        raise SlowDown(said, None, read_retry_after(answer))
+    check(_TITLE, answer, advice=_ADVICE)
+
+
+def _said(answer: Answer) -> str:
+    try:
+        return _message(read_json(_TITLE, answer))
+    except ProviderDown:
+        return ""
+
+
+def _message(found: Json) -> str:
+    words = (found.get(name) for name in ("errorMessage", "error_message", "message", "error"))
+    return " ".join(word[:200] for word in words if isinstance(word, str))
 
 
 _SERIES: Final = re.compile(

@@ -64,22 +64,73 @@ def _read_table() -> dict[str, str]:
     return known
 
 
-_KNOWN: Final = _read_table()
-_UNKNOWN: Final = frozenset({"un", "und", "zxx", "undetermined", "unknown", "n/a", "none"})
+_KNOWN: Final = _read_table() | {
+    # retired codes (IANA registry), which Java and Google's services still say
+    "iw": "he", "ji": "yi", "in": "id", "jw": "jv", "mo": "ro", "scc": "sr", "scr": "hr",
+    "iw-il": "he-IL", "in-id": "id-ID",
+    # the languages' own names, as national catalogues write them
+    "deutsch": "de", "français": "fr", "francais": "fr", "español": "es", "espanol": "es",
+    "castellano": "es", "italiano": "it", "português": "pt", "portugues": "pt", "nederlands": "nl",
+    "svenska": "sv", "norsk": "no", "dansk": "da", "suomi": "fi", "polski": "pl", "čeština": "cs",
+    "česky": "cs", "magyar": "hu", "română": "ro", "türkçe": "tr", "русский": "ru",
+    "українська": "uk", "ελληνικά": "el", "עברית": "he", "العربية": "ar", "日本語": "ja",
+    "中文": "zh", "한국어": "ko", "català": "ca", "euskara": "eu", "galego": "gl", "hrvatski": "hr",
+    "slovenčina": "sk", "slovenščina": "sl", "български": "bg", "српски": "sr", "íslenska": "is",
+    "englisch": "en", "anglais": "en", "inglés": "en", "inglese": "en", "engels": "en",
+    "französisch": "fr", "spanisch": "es", "italienisch": "it", "niederländisch": "nl",
+    # older stages have codes of their own (ISO 639-2)
+    "english, old": "ang", "english, middle": "enm", "french, old": "fro", "french, middle": "frm",
+    "german, old high": "goh", "german, middle high": "gmh", "greek, ancient": "grc",
+    "ancient greek": "grc", "greek, modern": "el", "irish, old": "sga", "old english": "ang",
+    "middle english": "enm", "old norse": "non", "norse, old": "non",
+    "brazilian portuguese": "pt-BR", "portuguese (brazil)": "pt-BR",
+    "simplified chinese": "zh-Hans", "chinese (simplified)": "zh-Hans",
+    "traditional chinese": "zh-Hant", "chinese (traditional)": "zh-Hant",
+}  # fmt: skip
+_UNKNOWN: Final = frozenset(
+    {"un", "und", "zxx", "mis", "undetermined", "unknown", "n/a", "none", "null", "not specified",
+     "no linguistic content", "undefined", "other", "unspecified"}
+)  # fmt: skip
 _TAG: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,4}")
+_SEVERAL: Final = re.compile(r"\s*[;,|/+&]\s*|\s+(?:and|und|et|y)\s+")
+_BRACKETED: Final = re.compile(r"\s*\([^()]*\)")
 
 
 def bcp47(name: str) -> str | None:
-    """The tag for a code or an English name; None where it says "unknown"; else the name itself."""
-    folded = name.casefold().replace("_", "-")
-    if not folded or folded in _UNKNOWN:
+    """The tag for a code or a name; None where it says "unknown"; else the name itself.
+
+    Of several (``eng; spa``) the first that is known; a code with its name (``Eng English``) is
+    that language.
+    """
+    folded = name.strip().casefold().replace("_", "-").removeprefix("/languages/")
+    if _is_unknown(folded):
         return None
+    if tag := _known(folded):
+        return tag
+    plain = _BRACKETED.sub("", folded).strip()
+    for part in (plain, *_SEVERAL.split(plain)):
+        if tag := _known(part) or _coded(part):
+            return tag
+    return name
+
+
+def _known(folded: str) -> str | None:
     if folded in _KNOWN:
         return _KNOWN[folded]
     first, *rest = folded.split("-")
-    if _TAG.fullmatch(folded):
+    if _TAG.fullmatch(folded) and (rest or len(folded) <= 3):
         return "-".join((_KNOWN.get(first, first), *map(_cased, rest)))
-    return name
+    return None
+
+
+def _coded(words: str) -> str | None:
+    """``eng english``, ``english - eng``: every word says the same language."""
+    tags = {_KNOWN.get(word) for word in words.replace(":", " ").split() if word != "-"}
+    return tags.pop() if len(tags) == 1 else None
+
+
+def _is_unknown(folded: str) -> bool:
+    return folded in _UNKNOWN or not re.sub(r"[\W_]", "", folded)
 
 
 def _cased(subtag: str) -> str:

@@ -15,21 +15,23 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from bookline.book import Metadata
+from bookline.book import DESCRIPTION_CHARS, Metadata
 from bookline.errors import BooklineError, BookNotFound, MetadataIncomplete, ProviderDown
 from bookline.isbn import Isbn
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json
+from bookline.providers.dates import read_date
+from bookline.providers.markdown import without_marks
+from bookline.providers.pages import read_pages
 from bookline.providers.reading import (
     entries,
     names_isbn,
     read_authors,
     read_categories,
-    read_date,
     read_description,
     read_language,
-    read_pages,
     read_publisher,
+    read_subtitle,
     read_title,
     read_url,
 )
@@ -69,11 +71,35 @@ class OpenLibrary:
         Raises: as ``MetadataProvider.find``.
         """
         answer = await self._http.get(f"{self._url}/api/books", params=request(isbn))
-        book, key = read(isbn, answer, self._covers_url)
+        try:
+            book, key = read(isbn, answer, self._covers_url)
+        except (BookNotFound, ProviderDown) as failure:
+            if not _is_no_answer(answer, failure):
+                raise
+            return await self._find_record(isbn)
+        return await self._completed(isbn, book, key)
+
+    async def _find_record(self, isbn: Isbn) -> Metadata:
+        """The edition by its own address: what counts where the Books API knows nothing.
+
+        Raises: BookNotFound for a 404 alone, and as ``answers.check``.
+        """
+        edition = await self._record(f"/isbn/{isbn.isbn13}")
+        if not _holds(isbn, edition):
+            raise BookNotFound(f"{_TITLE} does not know {isbn}")
+        book = read_edition(isbn, edition, self._covers_url)
+        keys = _keys([edition], _EDITION)
+        key = keys[0] if keys else f"/isbn/{isbn.isbn13}"
+        return await self._completed(isbn, book, key, edition)
+
+    async def _completed(
+        self, isbn: Isbn, book: Metadata, key: str, edition: Json | None = None
+    ) -> Metadata:
+        """The book with what the records tell; whatever fails there costs no more than that."""
         try:
             async with (
                 time_limit(self._more_seconds),
-                aclosing(self._fuller(isbn, book, key)) as fuller,
+                aclosing(self._fuller(isbn, book, key, edition)) as fuller,
             ):
                 async for better in fuller:
                     book = better
@@ -81,9 +107,11 @@ class OpenLibrary:
             _log.info("%s: no further facts: %s", _TITLE, type(error).__name__)
         return book
 
-    async def _fuller(self, isbn: Isbn, book: Metadata, key: str) -> AsyncGenerator[Metadata, None]:
+    async def _fuller(
+        self, isbn: Isbn, book: Metadata, key: str, edition: Json | None
+    ) -> AsyncGenerator[Metadata, None]:
         """The book after each further answer."""
-        edition = await self._record(key)
+        edition = edition if edition is not None else await self._record(key)
         if not _holds(isbn, edition):
             return
         book = with_edition(book, edition, self._covers_url)
@@ -95,7 +123,9 @@ class OpenLibrary:
             work = await self._record(work_keys[0])
             author_keys = author_keys or _keys(work.get("authors"), _AUTHOR)
             book = replace(
-                book, description=book.description or read_description(work.get("description"))
+                book,
+                description=book.description or _read_text(work.get("description")),
+                categories=book.categories or read_categories(work.get("subjects")),
             )
             yield book
         if book.authors:
@@ -167,11 +197,11 @@ def _read_data(isbn: Isbn, title: str, data: Json, covers_url: str) -> tuple[Met
         isbn=isbn.isbn13,
         isbn10=isbn.isbn10,
         title=title,
-        subtitle=read_title(data.get("subtitle")),
+        subtitle=read_subtitle(data.get("subtitle")),
         authors=read_authors(data.get("authors")),
         publisher=read_publisher(data.get("publishers")),
         publication_date=read_date(data.get("publish_date")),
-        page_count=read_pages(data.get("number_of_pages")),
+        page_count=_read_pages(data),
         categories=read_categories(data.get("subjects")),
         cover_url=_read_cover(data.get("cover"), covers_url),
         source=OpenLibrary.name,
@@ -200,6 +230,35 @@ def _cover_url(number: int, covers_url: str) -> str | None:
     return f"{covers_url}/b/id/{number}-L.jpg?default=false" if number > 0 else None
 
 
+def _is_no_answer(answer: Answer, failure: Exception) -> bool:
+    """The Books API says ``{}`` when it knows nothing, and when it has stumbled over a record or
+    lost its database (``bare except`` in dynlinks.py); both look alike, so the record is asked for.
+    """
+    return isinstance(failure, BookNotFound) or answer.status >= 500
+
+
+def _read_pages(record: Json) -> int | None:
+    """``number_of_pages``, else the count in ``pagination``."""
+    return read_pages(record.get("number_of_pages")) or read_pages(record.get("pagination"))
+
+
+def _read_text(value: object) -> str | None:
+    """A description: Markdown, by Open Library's own editor."""
+    text = value.get("value") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        return None
+    return read_description(without_marks(text[: DESCRIPTION_CHARS * 4]))
+
+
+def read_edition(isbn: Isbn, edition: Json, covers_url: str) -> Metadata:
+    """The book of an edition's record. Raises: MetadataIncomplete without a title."""
+    title = read_title(edition.get("title")) or read_title(edition.get("full_title"))
+    if title is None:
+        raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")
+    book = Metadata(isbn=isbn.isbn13, isbn10=isbn.isbn10, title=title, source=OpenLibrary.name)
+    return with_edition(book, edition, covers_url)
+
+
 # ------------------------------------------------------------------ the records
 _EDITION: Final = re.compile(r"/books/OL[0-9]{1,18}M", re.ASCII)
 _WORK: Final = re.compile(r"/works/OL[0-9]{1,18}W", re.ASCII)
@@ -211,11 +270,11 @@ def with_edition(book: Metadata, edition: Json, covers_url: str) -> Metadata:
     """The book with what only the edition's record tells."""
     return replace(
         book,
-        subtitle=book.subtitle or read_title(edition.get("subtitle")),
-        description=book.description or read_description(edition.get("description")),
+        subtitle=book.subtitle or read_subtitle(edition.get("subtitle")),
+        description=book.description or _read_text(edition.get("description")),
         publisher=book.publisher or read_publisher(edition.get("publishers")),
         publication_date=book.publication_date or read_date(edition.get("publish_date")),
-        page_count=book.page_count or read_pages(edition.get("number_of_pages")),
+        page_count=book.page_count or _read_pages(edition),
         language=book.language or _read_language(edition.get("languages")),
         categories=book.categories or read_categories(edition.get("subjects")),
         cover_url=book.cover_url or _read_covers(edition.get("covers"), covers_url),

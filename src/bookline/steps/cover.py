@@ -23,6 +23,11 @@ LONGEST_SOURCE_CHARS = 1_500  # S3 and R2 take 2 KB of metadata for all names an
 _OPEN_PARAMETERS = frozenset(
     {"id", "printsec", "img", "zoom", "fife", "source", "default", "archive", "file"}
 )
+# Google's pictures by a national address (books.google.de, bks4.books.google.co.in) are the same
+# at its main one.
+_NATIONAL_GOOGLE = re.compile(
+    r"(?:bks[0-9]{0,2}\.)?books\.google\.(?:[a-z]{2}|com?\.[a-z]{2})", re.IGNORECASE
+)
 _OPEN_LIBRARY_COVER = re.compile(r"(/b/(?:id|isbn|olid|oclc|lccn|goodreads)/[^/]+)-[SML](\.jpg)$")
 
 
@@ -79,6 +84,9 @@ def candidates(url: str) -> list[str]:
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
     except ValueError:
         return [url]
+    if _NATIONAL_GOOGLE.fullmatch(parts.netloc):
+        parts = parts._replace(scheme="https", netloc="books.google.com")
+        url = urlunsplit(parts)
     if _is_google(parts, query):
         return _google(parts, query)
     if _OPEN_LIBRARY_COVER.search(parts.path):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
+from bookline.merging import laid_over
 from bookline.ports import KeyValue, Library, ObjectStore
 from bookline.values import Json, iso
 
@@ -69,7 +70,7 @@ class SaveBook:
         async with self._aside:  # reading and keeping are two questions there
             older = _read_entry(await self._fallback.find(key))
             if older is not None:
-                book = book.merged_over(older)
+                book = laid_over(book, older)
             await self._fallback.keep(key, book.to_stored(), ttl_seconds=FALLBACK_TTL_SECONDS)
         return {"storedIn": "kv", "hasEmbedding": embedding is not None}
 
@@ -87,6 +88,7 @@ class SaveBook:
                 job_id=order.job_id,
                 imported_at=now,
                 updated_at=now,
+                fields=metadata.fields,
             ),
         )
 

@@ -1,28 +1,14 @@
-"""What every library does alike with a book: which one lies over which, and text that can be kept.
+"""What every library does alike with a book: text that can be kept, and its place in the list.
 
-Way:     library.py → here
-Rule 1:  by the books' own times, not by who comes first: keeping A then B, or B then A, ends alike.
+Way:      library.py → here
+Not here: which of two values stands: merging.py.
 """
 
 import json
-from dataclasses import replace
 
 from bookline.book import Book
 from bookline.errors import Refused
 from bookline.stores.cursors import read_cursor, write_cursor
-
-
-def combined(book: Book, standing: Book) -> Book:
-    """The one that was imported last laid over the other; at the same time, ``book``.
-
-    So an entry of the fallback store that is drained late fills gaps, and never turns back what
-    an import has brought since.
-    """
-    behind = book.provenance.updated_at < standing.provenance.updated_at
-    late, early = (standing, book) if behind else (book, standing)
-    merged = late.merged_over(early)
-    first = min(book.provenance.imported_at, standing.provenance.imported_at)
-    return replace(merged, provenance=replace(merged.provenance, imported_at=first))
 
 
 def storable(book: Book) -> Book:

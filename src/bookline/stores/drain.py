@@ -61,12 +61,16 @@ def _read_entry(key: str, entry: Json | None) -> Book | None:
 
 def _has_right_types(part: object) -> bool:
     """So that a library that does not take a book is down, and not just this book bad."""
+    if isinstance(part, list):  # the locked fields
+        return all(isinstance(item, str) for item in part)
     if not isinstance(part, dict):
         return part is None
     return all(value is None or _is_type(name, value) for name, value in part.items())
 
 
 def _is_type(name: str, value: object) -> bool:
+    if name == "fields":
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
     if name in _NUMBERS:
         return isinstance(value, int) and 0 <= value < 2**31
     if name in _LISTS:

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from bookline.book import Book, Embedding
 from bookline.errors import EmbeddingRefused
+from bookline.merging import combined
 from bookline.ports import Found
-from bookline.stores.books import combined, read_place, storable, write_place
+from bookline.stores.books import read_place, storable, write_place
 from bookline.stores.database import Database, Row, Session
 from bookline.threads import in_thread
 from bookline.values import Page

@@ -47,6 +47,19 @@ class SqlLimits:
 
         return await self._database.write(work)
 
+    async def hold(self, key: str, seconds: float) -> None:
+        now = self._clock() / 1000
+
+        def work(session: Session) -> None:
+            self._set(session, key, now + seconds, now)
+
+        await self._database.write(work)
+
+    async def held(self, key: str, most_seconds: float) -> float:
+        free_at = await self._database.look_up(lambda session: _free_at(session, key))
+        left = free_at - self._clock() / 1000
+        return left if 0 < left <= most_seconds else 0.0
+
     def _set(self, session: Session, key: str, free_at: float, now: float) -> None:
         session.execute(
             """INSERT INTO turns (key, free_at) VALUES (:key, :free_at)

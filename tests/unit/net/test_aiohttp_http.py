@@ -234,6 +234,11 @@ async def test_each_question_of_a_provider_waits_for_its_turn(server: RawServer)
             turns.append(provider)
             yield
 
+        async def hold(self, provider: str, seconds: float) -> None: ...
+
+        async def held_seconds(self, provider: str) -> float:
+            return 0.0
+
     server.answers["/a"] = reply()
     http = AiohttpHttp(pace=Turns())
     view = http.for_provider("openlibrary")

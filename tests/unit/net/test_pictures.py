@@ -129,7 +129,7 @@ async def test_the_smallest_size_is_taken() -> None:
     ],
 )
 async def test_what_is_no_picture_is_refused_whatever_its_type_claims(body: bytes) -> None:
-    assert "no JPEG, PNG, WebP or GIF" in await refusal(body)
+    assert "only JPEG, PNG, WebP and GIF pictures are taken" in await refusal(body)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
@@ -220,6 +220,145 @@ async def test_a_known_placeholder_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(pictures, "PLACEHOLDER_MD5S", frozenset({known}))
 
     assert "placeholder" in await refusal(body)
+
+
+# ------------------------------------------------------------------ as lenient as viewers are
+def exif(orientation: int) -> Image.Exif:
+    notes = Image.Exif()
+    notes[0x0112] = orientation
+    return notes
+
+
+def with_chunk(png: bytes, name: bytes, data: bytes, *, crc: int | None = None) -> bytes:
+    """The PNG with one more chunk before its picture."""
+    real = zlib.crc32(name + data) if crc is None else crc
+    chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", real)
+    at = png.index(b"IDAT") - 4
+    return png[:at] + chunk + png[at:]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}])
+@pytest.mark.parametrize("tail", [b"", b"\0\0\0", b"\xff"])
+async def test_a_jpeg_without_its_end_marker_is_taken(options: Any, tail: bytes) -> None:
+    body = saved(noisy(400, 600), "JPEG", **options)
+    assert body.endswith(b"\xff\xd9")
+
+    picture = await read_picture(body[:-2] + tail)
+
+    assert (picture.width, picture.height) == (400, 600)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 0.98])
+async def test_a_jpeg_that_stops_half_way_is_broken(options: Any, share: float) -> None:
+    body = saved(noisy(400, 600), "JPEG", **options)
+
+    assert "stops half-way" in await refusal(body[: int(len(body) * share)])
+
+
+def noisy(width: int, height: int) -> Image.Image:
+    """A picture whose every part differs, so that a missing part shows."""
+    return Image.effect_noise((width, height), 80).convert("RGB")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [(b"tEXt", b"Title\0a book"), (b"zTXt", b"Note\0\0nonsense"), (b"gAMA", b"\0\0"),
+     (b"iCCP", b"x\0\0nonsense"), (b"pHYs", b""), (b"eXIf", b"nonsense"), (b"tIME", b"\0")],
+)  # fmt: skip
+@pytest.mark.parametrize("crc", [None, 0])
+async def test_a_damaged_note_spoils_no_png(name: bytes, data: bytes, crc: int | None) -> None:
+    body = with_chunk(saved(drawn(), "PNG"), name, data, crc=crc)
+
+    picture = await read_picture(body)
+
+    assert (picture.extension, picture.width, picture.height) == ("png", 120, 180)
+
+
+async def test_a_large_text_beside_a_png_is_no_reason_to_refuse_it() -> None:
+    text = b"Note\0\0" + zlib.compress(b"a" * 80_000_000)
+    body = with_chunk(saved(drawn(), "PNG"), b"zTXt", text)
+
+    assert (await read_picture(body)).extension == "png"
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"IDAT"])
+async def test_a_damaged_picture_stays_damaged(name: bytes) -> None:
+    body = bytearray(saved(drawn(), "PNG"))
+    body[body.index(name) + 6] ^= 0xFF
+
+    assert await refusal(bytes(body))
+
+
+async def test_a_png_of_countless_chunks_is_refused() -> None:
+    body = saved(drawn(), "PNG")
+    at = body.index(b"IDAT") - 4
+    empty = struct.pack(">I", 0) + b"tIME" + struct.pack(">I", zlib.crc32(b"tIME"))
+
+    assert "too many chunks" in await refusal(body[:at] + empty * 30_000 + body[at:])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("orientation", "size"),
+    [
+        (1, (600, 400)),
+        (3, (600, 400)),
+        (6, (400, 600)),
+        (8, (400, 600)),
+        (5, (400, 600)),
+        (99, (600, 400)),
+    ],
+)
+async def test_a_size_is_told_as_it_is_displayed(
+    form: str, orientation: int, size: tuple[int, int]
+) -> None:
+    body = saved(drawn(600, 400), form, exif=exif(orientation))
+
+    picture = await read_picture(body)
+
+    assert (picture.width, picture.height) == size
+
+
+@pytest.mark.parametrize(
+    "notes", [b"Exif\0\0" + b"\xff" * 60_000, b"Exif\0\0II*\0" + b"\x08\0\0\0" * 9]
+)
+@pytest.mark.filterwarnings("ignore:.*data:UserWarning")  # Pillow's own word on it
+async def test_damaged_exif_data_turns_nothing(notes: bytes) -> None:
+    body = saved(drawn(600, 400), "JPEG", exif=notes)
+
+    assert (await read_picture(body)).width == 600
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b"\0\0\0\x1cftypavif" + b"\0" * 40, "AVIF"),
+        (b"\0\0\0\x1cftypheic" + b"\0" * 40, "HEIC"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"<?xml version='1.0'?><svg/>", "SVG"),
+        (b"II*\0" + b"\0" * 40, "TIFF"),
+        (b"MM\0*" + b"\0" * 40, "TIFF"),
+        (b"BM" + b"\0" * 40, "BMP"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\xff\x0a" + b"\0" * 40, "JPEG XL"),
+        (b"<!doctype html><title>404</title>", "web page"),
+        (b'{"error": 404}', "web page or text"),
+        (b"", "empty"),
+    ],
+)
+async def test_what_is_not_taken_is_refused_by_its_name(body: bytes, name: str) -> None:
+    assert name in await refusal(body)
+
+
+@pytest.mark.parametrize("ground", ["#f0f0f0", "#e8e8e8", "#fafafa"])
+async def test_a_pale_cover_with_grey_type_is_no_notice(ground: str) -> None:
+    cover = Image.new("RGB", (400, 600), ground)
+    draw, font = ImageDraw.Draw(cover), ImageFont.load_default(size=36)
+    draw.text((200, 80), "A Quiet Book", fill="#9b9b9b", font=font, anchor="mm")
+    draw.text((200, 540), "Ada Example", fill="#9b9b9b", font=font, anchor="mm")
+
+    assert (await read_picture(saved(cover, "PNG"))).extension == "png"
 
 
 STARTS = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 "]

@@ -82,7 +82,10 @@ def provider_with(name: str, answer: Answer | Exception) -> MetadataProvider:
         case "google_books":
             return google(FakeHttp({"/books/v1/volumes": answer}))
         case "openlibrary":
-            return open_library(FakeHttp({"/api/books": answer}))
+            is_outage = not isinstance(answer, Answer) or answer.status >= 500
+            record = answer if is_outage else answered({"error": "notfound"}, 404)
+            path = f"/isbn/{MOBY_DICK}.json"
+            return open_library(FakeHttp({"/api/books": answer, path: record}))
         case _:
             return isbndb(FakeHttp({f"/book/{MOBY_DICK}": answer}))
 

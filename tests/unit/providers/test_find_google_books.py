@@ -64,6 +64,7 @@ async def test_a_volume_is_read_with_all_its_facts() -> None:
         "coverUrl": "https://books.google.com/books/content?id=x&zoom=1&source=gbs",
         "source": "google_books",
         "sourceId": "mobyVolume01",
+        "fields": {},
     }
 
 
@@ -221,3 +222,10 @@ async def test_an_outage_at_a_later_question_is_not_taken_for_an_unknown_book() 
         await google(http).find(MOBY_DICK)
 
     assert raised.value.retry_after_seconds == 9
+
+
+async def test_hits_that_are_claimed_and_not_sent_are_no_answer() -> None:
+    http = FakeHttp({"/books/v1/volumes": answered({"kind": "books#volumes", "totalItems": 3})})
+
+    with pytest.raises(ProviderDown, match="sends none"):
+        await google(http).find(MOBY_DICK)

@@ -16,6 +16,7 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.ports import Answer
+from bookline.values import Json
 
 PATH = "/book/9780142437247"
 
@@ -51,10 +52,11 @@ async def test_a_book_is_read_with_all_its_facts() -> None:
         "publicationDate": "2002-12-31",
         "pageCount": 720,
         "language": "en-US",
-        "categories": ["Whaling", "PQ"],
+        "categories": ["Whaling"],
         "coverUrl": "https://images.isbndb.com/covers/72/47/9780142437247.jpg",
         "source": "isbndb",
         "sourceId": "9780142437247",
+        "fields": {},
     }
 
 
@@ -146,3 +148,37 @@ async def test_each_outcome_is_told_apart(
         await isbndb(FakeHttp({PATH: answer})).find(MOBY_DICK)
 
     assert type(raised.value) is outcome
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"errorMessage": "Not Found"}, {"message": "Not found", "error_message": "x"},
+     {"errorMessage": "Book not found"}],
+)  # fmt: skip
+async def test_not_found_is_not_found_whatever_its_status_says(said: Json) -> None:
+    with pytest.raises(BookNotFound):
+        await isbndb(FakeHttp({f"/book/{MOBY_DICK}": answered(said)})).find(MOBY_DICK)
+
+
+async def test_another_message_with_status_200_is_no_answer() -> None:
+    http = FakeHttp({f"/book/{MOBY_DICK}": answered({"errorMessage": "Internal error"})})
+
+    with pytest.raises(ProviderDown):
+        await isbndb(http).find(MOBY_DICK)
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ({"message": "Limit Exceeded"}, SlowDown),
+        ({"message": "Daily quota reached"}, SlowDown),
+        ({"message": "Too many requests"}, SlowDown),
+        ({"message": "Forbidden"}, WrongKey),
+        ({}, WrongKey),
+    ],
+)
+async def test_a_403_for_the_plans_limit_is_no_wrong_key(
+    said: Json, outcome: type[Exception]
+) -> None:
+    with pytest.raises(outcome):
+        await isbndb(FakeHttp({f"/book/{MOBY_DICK}": answered(said, 403)})).find(MOBY_DICK)

@@ -31,6 +31,8 @@ from bookline.values import Json
 BOOKS = "/api/books"
 EDITION = "/books/OL101M.json"
 WORK = "/works/OL55W.json"
+RECORD = "/isbn/9780142437247.json"
+UNKNOWN = answered({"error": "notfound", "key": "/isbn/9780142437247"}, 404)
 WORKS = [{"key": "/works/OL55W"}]
 
 
@@ -70,6 +72,7 @@ async def test_a_book_is_read_with_all_its_facts() -> None:
         "coverUrl": "https://covers.example/b/id/4321-L.jpg?default=false",
         "source": "openlibrary",
         "sourceId": "OL101M",
+        "fields": {},
     }
     assert http.asked == [BOOKS, EDITION]
 
@@ -241,15 +244,13 @@ async def test_the_cover_is_the_large_one_by_its_number(links: object, cover: st
 @pytest.mark.parametrize(
     ("answer", "outcome", "says"),
     [
-        (answered({}), BookNotFound, "does not know"),
+        (answered({}), BookNotFound, "not know"),
         (answered(data(identifiers={"isbn_13": ["9780060853983"]})), BookNotFound, "not know"),
         (answered(data(identifiers=None)), BookNotFound, "not know"),
         (answered(data(title="")), MetadataIncomplete, "title"),
         (answered({"ISBN:9780142437247": []}), ProviderDown, "no book"),
         (answered({"error": "internal_error"}), ProviderDown, "not about"),
         (answered({"status": 429}, 429), SlowDown, "fewer"),
-        (answered({"error": "internal_error"}, 500), ProviderDown, "500"),
-        (page(503), ProviderDown, "503"),
         (page(200), ProviderDown, "web page"),
         (page(403), WrongKey, "BOOKLINE_CONTACT"),
         (answered({}, 422), ProviderRefused, "422"),
@@ -259,9 +260,75 @@ async def test_each_outcome_is_told_apart(
     answer: Answer, outcome: type[BooklineError], says: str
 ) -> None:
     with pytest.raises(outcome, match=says) as raised:
-        await open_library(FakeHttp({BOOKS: answer})).find(MOBY_DICK)
+        await open_library(FakeHttp({BOOKS: answer, RECORD: UNKNOWN})).find(MOBY_DICK)
 
     assert type(raised.value) is outcome
+
+
+@pytest.mark.parametrize("answer", [answered({}), answered({"error": "x"}, 500), page(503)])
+async def test_no_answer_of_the_books_api_is_followed_up(answer: Answer) -> None:
+    """It says ``{}`` when it stumbles, too: only the record's own 404 is "not found"."""
+    http = FakeHttp({BOOKS: answer, RECORD: answered(edition(pagination="xii, 97 p."))})
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert (book.title, book.page_count, book.language) == ("Moby-Dick", 97, "en")
+    assert (book.description, book.source_id) == ("A captain and a whale.", "OL101M")
+    assert http.asked == [BOOKS, RECORD]
+
+
+@pytest.mark.parametrize(
+    ("record", "outcome"),
+    [
+        (UNKNOWN, BookNotFound),
+        (answered(edition(type={"key": "/type/delete"})), BookNotFound),
+        (answered(edition(isbn_13=["9780060853983"])), BookNotFound),
+        (answered(edition(title="")), MetadataIncomplete),
+        (page(503), ProviderDown),
+        (answered({}, 429), SlowDown),
+        (ProviderDown("cut"), ProviderDown),
+    ],
+)
+@pytest.mark.parametrize("answer", [answered({}), page(503)])
+async def test_the_record_has_the_last_word(
+    answer: Answer, record: Answer | Exception, outcome: type[BooklineError]
+) -> None:
+    with pytest.raises(outcome) as raised:
+        await open_library(FakeHttp({BOOKS: answer, RECORD: record})).find(MOBY_DICK)
+
+    assert type(raised.value) is outcome
+
+
+@pytest.mark.parametrize("status", [429, 403])
+async def test_who_is_told_to_slow_down_asks_nothing_more(status: int) -> None:
+    http = FakeHttp({BOOKS: answered({}, status)})
+
+    with pytest.raises(BooklineError):
+        await open_library(http).find(MOBY_DICK)
+
+    assert http.asked == [BOOKS]
+
+
+async def test_a_record_without_authors_asks_its_work() -> None:
+    record = edition(description=None, works=WORKS)
+    work = {
+        "description": "A **whale**.",
+        "subjects": ["Whaling", "In library"],
+        "authors": [{"author": {"key": "/authors/OL7A"}}],
+    }
+    http = FakeHttp(
+        {
+            BOOKS: answered({}),
+            RECORD: answered(record),
+            WORK: answered(work),
+            "/authors/OL7A.json": answered({"name": "Herman Melville, 1819-1891"}),
+        }
+    )
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert (book.authors, book.description) == (("Herman Melville",), "A whale.")
+    assert book.categories == ("Whaling",)
 
 
 @pytest.mark.parametrize(

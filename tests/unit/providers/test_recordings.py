@@ -83,7 +83,10 @@ def test_every_recorded_failure_has_its_outcome(source: str) -> None:
         raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         answer = Answer(status=saved["status"], body=raw)
         path = {"google_books": "/books/v1/volumes", "openlibrary": "/api/books"}
-        http = FakeHttp({path.get(source, f"/book/{MOBY_DICK}"): answer})
+        record = answer if answer.status >= 500 else answered({"error": "notfound"}, 404)
+        http = FakeHttp(
+            {path.get(source, f"/book/{MOBY_DICK}"): answer, f"/isbn/{MOBY_DICK}.json": record}
+        )
         made = {"google_books": google, "openlibrary": open_library, "isbndb": isbndb}
 
         with pytest.raises(BooklineError) as raised:
@@ -112,7 +115,9 @@ def test_every_edition_fills_a_book() -> None:
         assert (book.title, book.isbn) == (" ".join(edition["title"].split()), isbn.isbn13), name
         assert bool(book.publication_date) == bool(edition.get("publish_date")), name
         assert bool(book.language) == bool(edition.get("languages")), name
-        assert book.page_count == edition.get("number_of_pages"), name
+        pages = edition.get("number_of_pages") or book.page_count
+        assert book.page_count == pages, name
+        assert bool(pages) == bool({"number_of_pages", "pagination"} & set(edition)), name
         numbers = [number for number in edition.get("covers") or [] if number and number > 0]
         assert bool(book.cover_url) == bool(numbers), name
 

@@ -147,6 +147,32 @@ def test_google_never_bends_a_corner_and_keeps_its_signature(url: str) -> None:
     assert all("edge" not in query and query["imgtk"] == ["AF_x-1"] for query in asked)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["books.google.de", "books.google.co.in", "bks4.books.google.co.in", "bks1.books.google.fr",
+     "BOOKS.google.com.br", "bks.books.google.ca"],
+)  # fmt: skip
+def test_a_national_host_of_google_is_asked_at_the_main_one(host: str) -> None:
+    urls = candidates(f"http://{host}/books?id=a1&img=1&zoom=1&edge=curl&imgtk=AF_x-1")
+
+    assert {urlsplit(url).netloc for url in urls} == {"books.google.com"}
+    assert {urlsplit(url).scheme for url in urls} == {"https"}
+    assert all("imgtk=AF_x-1" in url and "id=a1" in url for url in urls)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["books.google.evil.com", "books.google.de.evil.example", "evilbooks.google.de",
+     "books-google.de",
+     "books.google.de:8443", "user@books.google.de", "books.google.example",
+     "books.google.co.uk.x"],
+)  # fmt: skip
+def test_a_host_that_only_looks_national_is_left_for_the_guard_to_refuse(host: str) -> None:
+    urls = candidates(f"http://{host}/books?id=a1&img=1")
+
+    assert all(urlsplit(url).netloc == host for url in urls)
+
+
 @pytest.mark.parametrize("size", "SML")
 def test_open_library_is_asked_for_large_then_medium_and_no_blanks(size: str) -> None:
     start = "https://covers.openlibrary.org/b/isbn/9780142437247"

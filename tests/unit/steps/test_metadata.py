@@ -1,7 +1,9 @@
 """The step ``fetch-metadata``: which source is asked, and what their failures come to."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -89,13 +91,104 @@ async def test_a_source_that_is_gone_from_the_configuration_is_ours_to_mend() ->
         await FetchMetadata([known_to("google_books")])(order("isbndb"))
 
 
-async def test_auto_stops_at_the_first_that_knows_the_book() -> None:
-    first, second = known_to("google_books"), known_to("openlibrary")
+TITLED = Metadata(isbn=ISBN, title="Moby-Dick", source="google_books")
+FULL = replace(
+    TITLED,
+    description="A whale.", cover_url="https://covers.example/a.jpg", page_count=720,
+    publication_date="2002", publisher="Penguin", language="en", categories=("Whaling",),
+)  # fmt: skip
+
+
+async def test_auto_stops_at_the_first_that_knows_all_of_the_book() -> None:
+    first, second = FakeProvider("google_books", FULL), known_to("openlibrary")
 
     book = await FetchMetadata([first, second])(order())
 
-    assert book.source == "google_books"
+    assert (book.source, book.fields) == ("google_books", {})
     assert second.asked == []
+
+
+async def test_auto_asks_the_next_for_what_the_first_left_empty_and_for_that_alone() -> None:
+    first = FakeProvider("google_books", replace(FULL, page_count=None, description=None))
+    other = replace(FULL, source="isbndb", page_count=719, description="Told.", publisher="Viking")
+    second, third = FakeProvider("openlibrary", UNKNOWN), FakeProvider("isbndb", other)
+
+    book = await FetchMetadata([first, second, third])(order())
+
+    assert (book.page_count, book.description, book.publisher) == (719, "Told.", "Penguin")
+    assert book.source == "google_books"
+    assert book.fields == {"pageCount": "isbndb", "description": "isbndb"}
+
+
+async def test_nobody_is_asked_once_nothing_is_missing() -> None:
+    first = FakeProvider("google_books", replace(FULL, page_count=None))
+    second, third = FakeProvider("openlibrary", FULL), FakeProvider("isbndb", FULL)
+
+    await FetchMetadata([first, second, third])(order())
+
+    assert (len(second.asked), third.asked) == (1, [])
+
+
+@pytest.mark.parametrize("failure", [UNKNOWN, UNTITLED, DOWN, SLOW, NO_KEY, REFUSED])
+async def test_what_completes_a_book_never_fails_it(failure: Exception) -> None:
+    first, second = known_to("google_books"), FakeProvider("openlibrary", failure)
+
+    assert await FetchMetadata([first, second])(order()) == TITLED
+
+
+async def test_completing_has_its_own_short_time() -> None:
+    class Slow(FakeProvider):
+        async def find(self, isbn: Isbn) -> Metadata:
+            await asyncio.sleep(60)
+            return FULL
+
+    first, slow = known_to("google_books"), Slow("openlibrary", UNKNOWN)
+
+    book = await FetchMetadata([first, slow], complete_seconds=0.05)(order())
+
+    assert book == TITLED
+
+
+async def test_completing_can_be_switched_off_and_is_only_for_auto() -> None:
+    first, second = known_to("google_books"), FakeProvider("openlibrary", FULL)
+
+    await FetchMetadata([first, second], complete=False)(order())
+    await FetchMetadata([first, second])(order("google_books"))
+
+    assert second.asked == []
+
+
+class Held:
+    """Fills the port Pace: these providers said when to come back."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    @asynccontextmanager
+    async def turn(self, provider: str) -> AsyncIterator[None]:
+        yield
+
+    async def hold(self, provider: str, seconds: float) -> None: ...
+
+    async def held_seconds(self, provider: str) -> float:
+        return 20.0 if provider in self.names else 0.0
+
+
+async def test_auto_goes_past_a_source_that_wants_to_be_left_alone() -> None:
+    first, second = FakeProvider("google_books", FULL), known_to("openlibrary")
+
+    book = await FetchMetadata([first, second], pace=Held("google_books"))(order())
+
+    assert book.source == "openlibrary"
+    assert first.asked == []  # neither for the book, nor to complete it
+
+
+async def test_it_is_asked_in_the_end_where_nobody_else_knows_the_book() -> None:
+    first, second = known_to("google_books"), FakeProvider("openlibrary", UNKNOWN)
+
+    book = await FetchMetadata([first, second], pace=Held("google_books"))(order())
+
+    assert book.source == "google_books"
 
 
 @pytest.mark.parametrize("failure", [UNKNOWN, UNTITLED, DOWN, SLOW, NO_KEY, REFUSED])

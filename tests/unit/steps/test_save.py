@@ -76,7 +76,11 @@ async def test_a_saved_book_says_where_it_is_from() -> None:
         "jobId": "job-1",
         "importedAt": "1970-01-01T00:00:01.000Z",
         "updatedAt": "1970-01-01T00:00:01.000Z",
+        "fields": {},
     }
+    assert book.to_json()["provenance"]["fields"] == {
+        "title": "google_books", "cover": "google_books",
+    }  # fmt: skip
 
 
 async def test_saving_twice_leaves_one_book() -> None:

@@ -1,0 +1,121 @@
+"""Publication dates as providers and libraries write them → YYYY, YYYY-MM or YYYY-MM-DD.
+
+Way:      reading.py → here
+Rule 1:   as exact as it was written and no more; what is written for "unknown" is None.
+Rule 2:   an impossible month or day leaves the part before it.
+Source:   MARC 260 $c (``1998, c1997``, ``[1949]``, ``1998 [i.e. 1999]``), ISO 8601.
+"""
+
+import re
+import unicodedata
+from calendar import monthrange
+from datetime import UTC, datetime
+from typing import Final
+
+EARLIEST_YEAR: Final = 1400  # before it no book was printed
+YEARS_AHEAD: Final = 5  # announced books; further ahead: another calendar, or a slip
+_FILLERS: Final = frozenset({"1900-01-01", "1753-01-01", "1899-12-30", "1899-12-31"})
+"""What databases write for "no date"."""
+
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+_DASHES: Final = re.compile(r"[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_NUMERIC: Final = re.compile(
+    r"([0-9]{4})(?:[-/.]\s?([0-9]{1,2})(?:[-/.]\s?([0-9]{1,2})\.?(?:[T ].*)?)?)?", re.DOTALL
+)
+_COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T.*|[0-9]{6})?")
+_MONTH_YEAR: Final = re.compile(r"(0?[1-9]|1[0-2])[-/.]([0-9]{4})")
+_EAST_ASIAN: Final = re.compile(
+    r"([0-9]{4})\s*[年년]\s*(?:([0-9]{1,2})\s*[月월]\s*(?:([0-9]{1,2})\s*[日일号號])?)?.{0,20}"
+)
+_MONTH: Final = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_DAY: Final = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?\.?"
+_WEEKDAY: Final = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?,?\s+)?"
+_WORDED: Final = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"{_WEEKDAY}(?:{_DAY}[\s-]+(?:of\s+)?)?{_MONTH}[,\s-]+(?P<year>[0-9]{{4}})(?:\s+[0-9]{{2}}:.*)?",
+        rf"{_WEEKDAY}{_MONTH}\s+{_DAY},?\s+(?P<year>[0-9]{{4}})(?:,?\s+[0-9]{{1,2}}:.*)?",
+        rf"(?P<year>[0-9]{{4}}),?[\s-]+{_MONTH}(?:[\s-]+{_DAY})?",
+        rf"{_WEEKDAY}{_MONTH}\s+{_DAY}\s+[0-9]{{2}}:[0-9:]+\s+(?:[A-Z]{{2,5}}\s+)?(?P<year>[0-9]{{4}})",
+    )
+)
+_YEAR: Final = re.compile(r"(?<![0-9])[0-9]{4}(?![0-9s?]|\?)")
+_MEANT: Final = re.compile(r"i\.?\s*e\.?,?\s*([0-9]{4})(?![0-9])", re.IGNORECASE)
+_RANGE: Final = re.compile(
+    r"[0-9]{4}\s*(?:[-/]|to|bis|or|oder|ou|and|und|et)\s*[0-9]{4}", re.IGNORECASE
+)
+_BETWEEN: Final = re.compile(
+    r"\b(?:between|zwischen|entre|not before|not after|before|after)\b", re.IGNORECASE
+)
+_COPYRIGHT: Final = re.compile(
+    r"(?:\b(?:c|cop|copyright|p|phonogram)\.?|[©℗])\s*(?=[0-9]{4})", re.IGNORECASE
+)
+_BRACKETED: Final = re.compile(r"\[[^\]]*?([0-9]{4})\??[^\]]*\]|\(([0-9]{4})\)")
+
+
+def read_date(value: object, *, this_year: int | None = None) -> str | None:
+    """The date, or None for what is none, for fillers (``1900-01-01``), for years before 1400 and
+    for those more than five years ahead of ``this_year`` (by default the present one).
+    """
+    latest = (this_year or datetime.now(UTC).year) + YEARS_AHEAD
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if 0 < value < 10**8 else None
+    if not isinstance(value, str) or len(value) > 100:
+        return None
+    text = _DASHES.sub("-", value).strip().strip("\u200e\u200f")
+    if not text.isascii():
+        text = _DASHES.sub("-", unicodedata.normalize("NFKC", text)).strip()
+    found = _exact(text, latest) or _year(text, latest)
+    return None if found in _FILLERS else found
+
+
+def _exact(text: str, latest: int) -> str | None:
+    for form in (_NUMERIC, _EAST_ASIAN):
+        if numeric := form.fullmatch(text):
+            return _date(latest, *numeric.groups())
+    if (compact := _COMPACT.fullmatch(text)) and _is_day(*compact.groups()):
+        return _date(latest, *compact.groups())
+    if turned := _MONTH_YEAR.fullmatch(text):
+        return _date(latest, turned[2], turned[1])
+    for form in _WORDED:
+        if worded := form.fullmatch(text):
+            day = worded.groupdict().get("day")
+            return _date(latest, worded["year"], str(_MONTHS[worded["month"][:3].lower()]), day)
+    return None
+
+
+def _year(text: str, latest: int) -> str | None:
+    """The year that a text is about, where it says one: corrected, printed, or of copyright."""
+    if meant := _MEANT.search(text):
+        return _date(latest, meant[1])
+    if _RANGE.search(text) or _BETWEEN.search(text):
+        return None
+    printed = _YEAR.findall(_COPYRIGHT.sub("x0", text))  # "x0" + digits is no year any more
+    for year in printed or _YEAR.findall(_COPYRIGHT.sub(" ", text)):
+        if date := _date(latest, year):
+            return date
+        if bracketed := _BRACKETED.search(text):  # 5758 [1998]
+            return _date(latest, bracketed[1] or bracketed[2])
+    return None
+
+
+def _is_day(year: str, month: str, day: str) -> bool:
+    return 1 <= int(month) <= 12 and 1 <= int(day) <= 31 and int(year) > 0
+
+
+def _date(latest: int, year: str, month: str | None = None, day: str | None = None) -> str | None:
+    if not EARLIEST_YEAR <= int(year) <= latest:
+        return None
+    if month is None or not 1 <= int(month) <= 12:
+        return year
+    if day is None or not 1 <= int(day) <= monthrange(int(year), int(month))[1]:
+        return f"{year}-{int(month):02}"
+    return f"{year}-{int(month):02}-{int(day):02}"

@@ -1,0 +1,149 @@
+"""Names, publishers and subjects lose their library dress and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bookline.providers.reading import read_authors, read_categories, read_publisher
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Family, Given , 1936-2017", "Family, Given"),
+        ("Family, Given, 1936-", "Family, Given"),
+        ("Family, Given, 1936–2017.", "Family, Given"),
+        ("Family, Given, b. 1936", "Family, Given"),
+        ("Family, Given, d. 1616", "Family, Given"),
+        ("Family, Given, 1564?-1616", "Family, Given"),
+        ("Family, Given, ca. 1343-1400", "Family, Given"),
+        ("Family, Given (1936-2017)", "Family, Given"),
+        ("Given Family, active 1590", "Given Family"),
+        ("Given Family, 1936-2017, editor.", "Given Family"),
+        ("A. B. Person (editor)", "A. B. Person"),
+        ("A. B. Person (Editor)", "A. B. Person"),
+        ("A. B. Person [Ed.]", "A. B. Person"),
+        ("A. B. Person, ed.", "A. B. Person"),
+        ("A. B. Person (Translator)", "A. B. Person"),
+        ("A. B. Person (author, illustrator)", "A. B. Person"),
+        ("A. B. Person, joint author", "A. B. Person"),
+        ("Person, A. (Hrsg.)", "Person, A."),
+        ("A. Person (Übers.)", "A. Person"),
+        ("A. Person (Narrator)", "A. Person"),
+        ("edited by A. B. Person", "A. B. Person"),
+        ("by A. B. Person", "A. B. Person"),
+        ("illustrated by A. B. Person", "A. B. Person"),
+        ("Given Family.", "Given Family"),
+        ('"Given Family"', "Given Family"),
+        ("“Given Family”", "Given Family"),
+        # what stays
+        ("Class of 1984", "Class of 1984"),
+        ("Group 47", "Group 47"),
+        ("Given Family, Jr.", "Given Family, Jr."),
+        ("Martin Luther King Jr.", "Martin Luther King Jr."),
+        ("Family, J. K.", "Family, J. K."),
+        ("Berta Family, Ph.D.", "Berta Family, Ph.D."),
+        ("Foo Media, Inc.", "Foo Media, Inc."),
+        ("Editors of Time Magazine", "Editors of Time Magazine"),
+        ("Byron", "Byron"),
+        ("50 Cent", "50 Cent"),
+        ("Ed McBain", "Ed McBain"),
+        ("Malcolm X", "Malcolm X"),
+        ("Tr. Person", "Tr. Person"),
+        ("Anonymous", "Anonymous"),
+        ('Joe "The Pen" Smith', 'Joe "The Pen" Smith'),
+        ("O'Brian, Patrick", "O'Brian, Patrick"),
+    ],
+)
+def test_a_name_is_a_name_alone(written: str, name: str) -> None:
+    assert read_authors([written]) == (name,)
+    assert read_authors([name]) == (name,)
+
+
+def test_names_that_say_nothing_are_left_out() -> None:
+    assert read_authors([{"name": "????"}, "n/a", "Unknown", "Ada"]) == ("Ada",)
+
+
+@pytest.mark.parametrize(
+    ("written", "publisher"),
+    [
+        ('"Foo Media, Inc."', "Foo Media, Inc."),
+        ("“Foo Media”", "Foo Media"),
+        ("«Foo»", "Foo"),
+        ("'Foo'", "Foo"),
+        ("&quot;Foo Media, Inc.&quot;", "Foo Media, Inc."),
+        ("Penguin Books,", "Penguin Books"),
+        ("Penguin Books ;", "Penguin Books"),
+        (["[s.n.]"], None),
+        (["[s.n.]", "Penguin"], "Penguin"),
+        ("????", None),
+        ([{"name": "Publisher not identified"}], None),
+        ('"O\'Reilly Media, Inc."', "O'Reilly Media, Inc."),
+        ('The "Quoted" Press', 'The "Quoted" Press'),
+        ("D & C", "D & C"),
+        ("Simon & Schuster, Inc.", "Simon & Schuster, Inc."),
+    ],
+)
+def test_a_publisher_has_no_quotation_marks(written: object, publisher: str | None) -> None:
+    assert read_publisher(written) == publisher
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["PR6073.H569 V45 2004", "823.914", "PS3545.H16", "PZ7.R79835 Har 1998", "813/.54", "813'.54",
+     "823",
+     "[Fic]", "[E]", "QA76.73.P98", "823.9/14 22", "PQ", "878", "JUV028000", "FIC000000",
+     "Accessible book", "Protected DAISY", "In library", "In Library", "Overdrive",
+     "nyt:combined-print-fiction=2011-05-07", "collection:ebooks", "series:Foundation",
+     "award:hugo_award=1984", "Reading Level-Grade 7", "lexile:880", "Lexile: 880L", "place:london",
+     "https://x.example/s", "lccn:n79021164", "Unknown", "????", "-", "Kindle Ebooks", "General"],
+)  # fmt: skip
+def test_a_code_is_no_subject(code: str) -> None:
+    assert read_categories([code, "Murder"]) == ("Murder",)
+
+
+@pytest.mark.parametrize(
+    ("written", "subject"),
+    [
+        ("Murder", "Murder"),
+        ("FIC022000 Fiction / Mystery", "Fiction / Mystery"),
+        ("JUV028000 - Juvenile Fiction", "Juvenile Fiction"),
+        ("Detective and mystery stories.", "Detective and mystery stories"),
+        ("Fiction / Science Fiction / Alien Contact", "Fiction / Science Fiction / Alien Contact"),
+        ("1939-1945", "1939-1945"),
+        ("World War, 1939-1945", "World War, 1939-1945"),
+        ("20th century", "20th century"),
+        ("UFOs", "UFOs"),
+        ("SF", "SF"),
+        ("C++ (Computer program language)", "C++ (Computer program language)"),
+        ("Orphans -- Fiction", "Orphans -- Fiction"),
+        ("Time travel", "Time travel"),
+        ("Series", "Series"),
+        ("Ages", "Ages"),
+        ("Young adult fiction", "Young adult fiction"),
+        ("9/11", "9/11"),
+        (
+            "POTTER, HARRY (FICTITIOUS CHARACTER)_FICTION",
+            "POTTER, HARRY (FICTITIOUS CHARACTER)_FICTION",
+        ),
+    ],
+)
+def test_a_subject_stays_a_subject(written: str, subject: str) -> None:
+    assert read_categories([written]) == (subject,)
+
+
+@given(st.text(max_size=60))
+def test_what_was_tidied_is_read_again_without_a_change(text: str) -> None:
+    for read in (read_authors, read_categories):
+        once = read([text])
+        assert read(list(once)) == once
+    publisher = read_publisher(text)
+    assert publisher is None or read_publisher(publisher) == publisher
+
+
+@pytest.mark.parametrize(
+    "text", ["(", "[ed", ", ed", '"', "1936-", ", 1936-2017", "by ", "PR6073."]
+)
+def test_a_hostile_name_takes_no_long_time(text: str) -> None:
+    for read in (read_authors, read_publisher, read_categories):
+        read([text * (100_000 // len(text))] * 200)

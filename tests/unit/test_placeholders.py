@@ -1,0 +1,76 @@
+"""What stands for "unknown" is told from what merely looks like it."""
+
+import pytest
+
+from bookline.placeholders import is_no_description, is_no_name, is_no_publisher, is_no_title
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["?", "????", "---", "...", "…", "[ ]", "–", "Unknown", "UNKNOWN", "[Unknown]",
+     "unknown author",
+     "Author Unknown", "n/a", "N/A", "n.a.", "None", "null", "TBD", "TBA", "[TBC]",
+     "To Be Announced", "Not Available (NA)", "Unbekannt", "Inconnu", "Desconocido", "不明",
+     "No Author Credited", "\"Unknown\"", " unknown. "],
+)  # fmt: skip
+def test_no_name_is_known(text: str) -> None:
+    assert is_no_name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Anonymous", "Various", "Various Authors", "Nemo", "Unknown Worlds Collective", "A", "X", "O.",
+     "Anon.", "T. B. Davis", "Na Li", "Noname Smith", "中山", "Q?"],
+)  # fmt: skip
+def test_a_name_stays_a_name(text: str) -> None:
+    assert not is_no_name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[s.n.]", "s.n.", "S.N.", "(s.n.)", "[S. n.]", "<s.n.>", "[sn]", "s. n", "[s.n.],",
+     "sine nomine",
+     "????", "Publisher not identified", "[publisher not identified]", "Unknown Publisher",
+     "[Verlag nicht ermittelbar]", "[éditeur non identifié]", "[S.l. : s.n.]", "n/a", "-", "TBA",
+     "[б.и.]", "No publisher"],
+)  # fmt: skip
+def test_no_publisher_is_known(text: str) -> None:
+    assert is_no_publisher(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Penguin", "SN Books", "S.N. Verlag", "Independently published", "Unknown Press", "Nil Books",
+     "CreateSpace", "Author's Republic", "None Such Press", "O.T. Books"],
+)  # fmt: skip
+def test_a_publisher_stays_a_publisher(text: str) -> None:
+    assert not is_no_publisher(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Untitled", "[Untitled]", "UNTITLED", "????", "No title", "TBD", "Title not available",
+     "Ohne Titel", "Sans titre", "無題", "..."],
+)  # fmt: skip
+def test_no_title_is_known(text: str) -> None:
+    assert is_no_title(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Unknown Pleasures", "Nil by Mouth", "Untitled: A Memoir", "It", "1984", "V.", "S.",
+     "Title Deeds",
+     "The Unknown", "No Title Fight"],
+)  # fmt: skip
+def test_a_title_stays_a_title(text: str) -> None:
+    assert not is_no_title(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says_nothing"),
+    [("No description available.", True), ("N/A", True), ("…", True), ("Description not available",
+     True),
+     ("No description can do it justice.", False), ("Unknown to her, he waits.", False)],
+)  # fmt: skip
+def test_a_description_that_says_nothing_is_told(text: str, *, says_nothing: bool) -> None:
+    assert is_no_description(text) is says_nothing
