@@ -637,7 +637,7 @@ async def test_a_wait_that_would_pass_the_deadline_is_not_begun(bench: Bench) ->
 
 
 async def test_a_retry_starts_the_deadline_anew(bench: Bench) -> None:
-    bench.set_policy(deadline_seconds=0.05)
+    bench.set_policy(deadline_seconds=0.5)
     bench.steps.held.add(UPLOAD)
     await bench.start()
     await bench.end()

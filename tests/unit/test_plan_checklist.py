@@ -9,9 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plan-checklist.md").read_text("utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "shown by" not in line]
-PLAN = (
-    Path(os.environ.get("BOOKLINE_SHARED_DATA", ROOT.parent / "shared" / "data")).parent / "PLAN.md"
-)
+PLAN = Path(os.environ.get("RECORDED_ANSWERS", ROOT.parent / "shared" / "data")).parent / "PLAN.md"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2:40])

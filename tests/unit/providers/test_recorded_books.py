@@ -1,7 +1,7 @@
 """Recorded answers are read into the books of a reviewed table; a change is shown book by book.
 
 The table (``recorded_books.tsv``) holds facts alone; the recordings lie in the folder that
-BOOKLINE_SHARED_DATA names, or beside the project. After a change that is meant:
+RECORDED_ANSWERS names, or beside the project. After a change that is meant:
 ``python tests/unit/providers/test_recorded_books.py > tests/unit/providers/recorded_books.tsv``,
 and read the difference.
 """

@@ -16,9 +16,7 @@ from bookline.isbn import Isbn, find_isbn
 from bookline.ports import Answer, MetadataProvider
 
 HERE = Path(__file__).resolve()
-PLACES = (
-    Path(os.environ.get("BOOKLINE_SHARED_DATA", HERE.parents[4] / "shared" / "data")) / "providers"
-)
+PLACES = Path(os.environ.get("RECORDED_ANSWERS", HERE.parents[4] / "shared" / "data")) / "providers"
 pytestmark = pytest.mark.skipif(not PLACES.is_dir(), reason="the recordings are not at hand")
 OUTCOMES = {
     "400": WrongKey, "401": WrongKey, "403": WrongKey, "404": BookNotFound, "429": SlowDown,

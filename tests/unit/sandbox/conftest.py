@@ -13,7 +13,7 @@ import pytest_asyncio
 from bookline_sandbox import Sandbox
 
 SHARED_DATA = Path(
-    os.environ.get("BOOKLINE_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data")
+    os.environ.get("RECORDED_ANSWERS", Path(__file__).parents[4] / "shared" / "data")
 )
 
 
