@@ -66,6 +66,7 @@ async def examine(settings: Settings, server: str | None) -> AsyncGenerator[Find
     """Every finding, as it is found."""
     yield _python()
     yield _sqlite()
+    yield _engine()
     for finding in _data_dir(settings.data_dir):
         yield finding
     for finding in _limits(settings):
@@ -91,6 +92,17 @@ def _sqlite() -> Finding:
         return Finding(name="sqlite", state=OK, detail=version)
     todo = "use a Python whose SQLite is 3.35 or newer"
     return Finding(name="sqlite", state=FAULT, detail=version, todo=todo)
+
+
+def _engine() -> Finding:
+    """DBOS, and whether its statements are prepared once."""
+    from bookline.engine import dbos_statements
+
+    reason = dbos_statements.why_not()
+    if reason is None:
+        return Finding(name="engine", state=OK, detail="DBOS, with prepared statements")
+    todo = "nothing fails; for less CPU an import, install the versions in constraints.txt"
+    return Finding(name="engine", state=WARNING, detail=f"slower: {reason}", todo=todo)
 
 
 def _data_dir(folder: Path) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The workflow on DBOS Transact over SQLite. The only file that imports dbos.
+"""The workflow on DBOS Transact over SQLite. Imports dbos, as only dbos_statements.py does besides.
 
 Way:     imports.py starts, retries → here → job_run.py; recovery.py and retention.py use the rest
 Rule 1:  one DBOS step a try; our own JSON in its records, never pickle.
@@ -25,6 +25,7 @@ from dbos._error import DBOSException
 from dbos._serialization import Serializer
 from sqlalchemy.pool import QueuePool
 
+from bookline.engine import dbos_statements
 from bookline.engine.job_run import World, execute
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
@@ -65,9 +66,11 @@ def _plain(value: object) -> Json:
 class DbosEngine:
     """Fills the port Engine. One in a process at a time: DBOS is a singleton."""
 
-    def __init__(self, path: Path, world: World) -> None:
+    def __init__(self, path: Path, world: World, *, prepared: bool = True) -> None:
+        """``prepared=False`` leaves DBOS its own statements, to compare with."""
         self._world = world
         self._path = path
+        self._prepared = prepared
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._ending: set[asyncio.Task[Any]] = set()
@@ -75,7 +78,7 @@ class DbosEngine:
 
     async def launch(self) -> None:
         """Opens the database and begins to take up work that is queued in it."""
-        self._database = _sqlite(self._path)
+        self._database = open_engine(self._path)
         config: DBOSConfig = {
             "name": "bookline",
             "system_database_url": f"sqlite:///{self._path}",
@@ -88,7 +91,7 @@ class DbosEngine:
             # Nobody here waits for its notifications; its listener takes this long to stop.
             "notification_listener_polling_interval_sec": 0.05,
         }
-        DBOS(config=config)
+        dbos = DBOS(config=config)
         _quiet()
 
         @DBOS.workflow(name=WORKFLOW_NAME, max_recovery_attempts=None)
@@ -98,6 +101,8 @@ class DbosEngine:
         self._workflow = book_import
         # In this thread, so that recovered imports run in this event loop too.
         DBOS.launch()
+        if self._prepared and not dbos_statements.prepare(dbos._sys_db):
+            log.warning("imports take more CPU: %s", dbos_statements.why_not())
 
     async def close(self) -> None:
         """Stops all imports in good order; they go on after the next start."""
@@ -194,7 +199,7 @@ async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
     return await DBOS.run_step_async({"name": name}, recorded)
 
 
-def _sqlite(path: Path) -> sa.Engine:
+def open_engine(path: Path) -> sa.Engine:
     """As DESIGN §3 measured it: WAL, one connection (SQLite has one writer anyway)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
