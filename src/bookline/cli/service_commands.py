@@ -31,17 +31,45 @@ def serve(
             show_default=False,
         ),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            min=0,
+            max=64,
+            help="Server processes on this port and folder, each on a core; 0: one a core.",
+        ),
+    ] = 1,
+    socket: Annotated[int | None, typer.Option("--socket", hidden=True)] = None,
+    core: Annotated[
+        int | None,
+        typer.Option(
+            "--core",
+            min=0,
+            show_default=False,
+            help="Keep to this one core (0 is the first): less CPU an import.",
+        ),
+    ] = None,
 ) -> None:
     """Run the server: the API, the page and the imports. Ctrl-C stops it; nothing is lost."""
     asked = asked_of(ctx)
 
     async def work() -> int:
+        from bookline.cli.processes import cores, keep_to_one_core, serve_in_processes
         from bookline.cli.serving import serve_until_told
         from bookline.logs import set_up_logs
 
         settings = _settings_with(HOST=host, PORT=port)
         set_up_logs(settings.log_level, settings.log_format)
-        await serve_until_told(settings, insecure=insecure)
+        count = processes or len(cores()) or 1
+        if count > 1:
+            options = ["--insecure"] if insecure else []
+            said = {"BOOKLINE_HOST": settings.host, "BOOKLINE_PORT": str(settings.port)}
+            await serve_in_processes(settings, count, options, {**os.environ, **said})
+            return DONE
+        if core is not None:
+            keep_to_one_core(core)
+        await serve_until_told(settings, insecure=insecure, inherited=socket)
         return DONE
 
     perform(asked, work, fast=True)

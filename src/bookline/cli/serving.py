@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -74,16 +76,21 @@ class _Remembering:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, insecure: bool = False
+    settings: Settings, *, insecure: bool = False, inherited: int | None = None
 ) -> AsyncIterator[tuple[Server, str]]:
     """A running server and its address, until the block ends or it is told to stop.
+
+    ``inherited`` is the number of a listening socket that the parent process has opened.
 
     Raises: Refused, StoreDown, TryLater when the port is taken.
     """
     ready = asyncio.Event()
     server = Server(settings, insecure=insecure, ready=lambda port: ready.set())
     quiet_uvicorn()
-    listening = listen(settings.host, settings.port)
+    if inherited is None:
+        listening = listen(settings.host, settings.port)
+    else:
+        listening = socket.socket(fileno=inherited)
     url = address(settings.host, listening.getsockname()[1])
     task = asyncio.create_task(_run(server, listening), name="server")
     try:
@@ -107,14 +114,33 @@ async def _run(server: Server, listening: socket.socket) -> None:
         raise server.start.error or TryLater("the server did not start") from end
 
 
-async def serve_until_told(settings: Settings, *, insecure: bool = False) -> None:
-    """The command ``serve``: until SIGINT or SIGTERM.
+async def serve_until_told(
+    settings: Settings, *, insecure: bool = False, inherited: int | None = None
+) -> None:
+    """The command ``serve``: until SIGINT, SIGTERM or the end of the parent with the socket.
 
     Raises: as ``serving``.
     """
-    async with serving(settings, insecure=insecure) as (server, url):
-        say(f"Bookline is ready at {url} (data in {_shown(settings)})")
+    async with serving(settings, insecure=insecure, inherited=inherited) as (server, url):
+        if inherited is None:
+            say(f"Bookline is ready at {url} (data in {_shown(settings)})")
+        else:
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            _tell_at_the_parents_end()
         await until_told(server.stop)
+
+
+def _tell_at_the_parents_end() -> None:
+    """Sends this process SIGTERM when stdin, whose other end the parent holds, is closed."""
+    stdin, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+
+    def hear() -> None:
+        if not os.read(stdin, 1024):
+            loop.remove_reader(stdin)
+            signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(stdin, hear)
 
 
 async def until_told(then: Callable[[], None] = lambda: None) -> None:

@@ -78,7 +78,7 @@ class DbosEngine:
 
     async def launch(self) -> None:
         """Opens the database and begins to take up work that is queued in it."""
-        self._database = open_engine(self._path)
+        self._database = _sqlite(self._path)
         config: DBOSConfig = {
             "name": "bookline",
             "system_database_url": f"sqlite:///{self._path}",
@@ -199,7 +199,7 @@ async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
     return await DBOS.run_step_async({"name": name}, recorded)
 
 
-def open_engine(path: Path) -> sa.Engine:
+def _sqlite(path: Path) -> sa.Engine:
     """As DESIGN §3 measured it: WAL, one connection (SQLite has one writer anyway)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(

@@ -171,11 +171,10 @@ def _check_operation_execution_txn(
     found = self._execute_prepared(
         conn, "select_step", place, build_output, insert_columns=False
     ).fetchall()
-    assert len(status) > 0, f"Error: Workflow {workflow_id} does not exist"
+    if not status:
+        raise AssertionError(f"Error: Workflow {workflow_id} does not exist")
     if status[0][0] == WorkflowStatusString.CANCELLED.value:
-        raise DBOSWorkflowCancelledError(
-            f"Workflow {workflow_id} is cancelled. Aborting function."
-        )
+        raise DBOSWorkflowCancelledError(f"Workflow {workflow_id} is cancelled. Aborting function.")
     if not found:
         return None
     output, error, recorded_name, child_workflow_id, serialization = found[0]
@@ -224,9 +223,8 @@ def _record_operation_result_txn(
     child_values: dict[str, Any] | None = None,
 ) -> None:
     workflow_id = result["workflow_uuid"]
-    assert result["error"] is None or result["output"] is None, (
-        "Only one of error or output can be set"
-    )
+    if result["error"] is not None and result["output"] is not None:
+        raise AssertionError("Only one of error or output can be set")
     if owner_xid is None:
         owner_xid = current_owner_xid(workflow_id)
     if owner_xid is not None:
@@ -295,7 +293,9 @@ def _update_workflow_outcome_in_transaction(
             .where(ws.c.workflow_uuid == sa.bindparam("wf_id"))
             .where(ws.c.status == WorkflowStatusString.PENDING.value)
         )
-        return update if owner_xid is None else update.where(ws.c.owner_xid == sa.bindparam("owner"))
+        return (
+            update if owner_xid is None else update.where(ws.c.owner_xid == sa.bindparam("owner"))
+        )
 
     def build_output() -> Any:
         insert = self.dialect.insert(outputs)
@@ -306,7 +306,9 @@ def _update_workflow_outcome_in_transaction(
 
     told = {"workflow_uuid": workflow_id, "output": output, "error": error}
     with self.engine.begin() as conn:
-        ended = self._execute_prepared(conn, "end_workflow", values, build_end, insert_columns=False)
+        ended = self._execute_prepared(
+            conn, "end_workflow", values, build_end, insert_columns=False
+        )
         if ended.rowcount == 0:
             return False
         self._execute_prepared(conn, "upsert_workflow_output", told, build_output)
