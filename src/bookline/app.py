@@ -23,6 +23,7 @@ from bookline.engine.job_run import Policy, World
 from bookline.engine.locks import Locks
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
+from bookline.folders import check_databases, make_private, remember_databases
 from bookline.imports import Imports
 from bookline.job import ImportInput
 from bookline.measures import Measures
@@ -48,7 +49,7 @@ from bookline.progress.journal import Journal, Limits
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
-from bookline.settings import Settings
+from bookline.settings import EARLIER_DATA_DIR, Settings
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
 from bookline.steps.metadata import FetchMetadata
@@ -61,7 +62,6 @@ from bookline.values import Json
 
 log = logging.getLogger(__name__)
 
-AT_WORK = 64  # imports that one process works on at once; the others wait in their order
 CHECK_SECONDS = 2.0
 LOOK_SECONDS = 2.0
 LegacyCall = Callable[[Json, str], Awaitable[Json]]
@@ -197,7 +197,7 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(set_up_traces())
         folder = settings.database_dir
-        folder.mkdir(parents=True, exist_ok=True)
+        _open_folders(settings)
         stores = open_stores(folder, now_ms)
         journal, limits = stores.journal, stores.limits
         stack.callback(stores.journal.close)
@@ -245,12 +245,13 @@ async def running(
             ),
             node=node.node_id,
             clock=now_ms,
-            slots=asyncio.Semaphore(AT_WORK),
+            slots=asyncio.Semaphore(settings.at_work),
             measures=measures,
         )
         engine = DbosEngine(folder / "engine.db", replace(world, steps=wrap_steps(steps)))
         await engine.launch()
         stack.push_async_callback(engine.close)
+        _remember(settings)
 
         others: list[OtherImporter] = []
         engines: dict[str, Engine] = {"workflow": engine}
@@ -296,6 +297,23 @@ async def running(
             measures=measures, rollouts=rollouts,
             legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
+
+
+def _open_folders(settings: Settings) -> None:
+    """Raises: StoreDown when one cannot be made, Refused when a database in it is missing."""
+    if settings.data_dir == EARLIER_DATA_DIR:
+        log.warning("the data lies in %s, as earlier versions kept it", EARLIER_DATA_DIR)
+    for folder in {settings.data_dir, settings.database_dir}:
+        check_databases(folder)
+        try:
+            make_private(folder)
+        except OSError as error:
+            raise StoreDown(f"cannot make {folder}: {error.strerror}") from error
+
+
+def _remember(settings: Settings) -> None:
+    for folder in {settings.data_dir, settings.database_dir}:
+        remember_databases(folder)
 
 
 async def _look(rollouts: Rollouts) -> None:

@@ -3,17 +3,19 @@
 Way:      app.py, api/ and cli/ take a ``Settings``; nobody else looks at the environment
 Rule 1:   an unknown name with our prefix, and a bad value, are refused at start in plain words.
 Rule 2:   everything has a default that works on one machine with nothing else installed.
-Source:   SPEC §8.
+Source:   docs/settings.md lists and explains them.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from platformdirs import user_data_path
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -22,17 +24,27 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from bookline.errors import Refused
+from bookline.folders import holds_databases
 
 PREFIX = "BOOKLINE_"
 GOOGLE_BOOKS_URL = "https://www.googleapis.com/books/v1"
 ISBNDB_URL = "https://api2.isbndb.com"
 _RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour)$")
+_ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?$", re.IGNORECASE)
 _SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
 _UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
 _MOST = 1_000_000
+LEAST_KEY = 16
+"""Characters of an API key: fewer can be guessed."""
+LEAST_SECRET = 32
+"""Characters of what signs tokens."""
+EARLIER_DATA_DIR = Path("./bookline-data")
+"""Where earlier versions kept everything."""
+START_RATE, READ_RATE = "60/minute", "600/minute"
 
 
 class Rate(BaseModel):
@@ -91,11 +103,41 @@ def _read_rates(text: object) -> object:
     return rates
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that is bound to this host."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def find_data_dir() -> Path:
+    """The user's data folder; the earlier default where that holds a Bookline's data."""
+    if holds_databases(EARLIER_DATA_DIR):
+        return EARLIER_DATA_DIR
+    return user_data_path("bookline", appauthor=False)
+
+
+def _read_folder(text: object) -> object:
+    return find_data_dir() if text == "" else text
+
+
+def _read_keys(text: object) -> object:
+    keys = _read_list(text)
+    if isinstance(text, str) and text and not keys:
+        raise ValueError("is a list without a key; leave it out to serve this machine without keys")
+    return keys
+
+
 Switch = Annotated[bool, BeforeValidator(_read_switch)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
+KeyList = Annotated[tuple[str, ...], BeforeValidator(_read_keys)]
+Folder = Annotated[Path, BeforeValidator(_read_folder)]
 Limit = Annotated[Rate | None, BeforeValidator(read_rate)]
 Rates = Annotated[dict[str, Rate | None], BeforeValidator(_read_rates)]
-# PROVIDERS §1.4: Open Library's 3/s holds with a contact, ISBNdb's 1/s is its smallest plan.
+# Open Library's 3/s holds with a contact, ISBNdb's 1/s is its smallest plan.
 DEFAULT_RATES: dict[str, Rate | None] = {
     "google_books": Rate(count=10, seconds=1),
     "openlibrary": Rate(count=3, seconds=1),
@@ -112,8 +154,8 @@ class Settings(BaseModel):
     """The address that ``serve`` binds; another than loopback needs API_KEYS."""
     port: int = Field(default=8787, ge=0, le=65_535)
     """The port that ``serve`` binds; 0 takes a free one."""
-    data_dir: Path = Path("./bookline-data")
-    """Everything that is kept on this machine lies below it."""
+    data_dir: Folder = Field(default_factory=find_data_dir)
+    """Everything that is kept on this machine lies below it; the user's data folder when empty."""
     database_url: str = ""
     """Jobs, events, library and engine: SQLite below DATA_DIR when empty, or ``sqlite:///folder``."""
     library: Switch = True
@@ -154,18 +196,18 @@ class Settings(BaseModel):
     """``on``: COVER_HOSTS may be http and private (sandbox, tests)."""
     complete: Switch = True
     """With source ``auto``: what the first source leaves empty is asked of the next ones."""
-    api_keys: Names = ()
-    """Comma list; with one set, every route but health needs it as a bearer."""
+    api_keys: KeyList = ()
+    """Comma list, each of 16 characters or more; with one set, every route but health needs it."""
     token_secret: SecretStr = SecretStr("")
     """Signs job tokens; made and kept in DATA_DIR when empty."""
     cors_origins: Names = ()
-    """Comma list of origins that browsers may call from."""
+    """Comma list of ``scheme://host[:port]`` that browsers may call from."""
     trusted_proxies: Names = ()
-    """Comma list of addresses whose X-Forwarded-For counts."""
-    rate_limit_start: Limit = Field(default="10/minute")  # type: ignore[assignment]
-    """Most starts for each client; ``off`` switches it off."""
-    rate_limit_read: Limit = Field(default="120/minute")  # type: ignore[assignment]
-    """Most reads for each client and route; ``off`` switches it off."""
+    """Comma list of addresses or networks whose X-Forwarded-* counts."""
+    rate_limit_start: Limit = Field(default=START_RATE)  # type: ignore[assignment]
+    """Most starts for each client; ``off`` by default on loopback without keys."""
+    rate_limit_read: Limit = Field(default=READ_RATE)  # type: ignore[assignment]
+    """Most reads for each client and route; ``off`` by default on loopback without keys."""
     workflow_rollout_percent: int = Field(default=100, ge=0, le=100)
     """Where a fresh deployment starts; the run-time value is kept in the database."""
     job_deadline_seconds: float = Field(default=900, gt=0, le=7 * 86_400)
@@ -174,10 +216,22 @@ class Settings(BaseModel):
     """Finished jobs and their events are removed after it, books never."""
     retry_scale: float = Field(default=1.0, ge=0, le=100)
     """Multiplies every retry delay, Retry-After excepted."""
+    at_work: int = Field(default=64, ge=1, le=10_000)
+    """Imports that one process works on at once; the others wait in their order."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged."""
     log_format: Literal["text", "json"] = "text"
     """How it is logged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_nobody_alone(cls, given: Any) -> Any:
+        """A server that only this machine reaches, without keys, limits nobody unless told to."""
+        if not isinstance(given, Mapping):
+            return given
+        is_alone = is_loopback(str(given.get("host", "127.0.0.1"))) and not given.get("api_keys")
+        limits = {"rate_limit_start": None, "rate_limit_read": None} if is_alone else {}
+        return {**limits, **given}
 
     @field_validator("google_books_url", "isbndb_url", "openlibrary_url", "openlibrary_covers_url")
     @classmethod
@@ -185,7 +239,54 @@ class Settings(BaseModel):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be an http or https address")
+        _check_port(parts.netloc)
         return url.rstrip("/")
+
+    @field_validator("embedder_url", "kv_url", "object_store_url")
+    @classmethod
+    def _has_a_port(cls, url: str) -> str:
+        _check_port(urlsplit(url).netloc)
+        return url
+
+    @field_validator("cover_hosts")
+    @classmethod
+    def _have_ports(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            _check_port(host)
+        return hosts
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.match(origin):
+                raise ValueError("must be a list of scheme://host or scheme://host:port")
+            _check_port(urlsplit(origin).netloc)
+        return tuple(origin.lower() for origin in origins)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError("must be a list of addresses or networks") from None
+        return proxies
+
+    @field_validator("api_keys")
+    @classmethod
+    def _are_long(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(key) < LEAST_KEY for key in keys):
+            raise ValueError(f"each key must have {LEAST_KEY} characters or more")
+        return keys
+
+    @field_validator("token_secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < LEAST_SECRET:
+            raise ValueError(f"must have {LEAST_SECRET} characters or more")
+        return secret
 
     @field_validator("provider_rates")
     @classmethod
@@ -198,6 +299,8 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _is_sqlite(cls, url: str) -> str:
+        if url.startswith(("postgres:", "postgresql:", "postgresql+")):
+            raise ValueError("this version cannot keep its data in PostgreSQL: sqlite:///folder")
         if url and not url.startswith("sqlite:///"):
             raise ValueError("this version keeps its data in SQLite: sqlite:///folder, or empty")
         return url
@@ -209,7 +312,7 @@ class Settings(BaseModel):
 
     @property
     def usable_sources(self) -> tuple[str, ...]:
-        """Sources that can be asked, in the order in which ``auto`` asks them (SPEC §5)."""
+        """Sources that can be asked, in the order in which ``auto`` asks them."""
         google = self.google_books_api_key.get_secret_value()
         isbndb = self.isbndb_api_key.get_secret_value()
         usable = []
@@ -219,6 +322,13 @@ class Settings(BaseModel):
         if isbndb or not f".{urlsplit(self.isbndb_url).hostname}".endswith(".isbndb.com"):
             usable.append("isbndb")
         return tuple(usable)
+
+
+def _check_port(netloc: str) -> None:
+    """Raises: ValueError for a port that cannot be."""
+    port = netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65_535):
+        raise ValueError("has a port that cannot be: 1 to 65535")
 
 
 def read_settings(

@@ -128,7 +128,7 @@ def embedded(sandbox: dict[str, str], tmp_path: Path) -> Run:
 def served(sandbox: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Runs a command against a server, which has a key."""
     folder = tmp_path_factory.mktemp("served")
-    env = environment(sandbox, folder, API_KEYS="first-key,second-key")
+    env = environment(sandbox, folder, API_KEYS="first-key-of-the-tests,second-key-of-the-tests")
     with process(["serve"], env, folder) as server:
         port = port_of(server.until("is ready"))
         yield run_in({**env, "BOOKLINE_PORT": port}, folder)
@@ -307,7 +307,12 @@ def on_a_terminal(served: Run, *arguments: str) -> str:
     ours, theirs = pty.openpty()
     env = served("config", "--json")  # the settings, as the fixture's commands get them
     settings = {k: v for k, v in json.loads(env.stdout).items() if v and "*" not in v}
-    keys = {"BOOKLINE_API_KEYS": "first-key", "COLUMNS": "100", "LINES": "30", "TERM": "xterm"}
+    keys = {
+        "BOOKLINE_API_KEYS": "first-key-of-the-tests",
+        "COLUMNS": "100",
+        "LINES": "30",
+        "TERM": "xterm",
+    }
     kept = {name: settings[name] for name in ("BOOKLINE_PORT", "BOOKLINE_DATA_DIR")}
     clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
     with subprocess.Popen(
@@ -364,7 +369,7 @@ def test_exit_codes_tell_what_happened(served: Run, code: int, words: str, line:
 
 
 def test_a_wrong_key_is_told(served: Run) -> None:
-    done = served("jobs", API_KEYS="another")
+    done = served("jobs", API_KEYS="another-key-of-the-tests")
 
     assert done.returncode == 1
     assert "API key" in done.stderr
@@ -381,7 +386,9 @@ def test_a_setting_that_does_not_exist_is_refused_by_name(embedded: Run) -> None
 
 
 def test_config_masks_secrets(embedded: Run) -> None:
-    shown = embedded("config", ISBNDB_API_KEY="very-secret", API_KEYS="one,two").stdout
+    shown = embedded(
+        "config", ISBNDB_API_KEY="very-secret", API_KEYS="one-very-secret-key,two-very-secret-keys"
+    ).stdout
 
     assert "very-secret" not in shown
     assert "one,two" not in shown

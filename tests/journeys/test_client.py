@@ -13,7 +13,7 @@ from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-KEY = "secret-key"
+KEY = "secret-key-of-16-or-more"
 ISBN = "9780451524935"
 NOT_A_BOOK = "9780000000002"
 DELAY_MS = 2_000  # so that a kill comes in the middle

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "client-guide.md").read_text("utf-8")
 ADDRESS = "https://books.example"
-KEY = "secret-key"
+KEY = "secret-key-of-16-or-more"
 ISBN = "9780451524935"
 LATENCY_MS = 250  # so that a cancel comes in time
 DELAY_MS = 2_000  # so that a kill comes in the middle

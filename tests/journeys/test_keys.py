@@ -19,8 +19,8 @@ from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-KEYS = ("first-Key-8d1f", "second-Key-77ac")
-SECRET = "token-Secret-41b9"
+KEYS = ("first-Key-8d1f-5a20", "second-Key-77ac-91be")
+SECRET = "token-Secret-41b9-0c77-5d1e-aa82-6f03"
 GOOGLE_KEY = "google-Key-5c02"
 ISBNDB_KEY = "isbndb-Key-0e9d"
 WITH_KEY = {"Authorization": f"Bearer {KEYS[1]}"}

@@ -13,7 +13,7 @@ pytest.importorskip("bookline.migration.legacy")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ISBN = "9780451524935"
-KEY = "secret-key"
+KEY = "secret-key-of-16-or-more"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 WHOLE = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 FIELDS = {"type", "jobId", "seq", "status", "progress", "timestamp", "data"}
 UNKNOWN = "import-9780451524935-1700000000000-abcdefgh"
-SECRET = "s3cret-for-tokens"
+SECRET = "s3cret-for-tokens-that-nobody-guesses"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -48,7 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.journal": {"job", "progress.events", "progress.records", "values"},
     "progress.rules": CORE,
     "ports": {"isbn", "book", "job", "retries", "values"},
-    "settings": {"errors"},
+    "folders": {"errors"},
+    "settings": {"errors", "folders"},
     "measures": set(),
     "traces": set(),
     "workflow": CORE,
@@ -68,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": CORE
     | {
         "app",
+        "folders",
         "imports",
         "live",
         "logs",
@@ -114,6 +116,7 @@ MAY_USE: dict[str, set[str]] = {
     "opentelemetry": {"traces"},
     "pydantic": {"api", "settings"},
     "dotenv": {"settings"},
+    "platformdirs": {"settings"},
     "typer": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"cli"},

@@ -25,7 +25,7 @@ from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
 from bookline.progress.journal import Limits, Turn
-from bookline.settings import Rate, Settings
+from bookline.settings import Rate, Settings, is_loopback
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 PAGE_PREFIX = "/page/"
@@ -62,7 +62,9 @@ class Gate:
         self._tokens = tokens
         self._clock = clock
         self._origins = frozenset(settings.cors_origins)
-        self._proxies = frozenset(settings.trusted_proxies)
+        self._proxies = [
+            ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies
+        ]
         self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
         self._any_host = any_host
         self._hosts = {settings.host.lower()}
@@ -227,32 +229,29 @@ class Gate:
         """The caller's address; X-Forwarded-For counts only behind configured proxies."""
         client = scope.get("client")
         address = client[0] if client else ""
-        if address not in self._proxies:
+        if not self._is_proxy(address):
             return address
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
         hops = [hop.strip() for line in forwarded for hop in line.split(",") if hop.strip()]
         for hop in reversed(hops):
-            if hop not in self._proxies:
+            if not self._is_proxy(hop):
                 return hop[:64]
         return address
 
     def _read_scheme(self, scope: Scope) -> None:
         """Behind a proxy that ends TLS, our URLs must be the caller's: https and wss."""
         client = scope.get("client")
-        if client and client[0] in self._proxies:
+        if client and self._is_proxy(client[0]):
             scheme = Headers(scope=scope).get("x-forwarded-proto", "").strip().lower()
             if scheme in {"http", "https"} and scope["type"] == "http":
                 scope["scheme"] = scheme
 
-
-def is_loopback(host: str) -> bool:
-    """True for a name or address that only this machine reaches."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            caller = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(caller in network for network in self._proxies)
 
 
 def _is_open(path: str) -> bool:

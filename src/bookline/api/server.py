@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 import bookline
 from bookline.api.envelope import broken, failure, failure_of
-from bookline.api.gate import Gate, is_loopback
+from bookline.api.gate import Gate
 from bookline.api.keys import Keys, Tokens, keep_secret
 from bookline.api.legacy_routes import router as legacy_router
 from bookline.api.openapi import completed
@@ -28,7 +28,7 @@ from bookline.api.routes import router
 from bookline.app import legacy_room, now_ms, running
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
-from bookline.settings import Settings, read_settings
+from bookline.settings import Settings, is_loopback, read_settings
 
 ROUTERS = (router, rollout_router, *([legacy_router] if legacy_room() else []), page_router)
 ABOUT = """Give it an ISBN and it imports the book, durably, with every step shown live.

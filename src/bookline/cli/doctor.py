@@ -10,18 +10,19 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
+from bookline.api.keys import SECRET_FILE
 from bookline.cli.client import find_server
 from bookline.cli.opening import address
 from bookline.errors import BooklineError
 from bookline.job import QUEUED, RUNNING
-from bookline.settings import Settings
+from bookline.settings import LEAST_SECRET, Settings
 from bookline.values import Json
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
@@ -107,14 +108,21 @@ def _engine() -> Finding:
 
 def _data_dir(folder: Path) -> list[Finding]:
     name = "data folder"
+    if not folder.exists():
+        return [Finding(name=name, state=OK, detail=f"{folder} is made at the first import")]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
         todo = "make it writable, or set BOOKLINE_DATA_DIR"
         return [Finding(name=name, state=FAULT, detail=f"{folder}: {error.strerror}", todo=todo)]
     found = [Finding(name=name, state=OK, detail=f"{folder} is writable")]
+    if folder.stat().st_mode & 0o077:
+        found.append(_limit("data folder", f"others may read {folder}", f"chmod 700 {folder}"))
+    if (secret := folder / SECRET_FILE).exists() and secret.stat().st_size < LEAST_SECRET:
+        detail = f"fewer than {LEAST_SECRET} characters: tokens could be forged"
+        todo = f"remove {secret}; a new one is made"
+        found.append(Finding(name=SECRET_FILE, state=FAULT, detail=detail, todo=todo))
     detail = f"{free / 1e9:,.1f} GB are free"
     if free < LOW_SPACE_BYTES:
         todo = "make room: each cover takes about 100 KB"
@@ -191,7 +199,7 @@ async def _running(settings: Settings) -> AsyncGenerator[Finding, None]:
     try:
         from bookline.app import running
 
-        async with running(settings) as app:
+        async with _somewhere(settings) as here, running(here) as app:
             for name, state in (await app.check()).items():
                 if state["ok"]:
                     yield Finding(name=name, state=OK, detail="answers")
@@ -212,3 +220,13 @@ async def _running(settings: Settings) -> AsyncGenerator[Finding, None]:
         )
     except (BooklineError, OSError) as error:
         yield Finding(name="bookline", state=FAULT, detail=str(error))
+
+
+@asynccontextmanager
+async def _somewhere(settings: Settings) -> AsyncIterator[Settings]:
+    """These settings; while nothing has been kept, with a folder that goes away again."""
+    if settings.database_dir.exists() or settings.data_dir.exists():
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="bookline-doctor-") as folder:
+        yield settings.model_copy(update={"data_dir": Path(folder), "database_url": ""})

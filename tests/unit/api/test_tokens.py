@@ -1,5 +1,6 @@
 """API keys and job tokens."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookline.api.keys import TOKEN_SECONDS, Keys, Tokens, keep_secret
-from bookline.errors import StoreDown
+from bookline.errors import Refused, StoreDown
+from bookline.settings import LEAST_SECRET
 
 NOW_MS = 1_795_384_691_739
 JOB = "import-9780451524935-1795384691739-Bhr1wV3YJgg0DAuL"
@@ -73,6 +75,31 @@ def test_a_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> No
     assert len(first) >= 32
     assert keep_secret("given", tmp_path / "data") == "given"
     assert (tmp_path / "data" / "token-secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_cannot_be_written_whole_is_not_written_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at the first start must not leave a secret that everybody knows."""
+
+    def is_full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bookline.folders.os.fsync", is_full)
+        with pytest.raises(StoreDown, match="token-secret"):
+            keep_secret("", tmp_path / "data")
+
+    assert list((tmp_path / "data").iterdir()) == []
+    assert len(keep_secret("", tmp_path / "data")) >= LEAST_SECRET
+
+
+@pytest.mark.parametrize("kept", ["", "\n", "x" * 31])
+def test_a_kept_secret_that_is_too_short_is_refused_by_name(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "token-secret").write_text(kept)
+
+    with pytest.raises(Refused, match="token-secret"):
+        keep_secret("", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_told_plainly(tmp_path: Path) -> None:
