@@ -51,12 +51,16 @@ def import_(
         Path | None,
         typer.Option(
             "--file",
-            help="Take ISBNs from a file, one a line; - is stdin. What `import` prints can be fed "
-            "back: it then imports what failed.",
+            help="Take the books of a library export (Goodreads, StoryGraph, any CSV and more) or "
+            "of a list, one ISBN a line; - is stdin. What `import` prints can be fed back: it then "
+            "imports what failed.",
             show_default=False,
             allow_dash=True,
         ),
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what is in the file, and start nothing.")
+    ] = False,
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -68,14 +72,23 @@ def import_(
     asked = asked_of(ctx, server, json)
 
     async def work() -> int:
-        from bookline.cli.importing import import_all, read_wanted, tell_reading
+        from bookline.cli import library_file
+        from bookline.cli.importing import import_all, read_lines, read_wanted, tell_reading
         from bookline.settings import read_settings
 
         settings = read_settings()
-        texts = [*(isbns or []), *(_read_file(file) if file else [])]
-        if not texts:
+        data = _read_file(file) if file else b""
+        if preview:
+            seen = library_file.read_preview(data)
+            asked.print(seen, lambda: result("\n".join(library_file.preview_lines(seen))))
+            return DONE
+        export = library_file.find_export(data)
+        texts = [*(isbns or []), *(() if export else read_lines(_lines(data)))]
+        if not texts and not export:
             raise Refused("INVALID_REQUEST", "give at least one ISBN, or --file")
         wanted = read_wanted(texts)
+        if export:
+            wanted = library_file.together(wanted, library_file.read_export(export))
         with asked.view() as view:
             tell_reading(wanted, view)
             if not wanted.isbns:
@@ -84,7 +97,7 @@ def import_(
                 if url:
                     view.notice(f"in the server at {url}")
                 outcome = await import_all(client, wanted, source, view, watch=watch)
-            is_many = len(texts) > 1
+            is_many = len(texts) > 1 or export is not None
             view.sum_up(outcome.to_json(), outcome.sentence() if is_many and watch else "")
         if not watch:
             _tell_started(asked, [story.job_id for story in outcome.stories], url)
@@ -96,15 +109,22 @@ def import_(
     perform(asked, work)
 
 
-def _read_file(path: Path) -> list[str]:
+def _read_file(path: Path) -> bytes:
     """Raises: Refused when it cannot be read."""
-    from bookline.cli.importing import read_lines
-
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
         raise Refused("INVALID_REQUEST", f"cannot read {path}: {error}") from error
-    return read_lines(text.splitlines())
+
+
+def _lines(data: bytes) -> list[str]:
+    """Raises: Refused when the bytes are no text."""
+    from bookline.shelves.encoding import find_encoding
+
+    if not data.strip():
+        return []
+    found = find_encoding(data)
+    return data[found.skip :].decode(found.codec).splitlines()
 
 
 def _tell_started(asked: Asked, job_ids: list[str], url: str | None) -> None:
