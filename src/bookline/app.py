@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from bookline.book import Book, Metadata
 from bookline.embedders.local import WordLlama
@@ -49,20 +50,28 @@ from bookline.progress.journal import Journal, Limits
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
+from bookline.readiness import (
+    LOCAL_SECONDS,
+    REMOTE_SECONDS,
+    Check,
+    Readiness,
+    check_room,
+)
 from bookline.settings import EARLIER_DATA_DIR, Settings
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
 from bookline.steps.metadata import FetchMetadata
 from bookline.steps.save import SaveBook, find_aside
+from bookline.stores.database import Session
 from bookline.stores.key_value import open_key_value
+from bookline.stores.library import SqlLibrary
 from bookline.stores.obstore_objects import open_objects
-from bookline.stores.opening import LIBRARY_FILE, open_library, open_stores
+from bookline.stores.opening import LIBRARY_FILE, Stores, open_library, open_stores
 from bookline.traces import set_up_traces
 from bookline.values import Json
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = 2.0
 LOOK_SECONDS = 2.0
 LegacyCall = Callable[[Json, str], Awaitable[Json]]
 LEGACY_ROOM = "bookline.migration.legacy"  # by name: it can be deleted, and all else stays
@@ -89,6 +98,7 @@ class App:
     embedder: Embedder | None
     engine: DbosEngine
     upkeep: Upkeep
+    readiness: Readiness
     measures: Measures
     rollouts: Rollouts
     legacy_call: LegacyCall | None
@@ -111,26 +121,8 @@ class App:
         return None
 
     async def check(self) -> dict[str, Json]:
-        """Each dependency with ``ok`` and, if it is down, what to know."""
-
-        async def ask_journal() -> None:
-            await self.journal.counts()
-
-        async def ask_library() -> None:
-            if self.library is not None:
-                await self.library.find("9780000000002")
-
-        async def ask_fallback() -> None:
-            await self.fallback.find("none")
-
-        asked = {
-            "journal": ask_journal,
-            "engine": self.engine.check,
-            "library": ask_library,
-            "fallback": ask_fallback,
-            "objects": self.objects.check,
-        }
-        return {name: await _state(ask) for name, ask in asked.items()}
+        """Each dependency with ``ok`` and, if it is down, what to know; asks none of them."""
+        return await self.readiness.states()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +152,6 @@ class AllSteps:
         self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
     ) -> Json:
         return await self.book.save_aside(order, metadata, cover, embedding)
-
-
-async def _state(ask: Callable[[], Awaitable[None]]) -> Json:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await ask()
-    except TimeoutError:
-        return {"ok": False, "detail": f"no answer within {CHECK_SECONDS:g} s"}
-    except StoreDown as error:
-        return {"ok": False, "detail": str(error)}
-    return {"ok": True, "detail": None}
 
 
 def _as_it_is(steps: AllSteps) -> Steps:
@@ -282,6 +263,8 @@ async def running(
         group = await stack.enter_async_context(_stopped_at_the_end())
         group.append(asyncio.create_task(hub.run(), name="hub"))
         group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
+        readiness = Readiness(_checks(settings, stores, engine, library, fallback, objects))
+        group.append(asyncio.create_task(readiness.run(), name="readiness"))
         group.append(asyncio.create_task(_look(rollouts), name="rollout"))
         if isinstance(embedder, WordLlama):
             group.append(asyncio.create_task(embedder.load(), name="load"))
@@ -293,10 +276,48 @@ async def running(
         yield App(
             settings=settings, imports=imports, journal=journal, hub=hub, limits=limits,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
-            upkeep=upkeep,
+            upkeep=upkeep, readiness=readiness,
             measures=measures, rollouts=rollouts,
             legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
+
+
+def _checks(
+    settings: Settings,
+    stores: Stores,
+    engine: DbosEngine,
+    library: SqlLibrary | None,
+    fallback: KeyValue,
+    objects: ObjectStore,
+) -> dict[str, Check]:
+    """How each dependency is asked whether an import could write to it."""
+
+    async def ask_journal() -> None:
+        await check_room(settings.database_dir)
+        await stores.journal.database.write(_nothing)
+
+    async def ask_library() -> None:
+        if library is not None:
+            await library.database.write(_nothing)
+
+    async def ask_fallback() -> None:
+        await fallback.find("none")
+
+    is_local = urlsplit(settings.object_store_url).scheme in {"", "file", "memory"}
+    return {
+        "journal": Check(ask=ask_journal),
+        "engine": Check(ask=engine.check),
+        "library": Check(ask=ask_library),
+        "fallback": Check(ask=ask_fallback),
+        "objects": Check(
+            ask=objects.check, every_seconds=LOCAL_SECONDS if is_local else REMOTE_SECONDS
+        ),
+    }
+
+
+def _nothing(session: Session) -> None:
+    """A transaction that takes the writer's lock and changes nothing."""
+    session.execute("SELECT 1")
 
 
 def _open_folders(settings: Settings) -> None:

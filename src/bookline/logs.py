@@ -27,6 +27,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_fields(record),
             **_places(),
         }
         if record.exc_info:
@@ -41,8 +42,19 @@ class TextLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        fields = "".join(
+            f" {name}={value}" for name, value in _fields(record).items() if value is not None
+        )
         places = " ".join(f"{name} {value}" for name, value in _places().items())
-        return super().formatMessage(record) + (f" [{places}]" if places else "")
+        return super().formatMessage(record) + fields + (f" [{places}]" if places else "")
+
+
+def tell(logger: logging.Logger, message: str, **fields: str | int | None) -> None:
+    """One line of news with its facts: ``name=value`` in text, fields of the object in JSON.
+
+    A fact that is None is left out of the text, and null in JSON.
+    """
+    logger.info(message, extra={"fields": fields})
 
 
 def set_up_logs(level: str, form: Literal["text", "json"]) -> None:
@@ -52,8 +64,14 @@ def set_up_logs(level: str, form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
     logging.getLogger("dbos").handlers.clear()
     logging.getLogger("dbos").propagate = True
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str | int | None]:
+    fields: dict[str, str | int | None] = getattr(record, "fields", {})
+    return fields
 
 
 def _places() -> dict[str, str]:

@@ -899,6 +899,8 @@ async def test_health_asks_nothing_and_readiness_tells_of_each_dependency(api: S
     assert all(state == {"ok": True, "detail": None} for state in states.values())
 
 
+KNOWN_SECONDS = 1.5  # a probe finds out within 1 s; a busy machine gets half a second more
+
 # The fallback store is down while there is a file of this name in the data folder.
 BREAKABLE = """
 from pathlib import Path
@@ -920,9 +922,11 @@ async def test_readiness_tells_what_is_down_and_whether_imports_can_do_without_i
     async with server(sandbox.settings(), data, before=BREAKABLE) as api:
         (data / "objects").rename(tmp_path / "away")
         (data / "objects").write_text("no folder any more")
+        await asyncio.sleep(KNOWN_SECONDS)
         status, degraded, _ = await api.get("/readyz")
 
         (data / "fallback-is-down").touch()
+        await asyncio.sleep(KNOWN_SECONDS)
         stopped = await api.get("/readyz")
 
         assert status == 200  # imports still end, with a warning

@@ -32,7 +32,7 @@ async def test_metrics_count_imports_tries_and_what_was_saved_aside(tmp_path: Pa
         settings = {**sandbox.settings(), "BOOKLINE_LIBRARY": "off"}
         sandbox.faults.add(isbn=ISBN, route="google_books", kind="503", times=1)
         async with server(settings, tmp_path / "data") as api:
-            for isbn in (ISBN, "9780000000002"):
+            for isbn in (ISBN, "9780000000019"):
                 started = await api.begin(isbn, source="google_books")
                 await api.until(started["jobId"])
 
@@ -105,6 +105,34 @@ def test_a_log_line_names_its_request_and_its_job() -> None:
 
     assert (line["message"], line["request"], line["job"]) == ("it broke", "req-1", "import-1")
     assert text.endswith("it broke [request req-1 job import-1]")
+
+
+async def test_each_end_retry_and_refused_start_is_one_line_and_every_line_is_json(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(port=0) as sandbox:
+        sandbox.faults.add(isbn=ISBN, route="google_books", kind="503", times=1)
+        settings = {**sandbox.settings(), "BOOKLINE_LOG_FORMAT": "json"}
+        async with server(settings, tmp_path / "data") as api:
+            good = await api.begin(ISBN, source="google_books")
+            await api.until(good["jobId"])
+            unknown = await api.begin("9780000000019", source="google_books")
+            await api.until(unknown["jobId"])
+            await api.post("/v2/import/workflow", {"isbn": "123"})
+            lines = [json.loads(line) for line in api.log.splitlines()]
+
+    told = {(line["message"], line.get("jobId")): line for line in lines}
+    done = told["import completed", good["jobId"]]
+    failed = told["import failed", unknown["jobId"]]
+    again = told["a try failed and is repeated", good["jobId"]]
+    assert done["code"] is None
+    assert done["durationMs"] >= 0
+    assert (failed["code"], failed["step"]) == ("BOOK_NOT_FOUND", "fetch-metadata")
+    assert (again["step"], again["attempt"]) == ("fetch-metadata", 1)
+    assert again["delayMs"] > 0
+    assert told["a start was refused", None]["code"] == "INVALID_ISBN"
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", line["at"]) for line in lines)
+    assert sum(line["message"] == "import completed" for line in lines) == 1
 
 
 @pytest.mark.slow

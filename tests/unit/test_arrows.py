@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "time_limit": set(),
     "threads": set(),
     "logs": set(),
+    "readiness": {"errors", "values"},
     "isbn": {"errors"},
     "values": set(),
     "retries": set(),
@@ -57,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workflow": CORE,
     "steps": CORE,
     "providers": CORE,
-    "imports": CORE,
+    "imports": CORE | {"logs"},
     "progress": CORE,
     "live": CORE | {"progress"},
     "net": CORE | {"settings", "providers.answers"},  # Rate; Retry-After

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from bookline.cli.opening import address
-from bookline.cli.serving import listen, until_told
+from bookline.cli.serving import announce, listen, until_told
 from bookline.cli.views import say
 from bookline.errors import TryLater
 from bookline.settings import Settings
@@ -57,7 +57,10 @@ async def serve_in_processes(
             if told.done():
                 return
             await starts
-            say(f"Bookline is ready at {url} ({count} processes, data in {settings.data_dir})")
+            announce(
+                settings,
+                f"Bookline is ready at {url} ({count} processes, data in {settings.data_dir})",
+            )
             kept = [asyncio.create_task(child.keep()) for child in children]
             stack.callback(lambda: [task.cancel() for task in kept])
             await told

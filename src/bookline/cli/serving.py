@@ -24,6 +24,8 @@ from bookline.cli.views import say
 from bookline.errors import TryLater
 from bookline.settings import Settings
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 2_048
 DEAD_PEER_OPTIONS = {
     "TCP_KEEPIDLE": 15,  # seconds of silence before the first question
@@ -123,7 +125,7 @@ async def serve_until_told(
     """
     async with serving(settings, insecure=insecure, inherited=inherited) as (server, url):
         if inherited is None:
-            say(f"Bookline is ready at {url} (data in {_shown(settings)})")
+            announce(settings, f"Bookline is ready at {url} (data in {_shown(settings)})")
         else:
             sys.stdout.write("ready\n")
             sys.stdout.flush()
@@ -141,6 +143,14 @@ def _tell_at_the_parents_end() -> None:
             signal.raise_signal(signal.SIGTERM)
 
     loop.add_reader(stdin, hear)
+
+
+def announce(settings: Settings, sentence: str) -> None:
+    """Says it to people, or in the log where every line has to be an object."""
+    if settings.log_format == "json":
+        log.info("%s", sentence)
+    else:
+        say(sentence)
 
 
 async def until_told(then: Callable[[], None] = lambda: None) -> None:

@@ -32,6 +32,7 @@ from bookline.errors import (
 )
 from bookline.job import CANCELLED, COMPLETED, FAILED, ImportInput, ImportResult, Warned
 from bookline.logs import job_id
+from bookline.logs import tell as log_line
 from bookline.measures import Measures
 from bookline.ports import Steps
 from bookline.progress.events import News, completed, ending, milestone, retry, warning
@@ -179,6 +180,10 @@ class JobRun:
                 raise StepFailed(step.name, attempt, error["code"], error["message"])
             told = retry(step.name, attempt, outcome["delayMs"], error, outcome["wakeMs"])
             self._world.runs.tell(self._job_id, told)
+            log_line(
+                log, "a try failed and is repeated", jobId=self._job_id, step=step.name,
+                attempt=attempt, delayMs=outcome["delayMs"], code=error["code"],
+            )  # fmt: skip
             await self._wait(step, attempt, outcome["wakeMs"])
         raise AssertionError  # count() has no end
 
@@ -294,7 +299,7 @@ async def _stop(order: ImportInput, claim: Claim, stop: JobStopped, world: World
     news = ending(claim.run, status, {"error": error})
     ended = await _finish(order, claim, news, world, error=error)
     if ended is not None:
-        measure(world, "workflow", claim, ended, code=stop.code)
+        measure(world, "workflow", claim, ended, code=stop.code, step=stop.step)
     return {"run": claim.run, "status": status, "error": error}
 
 
@@ -326,10 +331,15 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 def measure(
     world: World, method: str, claim: Claim, status: str,
-    *, code: str | None = None, warned: bool = False,
+    *, code: str | None = None, warned: bool = False, step: str | None = None,
 ) -> None:  # fmt: skip
-    """Counts the end of a run."""
-    seconds = (world.clock() - claim.started_ms) / 1000
+    """Counts the end of a run, and tells it in the log."""
+    duration_ms = max(0, world.clock() - claim.started_ms)
+    seconds = duration_ms / 1000
+    log_line(
+        log, f"import {status}", jobId=job_id.get(), status=status, code=code, step=step,
+        method=method, durationMs=duration_ms,
+    )  # fmt: skip
     outcome = outcome_of(status, code, has_warnings=warned)
     world.measures.import_ended(method, outcome, seconds)
 
