@@ -59,7 +59,7 @@ class Metadata:
 
     @property
     def author(self) -> str | None:
-        """The first author, as PLAN's clients expect."""
+        """The first author, as the plan's clients expect (docs/plan-checklist.md)."""
         return self.authors[0] if self.authors else None
 
     @property

@@ -24,7 +24,7 @@ from bookline.values import Page
 
 log = logging.getLogger(__name__)
 
-JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")  # SPEC §3; also what Cloudflare takes as instance id
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")  # docs/contract.md; Cloudflare takes no other
 USER_ID_CHARS = 200  # our choice
 IDEMPOTENCY_KEY_CHARS = 200  # our choice
 

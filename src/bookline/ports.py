@@ -117,7 +117,7 @@ class MetadataProvider(Protocol):
 
 
 class CoverFetcher(Protocol):
-    """Pictures from addresses that providers name, with every guard of SPEC §5."""
+    """Pictures from addresses that providers name, with every guard of docs/contract.md"""
 
     async def fetch(self, url: str) -> Answer:
         """The picture's bytes, capped.

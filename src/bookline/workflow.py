@@ -4,7 +4,7 @@ Way:      imports.py starts it through an engine → here → steps/
 Rule 1:   no clock, no random number, no network, no setting: those live in steps.
 Rule 2:   a step's name, order and arguments are a stored format; whoever changes them raises
           ``VERSION``, so that running imports finish where they began.
-Source:   PLAN phase 3.1; retries count as on Cloudflare Workflows (limit 3 = up to 4 tries).
+Source:   docs/plan-checklist.md, phase 3.1; Cloudflare counts retries (limit 3 = up to 4 tries).
 """
 
 from functools import partial
@@ -121,7 +121,7 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
 
 
 def metadata_facts(metadata: Metadata) -> Json:
-    """The metadata as watchers get it, cut so that a message stays below 32 KB (SPEC §4)."""
+    """The metadata as watchers get it, cut so that a message stays below 32 KB."""
     summary = metadata.to_json()
     del summary["fields"]
     if metadata.description is not None:

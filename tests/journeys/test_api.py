@@ -1,4 +1,4 @@
-"""The HTTP API from outside: SPEC §3's table row by row, its codes and its rules."""
+"""The HTTP API from outside: docs/contract.md's table row by row, its codes and its rules."""
 
 import asyncio
 import json
@@ -801,7 +801,7 @@ async def test_starts_have_a_limit_of_their_own(limited: Server, isbn: str) -> N
 
 
 async def test_every_route_and_method_has_its_own_limit(limited: Server) -> None:
-    """Polling one thing never starves another (PITFALLS 127)."""
+    """Polling one thing never starves another."""
     me = as_caller("203.0.113.3")
     job = "import-9780451524935-1700000000000-abcdefgh"
     routes = [
@@ -942,7 +942,7 @@ async def test_readiness_tells_what_is_down_and_whether_imports_can_do_without_i
 async def test_without_a_library_a_book_waits_aside_and_moves_in_later(
     sandbox: Sandbox, tmp_path: Path, isbn: str
 ) -> None:
-    """PLAN's "D1 not ready": nothing is lost."""
+    """The plan's "D1 not ready" (docs/plan-checklist.md): nothing is lost."""
     env, folder = sandbox.settings(), tmp_path / "data"
     async with server({**env, "BOOKLINE_LIBRARY": "off"}, folder) as before:
         job = await before.finished(isbn)

@@ -1,4 +1,4 @@
-"""Watching an import from outside, over SSE and WebSocket: SPEC §4 sentence by sentence."""
+"""Watching an import from outside, over SSE and WebSocket: the contract sentence by sentence."""
 
 import asyncio
 import base64

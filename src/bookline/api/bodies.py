@@ -16,7 +16,7 @@ from bookline.migration.rollout import Change
 from bookline.migration.rollouts import ACTOR_CHARS, REASON_CHARS, WEEK_MS
 from bookline.values import Json
 
-BODY_BYTES = 16 * 1024  # SPEC §3
+BODY_BYTES = 16 * 1024  # docs/contract.md
 LIMIT_MOST = 200  # our choice: items of one page
 _WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}

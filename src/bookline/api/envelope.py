@@ -1,6 +1,6 @@
 """The one shape of every answer, and the one table from error code to HTTP status.
 
-Source:  SPEC §3.
+Source:  docs/contract.md
 """
 
 import json

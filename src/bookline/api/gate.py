@@ -189,7 +189,7 @@ class Gate:
         )
 
     def _route_of(self, path: str) -> str:
-        """One bucket a route (PITFALLS 127), and one for all paths that are none."""
+        """One bucket a route, and one for all paths that are none."""
         return next((route for route, fits in self._routes if fits.match(path)), "none")
 
     def _cors(self, headers: Headers) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The routes of SPEC §6: the rollout, and workflow against legacy in numbers.
+"""The routes of docs/contract.md: the rollout, and workflow against legacy in numbers.
 
 Way:      gate.py → here → migration/rollouts.py
 Not here: the shape of a change is read in bodies.py.

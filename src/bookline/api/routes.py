@@ -1,4 +1,4 @@
-"""The routes of SPEC §3: each reads its request, asks one thing, answers with the envelope.
+"""The contract's routes: each reads its request, asks one thing, answers with the envelope.
 
 Way:      gate.py → here → imports.py, the library, the hub
 Not here: keys, limits and CORS are gate.py's, the statuses of errors envelope.py's.

@@ -5,7 +5,7 @@ Rule 1:   watchers are let go first, with 1001 or the end of their stream. uvico
           up on sockets with 1012 and wait for streams without end.
 Rule 2:   X-Forwarded-* is the gate's business (TRUSTED_PROXIES); uvicorn believes any local caller.
 Rule 3:   uvicorn logs no request, and at ``debug`` no header: both hold keys and tokens.
-Rule 4:   a watcher whose machine has vanished is found within 60 s (SPEC §4), over WebSocket by the
+Rule 4:   a watcher whose machine has vanished is found within 60 s, over WebSocket by the
           ping that it does not answer, over SSE by the ping that its machine does not confirm.
 Source:   tcp(7) for TCP_USER_TIMEOUT; RFC 9293 §3.8.3 (R1, R2) for why it is needed.
 """

@@ -1,6 +1,6 @@
 """What every command shares: the global options, and errors turned into words and exit codes.
 
-Rule 1:  0 done · 1 failed · 2 usage · 3 not found · 130 interrupted (SPEC §9).
+Rule 1:  0 done · 1 failed · 2 usage · 3 not found · 130 interrupted (docs/contract.md).
 """
 
 import asyncio

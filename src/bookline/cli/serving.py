@@ -170,7 +170,7 @@ async def until_told(then: Callable[[], None] = lambda: None) -> None:
 def _find_dead_peers(listening: socket.socket) -> None:
     """Lets the system end connections whose other side is gone: connections inherit it.
 
-    WebSockets have their own pings; this finds the watchers of an event stream (SPEC §4: 60 s).
+    WebSockets have their own pings; this finds the watchers of an event stream.
     """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in DEAD_PEER_OPTIONS.items():

@@ -2,7 +2,7 @@
 
 Way:      a view hands each message to ``hear`` → the fields say how the import stands
 Rule 1:   the same messages in the same order give the same story; types it does not know are
-          passed over (SPEC §4).
+          passed over (docs/contract.md).
 """
 
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ Rule 2:  the application version is ours (``workflow.VERSION``): DBOS' own hashe
          changed comment would strand running imports.
 Rule 3:  the executor id is new for each process: what a dead one left is found by recovery.py.
 Rule 4:  nothing else may use the loop's default threads: DBOS makes them its own (``THREADS``).
-Source:  https://docs.dbos.dev/python; DESIGN §3 for what was measured.
+Source:  https://docs.dbos.dev/python.
 """
 
 import asyncio
@@ -200,7 +200,7 @@ async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
 
 
 def _sqlite(path: Path) -> sa.Engine:
-    """As DESIGN §3 measured it: WAL, one connection (SQLite has one writer anyway)."""
+    """As measured: WAL, one connection (SQLite has one writer anyway)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
         f"sqlite:///{path}",

@@ -7,7 +7,7 @@ Rule 2:   a try is marked as begun before it has any effect: one that the proces
           again, counts, and is not done a second time under the same number.
 Rule 3:   clock and chance are used inside a recorded try only, so that a replay takes the same way.
 Rule 4:   ``CancelledError`` is the process stopping: the mark is taken back, nothing is recorded.
-Source:   PITFALLS 20–25, 33, 36; Cloudflare Workflows count retries, not tries.
+Source:   Cloudflare Workflows count retries, not tries.
 """
 
 import asyncio
@@ -50,8 +50,8 @@ log = logging.getLogger(__name__)
 Record = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
 """Runs the function once for this place in the workflow; a replay gets the recorded result."""
 
-MOST_RETRY_AFTER_SECONDS = 60.0  # SPEC §2
-JITTER = 0.1  # SPEC §2: up to 10 % is added, so that jobs that failed together come back apart
+MOST_RETRY_AFTER_SECONDS = 60.0  # docs/contract.md
+JITTER = 0.1  # docs/contract.md; jobs that failed together come back apart
 MESSAGE_CHARS = 500  # our choice: an error's sentence in records and events
 JOURNAL_PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # our choice: how long it may be down
 MOST_RESTARTS = 50  # our choice: a job that takes its process down each time must end

@@ -17,13 +17,13 @@ from bookline.stores.drain import drain
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 1.0  # SPEC: after a restart everything open goes on within 5 s
+SWEEP_SECONDS = 1.0  # docs/contract.md: after a restart everything open goes on within 5 s
 CANCEL_SECONDS = 0.25
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 3_600.0
 REMOVE_MOST = 500  # jobs removed at once, so that a clean-up never holds the writer for long
 DAY_MS = 86_400_000
-RECORD_MS = 7 * DAY_MS  # SPEC §6: how long the comparison's records are kept
+RECORD_MS = 7 * DAY_MS  # docs/contract.md: how long the comparison's records are kept
 
 
 class Upkeep:

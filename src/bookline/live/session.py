@@ -1,7 +1,7 @@
 """What a watcher may see and how the talk ends: the rules, without any I/O.
 
 Way:     websocket.py and sse.py ask here, then follow the hub
-Source:  SPEC §4; RFC 6455 §7.4 for the closing codes.
+Source:  docs/contract.md; RFC 6455 §7.4 for the closing codes.
 """
 
 import json

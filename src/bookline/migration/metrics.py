@@ -59,7 +59,7 @@ def percentile(durations: Sequence[int], percent: float) -> int | None:
 
 
 def summary(records: Sequence[ImportRecord], window: str) -> Json:
-    """SPEC §3's shape, with stages, tries, providers and the curve of durations added."""
+    """The public shape, with stages, tries, providers and the curve of durations added."""
     samples = {method: Sample.of(records, method) for method in METHODS}
     cancelled = Counter(one.method for one in records if one.outcome == CANCELLED)
     return {

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 HISTORY_MOST = 100
 REASON_CHARS = 500  # our choice
 ACTOR_CHARS = 100  # our choice
-WEEK_MS = 7 * 86_400_000  # SPEC §6: how long records are kept
+WEEK_MS = 7 * 86_400_000  # docs/contract.md: how long records are kept
 JUDGED_MOST = 2_000  # records of each method, the newest: more would cost more and prove no more
 DAY_MS = 86_400_000  # how far back doubled jobs are looked for
 TRIES = 5  # of a change that another one overtakes
@@ -232,11 +232,11 @@ class Rollouts:
         return _open(tallies)
 
     async def metrics(self, window: str, window_ms: int) -> Json:
-        """SPEC §3's ``metrics``, of what has finished in the last ``window_ms``."""
+        """The public ``metrics``, of what has finished in the last ``window_ms``."""
         return summary(await self._records.records(self._clock() - window_ms), window)
 
     async def describe(self, limit: int = 20) -> Json:
-        """SPEC §3's ``rollout``: what is in force, its gates and its last changes."""
+        """The public ``rollout``: what is in force, its gates and its last changes."""
         standing = await self.standing()
         rollout, revision = standing.rollout, standing.revision
         tallies = await self._tally(rollout)

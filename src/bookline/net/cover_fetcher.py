@@ -24,8 +24,8 @@ from bookline.net.addresses import Address, CoverHosts, is_public, refuse_charac
 from bookline.ports import Answer
 from bookline.providers.answers import read_retry_after
 
-MOST_BYTES = 10 * 1024 * 1024  # SPEC §5
-MOST_REDIRECTS = 3  # SPEC §5
+MOST_BYTES = 10 * 1024 * 1024  # docs/contract.md
+MOST_REDIRECTS = 3  # docs/contract.md
 # For all redirects together. Our choice: below the step's 20 s, so that the reason can be told.
 LIMIT_SECONDS = 15.0
 CONNECT_SECONDS = 5.0  # our choice

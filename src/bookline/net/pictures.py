@@ -29,8 +29,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 from bookline.errors import CoverRefused
 from bookline.ports import Picture
 
-SMALLEST_SIDE = 50  # SPEC §5
-MOST_PIXELS = 40_000_000  # SPEC §5
+SMALLEST_SIDE = 50  # docs/contract.md
+MOST_PIXELS = 40_000_000  # docs/contract.md
 # Our choice. Cameras and encoders write about ten; each one costs a pass over all pixels, so a
 # small file with thousands of empty ones would keep a thread busy for hours.
 MOST_JPEG_SCANS = 100

@@ -2,7 +2,7 @@
 
 Rule 1:  the key says what happened. The same key told twice is one event (a replay tells again).
 Rule 2:  a message is encoded once, when it is kept, and sent as it was kept.
-Source:  SPEC §4; PLAN phase 3.2 (``workflow_progress``), fields added.
+Source:  docs/contract.md, Events; the plan's phase 3.2 (docs/plan-checklist.md).
 """
 
 import json
@@ -24,16 +24,16 @@ PROGRESS: Final[Mapping[str, float]] = {
     EMBEDDING_GENERATED: 0.75,
     COMPLETED: 1.0,
 }
-"""Share of the job that is done when an event of this status is told (SPEC §4)."""
+"""Share of the job that is done when an event of this status is told (docs/contract.md)."""
 WORKFLOW_PROGRESS = "workflow_progress"
 WORKFLOW_RETRY = "workflow_retry"
 WORKFLOW_WARNING = "workflow_warning"
 WORKFLOW_RESUMED = "workflow_resumed"
 EVENT_TYPES: Final = (WORKFLOW_PROGRESS, WORKFLOW_RETRY, WORKFLOW_WARNING, WORKFLOW_RESUMED)
-EVENT_DESCRIPTION_CHARS: Final = 2_000  # SPEC §4
+EVENT_DESCRIPTION_CHARS: Final = 2_000  # docs/contract.md
 EVENT_LIST_ITEMS: Final = 10  # authors and categories in an event; the book keeps them all
 
-MESSAGE_BYTES = 32_000  # SPEC §4: a message is below 32 KB
+MESSAGE_BYTES = 32_000  # docs/contract.md: a message is below 32 KB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def is_terminal(news: News) -> bool:
 
 
 def completed(run: int, result: Json) -> News:
-    """The good ending: SPEC's ``completed`` data."""
+    """The good ending: the data of ``completed``."""
     data = {
         "isbn": result["isbn"],
         "saved": result["saved"],

@@ -24,7 +24,7 @@ QUEUE_MOST = 256  # events that may wait for one watcher; an import has a dozen
 REPLAY_MOST = 200  # events read at once
 POLL_SECONDS = 0.02  # how late another process' event may be; a look costs 4 µs
 DOWN_SECONDS = 1.0  # until a journal that cannot be read is asked again
-PING_SECONDS = 28.0  # SPEC §4: 30 s, and who misses two is found within 60 s
+PING_SECONDS = 28.0  # docs/contract.md: 30 s, and who misses two is found within 60 s
 PING_LOOKS = 28  # looks for whose ping is due within PING_SECONDS
 
 ShortCut = Callable[[Sequence[Event]], bool]

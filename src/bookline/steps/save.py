@@ -21,8 +21,8 @@ from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
 
-FALLBACK_PREFIX = "book:isbn:"  # PLAN, phase 3.1
-FALLBACK_TTL_SECONDS = 30 * 86_400.0  # SPEC §2
+FALLBACK_PREFIX = "book:isbn:"  # the plan's phase 3.1 (docs/plan-checklist.md)
+FALLBACK_TTL_SECONDS = 30 * 86_400.0  # docs/contract.md
 
 
 class SaveBook:

@@ -14,7 +14,7 @@ from bookline.values import Json
 
 log = logging.getLogger(__name__)
 
-PREFIX = "book:isbn:"  # PLAN, phase 3.1
+PREFIX = "book:isbn:"  # the plan's phase 3.1 (docs/plan-checklist.md)
 _NUMBERS = frozenset({"pageCount", "width", "height", "dimensions"})
 _LISTS = frozenset({"authors", "categories"})
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from bookline.errors import Refused
 from bookline.ports import StoredObject
 
-MOST_BYTES = 10 * 1024 * 1024  # SPEC §5: the largest cover
+MOST_BYTES = 10 * 1024 * 1024  # docs/contract.md: the largest cover
 LONGEST_KEY_CHARS = 200  # our choice; a cover's key has 25
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")

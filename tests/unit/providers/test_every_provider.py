@@ -108,7 +108,7 @@ async def test_a_book_without_a_title_is_incomplete(name: str, title: object) ->
 
 @every_provider
 async def test_a_book_of_any_size_stays_small(name: str) -> None:
-    """SPEC §2: what is kept of an import stays under 128 KB, a description of 500 KB or not."""
+    """What is kept of an import stays under 128 KB, a description of 500 KB or not."""
     long = "😀" * 125_000
     facts: dict[str, Any] = dict.fromkeys(
         ["title", "subtitle", "description", "synopsis", "publisher", "title_long"], long

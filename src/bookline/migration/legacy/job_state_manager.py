@@ -3,7 +3,7 @@
 Way:      imports.py starts it, engine/upkeep.py sweeps → here → state_machine.py, one a job
 Rule 1:   a row has one owner. A job is run only by the process that has won its row.
 Rule 2:   what the journal has open goes on, whatever the row says: unknown, ended, not retried.
-Source:   PLAN phase 3.3, "before".
+Source:   the plan's phase 3.3, "before" (docs/plan-checklist.md).
 """
 
 import asyncio

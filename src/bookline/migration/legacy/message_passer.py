@@ -2,7 +2,7 @@
 
 Way:      POST /v1/jobs → here → imports.py
 Rule 1:   "start" starts a workflow. The old importer itself is ``method: legacy``, and stays.
-Source:   PLAN phase 3.3, "after".
+Source:   the plan's phase 3.3, "after" (docs/plan-checklist.md).
 """
 
 from bookline.errors import Refused

@@ -6,7 +6,7 @@ Rule 1:   states, order of steps, retries, waits, time limits and what can be go
 Rule 2:   it tells the same events and makes the same books as the workflow, from the same steps.
 Rule 3:   an ending stands in the row before the journal has it, and the row is closed after that: a
           crash in between writes the same ending again, and the journal takes it once.
-Source:   PLAN phase 3.3, "before".
+Source:   the plan's phase 3.3, "before" (docs/plan-checklist.md).
 """
 
 import asyncio
@@ -57,8 +57,8 @@ STEPS = (FETCH_METADATA, UPLOAD_COVER, GENERATE_EMBEDDING, SAVE_TO_DATABASE, SAV
 STEP_NAMES = [step.name for step in STEPS]
 METADATA, COVER, EMBEDDING, SAVE, SAVE_ASIDE = range(len(STEPS))
 GONE_WITHOUT = frozenset({COVER, EMBEDDING, SAVE})  # for the library there is the fallback store
-MOST_RETRY_AFTER_SECONDS = 60.0  # SPEC §2
-JITTER = 0.1  # SPEC §2: up to 10 % is added
+MOST_RETRY_AFTER_SECONDS = 60.0  # docs/contract.md
+JITTER = 0.1  # docs/contract.md: up to 10 % is added
 MESSAGE_CHARS = 500  # as in the workflow's events
 STORE_PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # our choice: how long a store may be down
 
