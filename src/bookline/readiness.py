@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bookline.errors import StoreDown
+from bookline.threads import in_thread
 from bookline.values import Json
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ async def check_room(folder: Path) -> None:
                 file.write(bytes(ROOM_BYTES))
 
     try:
-        await asyncio.to_thread(ask)
+        await in_thread(ask)
     except OSError as error:
         raise StoreDown(f"{folder} cannot be written: {error.strerror}") from error
 

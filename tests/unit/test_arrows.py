@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "time_limit": set(),
     "threads": set(),
     "logs": set(),
-    "readiness": {"errors", "values"},
+    "readiness": {"errors", "threads", "values"},
     "isbn": {"errors"},
     "values": set(),
     "retries": set(),
