@@ -59,6 +59,8 @@ ZEROS = "0\uff10\u0660\u06f0\u0966\U0001d7ce"  # ASCII, full width, Arabic, Pers
         ("978—0−451⁃52493ー5", "9780451524935"),
         ("\ufeff9780451524935", "9780451524935"),
         ("979-10-347-3142-8", "9791034731428"),
+        ("979-403-409-6", "9789794034095"),  # ten digits that begin with 979
+        ("9\u00ad780451524935\u202c", "9780451524935"),
     ],
 )
 def test_every_form_that_people_paste_is_read(text: str, isbn13: str) -> None:
@@ -182,4 +184,12 @@ def test_a_longest_text_is_still_read() -> None:
 )
 def test_what_stands_for_none_or_for_music_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(InvalidIsbn, match=why):
+        read_isbn(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["(Colección)", "2.902.639.57.0", "9780451524935 (pbk.)", "B07MNWKF2M"]
+)
+def test_what_is_written_around_isbns_is_none(text: str) -> None:
+    with pytest.raises(InvalidIsbn):
         read_isbn(text)

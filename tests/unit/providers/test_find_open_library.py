@@ -341,3 +341,42 @@ async def test_a_language_is_read_from_its_key(languages: Json, tag: str | None)
     http = FakeHttp({BOOKS: answered(data()), EDITION: answered(edition(languages=languages))})
 
     assert (await open_library(http).find(MOBY_DICK)).language == tag
+
+
+async def test_an_author_is_found_on_the_work_among_roles_without_keys() -> None:
+    roles = [{"type": {"key": "/type/author_role"}} for _ in range(12)]
+    work = {"authors": [*roles, {"author": {"key": "/authors/OL7A"}}]}
+    http = FakeHttp(
+        {
+            BOOKS: answered(data(authors=[])),
+            EDITION: answered(edition(works=WORKS)),
+            WORK: answered(work),
+            "/authors/OL7A.json": answered({"name": "Herman Melville"}),
+        }
+    )
+
+    assert (await open_library(http).find(MOBY_DICK)).authors == ("Herman Melville",)
+
+
+@pytest.mark.parametrize("record", [page(404), page(200), answered({"name": ""})])
+async def test_an_author_record_that_says_nothing_costs_no_book(record: Answer) -> None:
+    facts = data(authors=[{"name": ""}])
+    authors = [{"key": "/authors/OL7A"}]
+    http = FakeHttp(
+        {
+            BOOKS: answered(facts),
+            EDITION: answered(edition(authors=authors)),
+            "/authors/OL7A.json": record,
+        }
+    )
+
+    book = await open_library(http).find(MOBY_DICK)
+
+    assert (book.title, book.authors, book.language) == ("Moby-Dick", (), "en")
+
+
+async def test_a_number_of_pages_wins_over_the_pagination() -> None:
+    facts = data(number_of_pages=479, pagination="496 p.")
+    http = FakeHttp({BOOKS: answered(facts), EDITION: answered(edition())})
+
+    assert (await open_library(http).find(MOBY_DICK)).page_count == 479

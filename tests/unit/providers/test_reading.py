@@ -165,3 +165,36 @@ def test_no_value_raises_anything(value: object) -> None:
         reading.read_source_id, reading.read_url,
     ):  # fmt: skip
         repr(read(value)).encode()
+
+
+WORDS = st.text("abcdefghijklmnopqrstuvwxyzäöüßéçñžšřłøåабвгд日本語", min_size=4, max_size=12)
+PHRASES = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
+
+
+@given(PHRASES)
+def test_plain_words_come_back_as_they_were(phrase: str) -> None:
+    """A reader that gives up on everything would pass each test with hostile values."""
+    said = f"{phrase} zzzz"  # no list of placeholders holds it
+
+    assert reading.read_title(said) == said
+    assert reading.read_subtitle(said) == said
+    assert reading.read_description(said) == said
+    assert reading.read_publisher([said]) == said
+
+
+@given(st.lists(WORDS.map(lambda word: f"Ada Zz{word}"), min_size=1, max_size=6, unique=True))
+def test_names_and_subjects_come_back_in_their_order(names: list[str]) -> None:
+    assert reading.read_authors([{"name": name} for name in names]) == tuple(names)
+    assert reading.read_categories(names) == tuple(names)
+
+
+@given(st.sampled_from(["en", "de", "fr", "pt-BR", "zh-Hant", "sco"]), st.sampled_from(["", " "]))
+def test_a_language_tag_comes_back(tag: str, space: str) -> None:
+    assert reading.read_language(space + tag + space) == tag
+
+
+@given(st.text("abcdefghij0123456789/_-.", min_size=1, max_size=60))
+def test_an_address_comes_back(path: str) -> None:
+    url = f"https://images.example/{path}"
+
+    assert reading.read_url(url) == url
