@@ -29,6 +29,7 @@ RESULT_FIELDS = {
 BOOK_FIELDS = {
     "isbn", "isbn10", "title", "subtitle", "author", "authors", "description", "publisher",
     "publicationDate", "pageCount", "language", "categories", "cover", "embedding", "provenance",
+    "locked",
 }  # fmt: skip
 
 
@@ -429,7 +430,7 @@ async def test_a_failed_job_says_why_in_which_step_and_after_how_many_tries(
 
 
 async def test_a_book_that_nobody_knows_fails_at_once(api: Server) -> None:
-    job = await api.finished("9780000000002")
+    job = await api.finished("9780000000019")
 
     assert (job["status"], job["error"]["code"]) == ("failed", "BOOK_NOT_FOUND")
     assert job["error"]["attempts"] == 1
@@ -574,14 +575,16 @@ async def test_a_book_is_found_by_every_form_of_its_isbn(api: Server) -> None:
     assert book["author"] == book["authors"][0]
     assert set(book["cover"]) == {"key", "url", "contentType", "width", "height", "sha256"}
     assert set(book["embedding"]) == {"model", "dimensions"}
-    assert set(book["provenance"]) == {"source", "sourceId", "jobId", "importedAt", "updatedAt"}
+    assert set(book["provenance"]) == {
+        "source", "sourceId", "jobId", "importedAt", "updatedAt", "fields",
+    }  # fmt: skip
     assert book["provenance"]["jobId"] == job["jobId"]
     assert book["cover"]["url"] == job["result"]["coverUrl"]
 
 
 async def test_a_book_that_is_not_there_and_one_that_cannot_be_are_told_apart(api: Server) -> None:
-    assert is_failure(await api.get("/v2/books/9780000000002"), 404, "BOOK_NOT_FOUND")
-    assert is_failure(await api.get("/v2/covers/9780000000002"), 404, "NOT_FOUND")
+    assert is_failure(await api.get("/v2/books/9780000000019"), 404, "BOOK_NOT_FOUND")
+    assert is_failure(await api.get("/v2/covers/9780000000019"), 404, "NOT_FOUND")
     for text in ("x", "978045152493", "%F0%9F%93%96", "%FF", "%00"):
         assert is_failure(await api.get(f"/v2/books/{text}"), 400, "INVALID_ISBN")
         assert is_failure(await api.get(f"/v2/covers/{text}"), 400, "INVALID_ISBN")
@@ -807,7 +810,7 @@ async def test_every_route_and_method_has_its_own_limit(limited: Server) -> None
     routes = [
         ("GET", f"/v2/import/status/{job}"), ("GET", f"/v2/import/events/{job}"),
         ("POST", f"/v2/import/cancel/{job}"), ("POST", f"/v2/import/retry/{job}"),
-        ("GET", "/v2/import/jobs"), ("GET", "/v2/books"), ("GET", "/v2/books/9780000000002"),
+        ("GET", "/v2/import/jobs"), ("GET", "/v2/books"), ("GET", "/v2/books/9780000000019"),
         ("GET", "/v2/books/search?q=x"), ("GET", "/openapi.json"), ("GET", "/docs"),
         ("GET", "/nowhere"),
     ]  # fmt: skip
@@ -833,7 +836,7 @@ async def test_one_route_is_one_bucket_whatever_it_is_asked_for(limited: Server)
 async def test_probes_covers_and_the_page_are_not_limited(limited: Server) -> None:
     me = as_caller("203.0.113.5")
 
-    for path in ("/healthz", "/readyz", "/v2/covers/9780000000002", "/", "/page/none.js"):
+    for path in ("/healthz", "/readyz", "/v2/covers/9780000000019", "/", "/page/none.js"):
         assert 429 not in [(await limited.get(path, **me))[0] for _ in range(5)]
 
 

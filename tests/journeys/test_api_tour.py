@@ -41,7 +41,7 @@ CHECKS = [
     response_schema_conformance,
     status_code_conformance,
 ]
-ISBNS = ["9780451524935", "9780142437247", "0451524934", "9780000000002"]
+ISBNS = ["9780451524935", "9780142437247", "0451524934", "9780000000019"]
 PAGES = {"/", "/page/{name}", "/docs"}
 WITHOUT_ID = {
     f"/v2/import/{name}{slash}"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ORWELL = "9780451524935"
-NO_BOOK = "9780000000002"
+NO_BOOK = "9780000000019"
 RUN_SECONDS = 60.0
 STOP_SECONDS = 10.0  # far more than a stop takes, far less than waiting for watchers would
 COMMAND = (sys.executable, "-m", "bookline")

@@ -19,7 +19,7 @@ from bookline_sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ISBN, OTHER, NOT_A_BOOK = "9780451524935", "9780061120084", "9780000000002"
+ISBN, OTHER, NOT_A_BOOK = "9780451524935", "9780061120084", "9780000000019"
 RUN_SECONDS = 60.0
 # A deployment whose legacy importer has been deleted.
 GONE = """

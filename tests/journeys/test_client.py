@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEY = "secret-key-of-16-or-more"
 ISBN = "9780451524935"
-NOT_A_BOOK = "9780000000002"
+NOT_A_BOOK = "9780000000019"
 DELAY_MS = 2_000  # so that a kill comes in the middle
 STORY_SECONDS = 30.0
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]

@@ -17,7 +17,7 @@ pytest.importorskip("bookline.migration.legacy")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 USERS = [f"reader-{number}" for number in range(400)]
-NOT_A_BOOK = "9780000000002"
+NOT_A_BOOK = "9780000000019"
 ISBN = "9780451524935"
 AT_ONCE = 16
 

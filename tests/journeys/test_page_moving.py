@@ -23,7 +23,7 @@ with_legacy = pytest.mark.skipif(not HAS_LEGACY, reason="the legacy importer is 
 # A deployment whose legacy importer has been deleted.
 GONE = 'import bookline.app; bookline.app.LEGACY_ROOM = "bookline.gone"\n'
 BOOKS = ("9780451524935", "9780061120084", "9780142437247")
-NOT_A_BOOK = "9780000000002"
+NOT_A_BOOK = "9780000000019"
 
 
 @pytest.fixture(scope="module")

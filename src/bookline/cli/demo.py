@@ -26,7 +26,7 @@ USUAL_PORT = 8787
 QUESTION = "a state that watches everyone and forbids free thought"
 ANSWER = "9780451524935"  # Nineteen Eighty-Four
 
-NOT_A_BOOK = "9780000000002"
+NOT_A_BOOK = "9780000000019"
 BUSY, DOWN, SLOW_COVER, BAD_COVER = (
     "9780804139021", "9780141439471", "9780142437247", "9780062316097",
 )  # fmt: skip

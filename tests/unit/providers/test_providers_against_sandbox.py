@@ -41,4 +41,4 @@ async def test_none_of_them_finds_a_book_that_is_not_there(
 ) -> None:
     for provider in providers:
         with pytest.raises(BookNotFound):
-            await provider.find(Isbn("9780000000002"))
+            await provider.find(Isbn("9780000000019"))
