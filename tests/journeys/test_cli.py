@@ -166,7 +166,7 @@ def test_every_source_imports_through_a_server(served: Run, source: str) -> None
 
 
 def test_retries_are_shown(served: Run, sandbox: dict[str, str]) -> None:
-    order(sandbox, kind="503", route="openlibrary", isbn="9780060850524", times=2)
+    order(sandbox, kind="503", route="openlibrary", isbn="9780060850524", times=4)
 
     done = served("import", "9780060850524", "--source", "openlibrary")
 

@@ -83,7 +83,7 @@ def test_an_import_is_watched_to_its_end(stack: Stack, open_page: Open) -> None:
 
 
 def test_a_retry_counts_down_in_sight(stack: Stack, open_page: Open) -> None:
-    stack.fault(isbn="9780743273565", route="openlibrary", kind="503", times=1)
+    stack.fault(isbn="9780743273565", route="openlibrary", kind="503", times=2)
     page = open_page(stack.url)
 
     begin(page, "9780743273565", "openlibrary")
@@ -172,7 +172,7 @@ def test_a_page_opened_anew_shows_what_runs_and_can_cancel_it(
 
 def test_a_failed_import_says_why_and_can_be_tried_again(stack: Stack, open_page: Open) -> None:
     isbn = "9780140283334"
-    stack.fault(isbn=isbn, route="openlibrary", kind="not_found", times=1)
+    stack.fault(isbn=isbn, route="openlibrary", kind="not_found", times=2)
     page = open_page(stack.url)
     begin(page, isbn, "openlibrary")
     card = card_of(page, isbn)
