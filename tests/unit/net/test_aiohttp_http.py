@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import logging
 import tracemalloc
 import zlib
@@ -12,6 +13,7 @@ import pytest
 
 from bookline.errors import ProviderDown, ProviderRefused
 from bookline.net.aiohttp_http import AiohttpHttp, user_agent
+from bookline.providers.answers import read_json
 
 SECRET = "AIza-secret"
 
@@ -149,6 +151,18 @@ async def test_an_answer_that_breaks_off_or_makes_no_sense_is_an_outage(
 
     with pytest.raises(ProviderDown):
         await http.get(f"{server.url}/a", params={"key": SECRET})
+
+
+@pytest.mark.parametrize("missing", [60, 400, 1_000])
+async def test_a_packed_answer_that_is_cut_is_never_taken_for_a_whole_one(
+    server: RawServer, http: AiohttpHttp, missing: int
+) -> None:
+    """The unpacker gives what it has; the reader of JSON finds that it has no end."""
+    body = gzip.compress(json.dumps({"books": [n * 7919 % 10_007 for n in range(2_000)]}).encode())
+    server.answers["/a"] = reply(body[:-missing], Content_Encoding="gzip")
+
+    with pytest.raises(ProviderDown):
+        read_json("A provider", await http.get(f"{server.url}/a"))
 
 
 @pytest.mark.parametrize(
