@@ -157,7 +157,7 @@ def test_a_page_opened_anew_shows_what_runs_and_can_cancel_it(
     stack: Stack, open_page: Open
 ) -> None:
     isbn = "9780812550702"
-    stack.fault(isbn=isbn, kind="429", retry_after=40, times=3)
+    stack.fault(isbn=isbn, kind="429", retry_after=8, times=3)
     stack.start_import(isbn)
     page = open_page(stack.url)
     card = card_of(page, isbn)
