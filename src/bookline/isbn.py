@@ -121,7 +121,7 @@ def _read_13(text: str, compact: str) -> Isbn:
     if compact[12] != right:
         raise InvalidIsbn(text, f"the check digit is {compact[12]} and should be {right}")
     if compact in _FILLERS:
-        raise InvalidIsbn(text, "it is what programs write where there is no ISBN")
+        raise InvalidIsbn(text, "it is a filler for a missing ISBN")
     return Isbn(compact)
 
 

@@ -65,7 +65,9 @@ def _source_of(metadata: Metadata, name: str) -> str:
 
 # ------------------------------------------------------------------ a new import over the library
 def laid_over(new: Book, old: Book) -> Book:
-    """The book as it stands after ``new`` was imported over ``old``, whose locks hold."""
+    """The book as it stands after ``new`` came over ``old``. A field that is locked in either stays
+    as it is there; locked in both, as it is in ``new``.
+    """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     locked = tuple(dict.fromkeys((*old.locked, *new.locked)))
@@ -73,28 +75,23 @@ def laid_over(new: Book, old: Book) -> Book:
         if name == "cover":
             continue
         ours, theirs = getattr(new.metadata, attribute), getattr(old.metadata, attribute)
-        stays = name in old.locked or not _replaces(name, ours, theirs)
+        stays = _is_kept(name, new, old, replaces=_replaces(name, ours, theirs))
         values[attribute] = theirs if stays else ours
         _name_source(sources, name, old if stays else new, new)
-    has_cover = new.cover is not None and "cover" not in old.locked
-    _name_source(sources, "cover", new if has_cover else old, new)
-    cover_url = (
-        old.metadata.cover_url
-        if "cover" in old.locked
-        else (new.metadata.cover_url or old.metadata.cover_url)
-    )
+    by_cover = old if _is_kept("cover", new, old, replaces=new.cover is not None) else new
+    _name_source(sources, "cover", by_cover, new)
     same_source = new.metadata.source == old.metadata.source
     metadata = replace(
         new.metadata,
         **values,
         isbn10=new.metadata.isbn10 or old.metadata.isbn10,
-        cover_url=cover_url,
+        cover_url=by_cover.metadata.cover_url or new.metadata.cover_url or old.metadata.cover_url,
         source_id=new.metadata.source_id or (old.metadata.source_id if same_source else None),
         fields={},
     )
     return Book(
         metadata=metadata,
-        cover=new.cover if has_cover else old.cover,
+        cover=by_cover.cover,
         embedding=new.embedding or old.embedding,
         provenance=replace(new.provenance, imported_at=old.provenance.imported_at, fields=sources),
         locked=locked,
@@ -124,6 +121,13 @@ def _name_source(sources: dict[str, str], name: str, giver: Book, new: Book) -> 
     source = giver.sources.get(name)
     if source is not None and source != new.provenance.source:
         sources[name] = source
+
+
+def _is_kept(name: str, new: Book, old: Book, *, replaces: bool) -> bool:
+    """Whether the old book's field stays."""
+    if name in new.locked:
+        return False
+    return name in old.locked or not replaces
 
 
 def _replaces(name: str, new: Any, old: Any) -> bool:

@@ -174,8 +174,8 @@ def test_a_longest_text_is_still_read() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("9780000000002", "no ISBN"),
-        ("978-0-00-000000-2", "no ISBN"),
+        ("9780000000002", "missing ISBN"),
+        ("978-0-00-000000-2", "missing ISBN"),
         ("0000000000", "same"),
         ("9790201809809", "ISMN"),
         ("979-0-2018-0980-9", "ISMN"),

@@ -85,6 +85,14 @@ def test_a_locked_field_stays_as_it_is_even_empty(new: Book, old: Book) -> None:
     assert laid_over(new, old).locked == old.locked
 
 
+@given(edited, edited)
+def test_a_lock_holds_against_what_is_older_too(new: Book, old: Book) -> None:
+    """An entry of the fallback store is drained after somebody has edited the book."""
+    after = facts(laid_over(new, old))
+
+    assert {name: after[name] for name in new.locked} == {n: facts(new)[n] for n in new.locked}
+
+
 @given(books, books)
 def test_which_of_two_imports_is_kept_first_does_not_matter(one: Book, other: Book) -> None:
     if one.provenance.updated_at == other.provenance.updated_at:

@@ -130,7 +130,7 @@ def _known_kind(body: bytes) -> str:
         return "an SVG picture"
     if text.startswith((b"<", b"{", b"[")):
         return "a web page or text"
-    return "no picture of a kind that we know"
+    return "not a picture of a known kind"
 
 
 def _decode(kind: _Kind, body: bytes) -> Picture:
