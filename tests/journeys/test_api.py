@@ -521,7 +521,7 @@ async def test_an_unknown_filter_is_a_bad_request(api: Server, query: str) -> No
 async def test_a_running_import_can_be_cancelled_once(
     api: Server, sandbox: Sandbox, isbn: str
 ) -> None:
-    sandbox.faults.add(kind="503", retry_after=30, isbn=isbn, route="google_books", times=None)
+    sandbox.faults.add(kind="503", retry_after=3, isbn=isbn, route="google_books", times=None)
     job_id = (await api.begin(isbn, source="google_books"))["jobId"]
     await api.until(job_id, "running")
 

@@ -253,14 +253,14 @@ def test_an_import_is_followed_over_a_restart_of_the_server(
 def test_ctrl_c_interrupts_the_command_and_not_the_import(
     sandbox: dict[str, str], tmp_path: Path
 ) -> None:
-    order(sandbox, kind="delay", route="covers", isbn="9780142437247", ms=3_000, times=1)
+    order(sandbox, kind="delay", route="covers", isbn="9780142437247", ms=8_000, times=1)
     env = environment(sandbox, tmp_path)
     with process(["import", "9780142437247"], env, tmp_path) as first:
         job_id = first.until("queued").split()[-1]
         first.until("metadata")
         code, out, err = first.end(signal.SIGINT)
 
-    assert (code, out) == (130, "")
+    assert (code, out) == (130, ""), err
     assert "interrupted; what was started is safe and goes on at the next start" in err
     assert "Traceback" not in err
 
@@ -282,7 +282,7 @@ def test_a_failed_import_can_be_retried_and_a_waiting_one_cancelled(
     assert "goes on, as asked" in retried.stderr
     assert served("retry", job_id_of(failed)).returncode == 1  # it is done
 
-    order(sandbox, kind="429", route="openlibrary", isbn="9780140283334", retry_after=30)
+    order(sandbox, kind="429", route="openlibrary", isbn="9780140283334", retry_after=4, times=3)
     started = served(
         "import", "9780140283334", "--source", "openlibrary", "--no-watch", "--json"
     ).stdout

@@ -202,8 +202,8 @@ async def start(api: Server, method: str, isbn: str) -> str:
 
 
 async def delay(sandbox: Sandbox, isbn: str) -> None:
-    """The next answer about this book takes two seconds."""
-    rule = {"kind": "delay", "isbn": isbn, "ms": 2_000, "times": 1}
+    """The next answer about this book takes six seconds."""
+    rule = {"kind": "delay", "isbn": isbn, "ms": 6_000, "times": 1}
     async with (
         aiohttp.ClientSession() as http,
         http.post(f"{sandbox.url}/_sandbox/faults", json=rule) as answer,

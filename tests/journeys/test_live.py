@@ -264,7 +264,7 @@ async def test_a_retried_job_is_one_story_with_one_last_end(
 
 
 async def test_a_cancelled_job_ends_its_story(live: Server, sandbox: Sandbox, isbn: str) -> None:
-    sandbox.faults.add(kind="503", retry_after=30, isbn=isbn, route="google_books", times=None)
+    sandbox.faults.add(kind="503", retry_after=3, isbn=isbn, route="google_books", times=None)
     job_id = (await live.begin(isbn, source="google_books"))["jobId"]
     async with live.watch(job_id) as watcher:
         while json.loads(await watcher.recv())["type"] != "workflow_retry":
@@ -389,7 +389,7 @@ async def test_a_job_of_another_process_can_be_cancelled_here(
     two: tuple[Server, Server], sandbox: Sandbox, isbn: str
 ) -> None:
     one, other = two
-    sandbox.faults.add(kind="503", retry_after=30, isbn=isbn, route="google_books", times=None)
+    sandbox.faults.add(kind="503", retry_after=3, isbn=isbn, route="google_books", times=None)
     job_id = (await one.begin(isbn, source="google_books"))["jobId"]
     await one.until(job_id, "running")
 
