@@ -1,6 +1,7 @@
 # make demo [ONCE=1]   a dozen books imported live; no key, no network
 # make test            the tests, with what they need
-# make test-slow       the three that take up to a minute: whole rehearsals, a short soak
+# make test-slow       those that take up to a minute: rehearsals, a short soak, several processes,
+#                      the tests in a copy without the legacy importer
 # make test-without-legacy   the same in a copy whose legacy importer is deleted
 # make check           style and types
 # make loc-report      what logic the workflow made unnecessary, counted

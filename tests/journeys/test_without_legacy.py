@@ -54,6 +54,7 @@ def environment(copy: Path, **more: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": str(copy / "src"), **more}
 
 
+@pytest.mark.slow
 def test_the_rest_passes_its_tests(copy: Path) -> None:
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly",
