@@ -64,6 +64,9 @@ SHARED = [
     Part("progress/events.py"),
     Part("progress/rules.py"),
     Part("stores/journal.py"),
+    Part("stores/event_log.py"),
+    Part("stores/records.py"),
+    Part("stores/upkeep.py"),
     Part("stores/job_rows.py"),
 ]
 

@@ -856,7 +856,7 @@ async def test_another_process_sees_each_event_exactly_once(
 async def test_more_events_than_one_look_takes_come_with_the_next(
     on_disk: SqlJournal, elsewhere: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookline.stores.journal.OTHERS_MOST", 4)
+    monkeypatch.setattr("bookline.stores.event_log.OTHERS_MOST", 4)
     await on_disk.open(a_job())
     for number in range(9):
         on_disk.tell("job-1", some(str(number)))

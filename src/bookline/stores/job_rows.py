@@ -9,6 +9,8 @@ from bookline.progress.rules import JobRow, Mark
 from bookline.stores.database import Row
 from bookline.values import Json
 
+JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
+          LEFT JOIN events ON events.job_id = jobs.job_id AND events.seq = jobs.last_seq"""
 INSERT = """
     INSERT INTO jobs (job_id, isbn, input_isbn, source, user_id, method, status, created_ms,
                       updated_ms, node, batch_id)

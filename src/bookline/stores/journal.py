@@ -1,78 +1,61 @@
 """Jobs and events in SQL tables: kept first, then told.
 
-Way:     imports.py, engine/ and live/ → here → progress/rules.py decides, a Database keeps
+Way:     imports.py and engine/ → here → progress/rules.py decides, a Database keeps
 Rule 1:  an event and what it changes in its job are one transaction; ``seq`` is given in it.
 Rule 2:  a job's end is written here, once for each run (``finish``), and nowhere else.
-Rule 3:  watchers hear of an event after its commit, in the order of the commits.
+Not here: reading and hearing events (event_log.py), records.py, upkeep.py.
 """
 
-import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TypeVar
 
 from bookline.errors import Refused
 from bookline.job import TERMINAL, Job
 from bookline.progress import rules
-from bookline.progress.events import Event, News
-from bookline.progress.fanout import Fanout
-from bookline.progress.journal import RECORDS_MOST, Attempt, Claim, Idempotency, Tally
-from bookline.progress.records import ImportRecord
-from bookline.progress.rules import ANY_EPOCH, IDEMPOTENCY_MS, JobRow, Known, Mark
+from bookline.progress.events import News
+from bookline.progress.journal import Attempt, Claim, Idempotency
+from bookline.progress.rules import ANY_EPOCH, JobRow, Known, Mark
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Database, Session
+from bookline.stores.event_log import SqlEventLog, Told
 from bookline.stores.job_rows import (
     INSERT,
+    JOB,
     SAVE,
     insertion,
-    read_event,
     read_job,
-    read_record,
     read_row,
-    record_values,
     saving,
 )
+from bookline.stores.records import SqlRecords, keep_record
+from bookline.stores.upkeep import SqlUpkeep
 from bookline.values import Json, Page
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-Told = list[Event]
 
-OTHERS_MOST = 1_000  # events of other processes read at once
-_JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
-          LEFT JOIN events ON events.job_id = jobs.job_id AND events.seq = jobs.last_seq"""
 _ROW = "SELECT * FROM jobs WHERE job_id = :job_id FOR UPDATE"
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
 _TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
            VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
-_READ = """SELECT job_id, seq, message, terminal FROM events
-           WHERE job_id = :job_id AND seq > :after ORDER BY seq LIMIT :limit"""
 _KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
            VALUES (:key, :body, :job_id, :at_ms)
            ON CONFLICT (key) DO UPDATE SET body = excluded.body, job_id = excluded.job_id,
                                            at_ms = excluded.at_ms"""
-_RECORD = """INSERT INTO import_records (record_id, method, outcome, code, provider, duration_ms,
-                                         stages, tries, finished_ms)
-             VALUES (:record_id, :method, :outcome, :code, :provider, :duration_ms, :stages,
-                     :tries, :finished_ms)
-             ON CONFLICT (record_id) DO UPDATE SET
-                 outcome = excluded.outcome, code = excluded.code, provider = excluded.provider,
-                 duration_ms = excluded.duration_ms, stages = excluded.stages,
-                 tries = excluded.tries, finished_ms = excluded.finished_ms"""
 
 
-class SqlJournal:
-    """Fills the ports Jobs, Runs, EventLog, Records, Upkeep. ``clock`` gives epoch milliseconds."""
+class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
+    """Fills the ports Jobs and Runs, and joins the others' tables to them.
+
+    ``clock`` gives epoch milliseconds.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
-        self.database = database
-        self.fanout = Fanout()
-        self._clock = clock
-        self._seen_version: object = None
-        self._seen_id: int | None = None
+        SqlEventLog.__init__(self, database)
+        SqlUpkeep.__init__(self, database, clock)
 
     def close(self) -> None:
         self.database.close()
@@ -109,7 +92,7 @@ class SqlJournal:
 
         def work(session: Session) -> Sequence[Job]:
             rows = session.execute(
-                f"""{_JOB} WHERE (jobs.created_ms, jobs.job_id) < (:at_ms, :job_id) {terms}
+                f"""{JOB} WHERE (jobs.created_ms, jobs.job_id) < (:at_ms, :job_id) {terms}
                     ORDER BY jobs.created_ms DESC, jobs.job_id DESC LIMIT :limit""",
                 values,
             )
@@ -136,7 +119,7 @@ class SqlJournal:
             self._save(session, row, [news], told)
             return _shown(session, job_id)
 
-        return await self._write_and_tell(work)
+        return await self.write_and_tell(work)
 
     # -------------------------------------------------------------- Runs
     async def claim(self, job_id: str, node: str) -> Claim | None:
@@ -149,7 +132,7 @@ class SqlJournal:
             self._save(session, claimed_row, news, told)
             return claim
 
-        return await self._write_and_tell(work)
+        return await self.write_and_tell(work)
 
     async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
         mark = Mark(attempt=attempt, token=uuid.uuid4().hex, begun_ms=self._clock())
@@ -185,7 +168,7 @@ class SqlJournal:
             if failure is not None:  # a replay of the workflow tells it again
                 log.error("event %s of %s was not kept: %s", news.key, job_id, failure)
 
-        self._write_soon_and_tell(work).add_done_callback(after)
+        self.write_soon_and_tell(work).add_done_callback(after)
 
     async def finish(
         self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
@@ -201,145 +184,10 @@ class SqlJournal:
             ended_row, end = ended
             story = self._save(session, ended_row, [end], told)
             record = rules.record(ended_row, story, self._clock())
-            session.execute(_RECORD, record_values(record))
+            keep_record(session, record)
             return ended_row.job.status
 
-        return await self._write_and_tell(work)
-
-    # -------------------------------------------------------------- EventLog
-    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
-        values = {"job_id": job_id, "after": after, "limit": limit}
-        return await self.database.read(
-            lambda session: [read_event(row) for row in session.execute(_READ, values)]
-        )
-
-    def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        return self.fanout.subscribe(hear)
-
-    async def others(self) -> Sequence[Event]:
-        version = await self.database.version()
-        if version == self._seen_version:  # no other connection has committed (4 µs to know)
-            return ()
-
-        def work(session: Session) -> tuple[int, Sequence[Event]]:
-            if self._seen_id is None:
-                [newest] = session.execute("SELECT coalesce(max(id), 0) AS id FROM events")
-                return newest["id"], ()
-            rows = session.execute(
-                """SELECT id, job_id, seq, message, terminal FROM events
-                   WHERE id > :seen ORDER BY id LIMIT :limit""",
-                {"seen": self._seen_id, "limit": OTHERS_MOST},
-            )
-            return (rows[-1]["id"] if rows else self._seen_id), [read_event(row) for row in rows]
-
-        self._seen_id, events = await self.database.read(work)
-        if len(events) < OTHERS_MOST:
-            self._seen_version = version
-        return events
-
-    # -------------------------------------------------------------- Upkeep
-    async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
-        def work(session: Session) -> Sequence[Job]:
-            rows = session.execute(
-                f"""{_JOB} WHERE jobs.status IN ('queued', 'running') AND (
-                        NOT jobs.node IN :alive
-                        OR (jobs.node = :own AND jobs.updated_ms < :before_ms))
-                    ORDER BY jobs.created_ms""",
-                {"alive": list(alive), "own": own, "before_ms": own_before_ms},
-            )
-            return [read_job(row, row["last_message"]) for row in rows]
-
-        return await self.database.read(work)
-
-    async def cancel_requests(self, node: str) -> Sequence[str]:
-        def work(session: Session) -> Sequence[str]:
-            rows = session.execute(
-                """SELECT job_id FROM jobs WHERE status IN ('queued', 'running')
-                   AND node = :node AND cancel_requested = 1""",
-                {"node": node},
-            )
-            return [row["job_id"] for row in rows]
-
-        return await self.database.read(work)
-
-    async def remove_finished(self, before_ms: int, limit: int) -> Sequence[str]:
-        def work(session: Session) -> Sequence[str]:
-            rows = session.execute(
-                """SELECT job_id FROM jobs WHERE status NOT IN ('queued', 'running')
-                   AND updated_ms < :before_ms LIMIT :limit""",
-                {"before_ms": before_ms, "limit": limit},
-            )
-            ids = [row["job_id"] for row in rows]
-            session.execute("DELETE FROM events WHERE job_id IN :ids", {"ids": ids})
-            session.execute("DELETE FROM jobs WHERE job_id IN :ids", {"ids": ids})
-            session.execute(
-                "DELETE FROM idempotency WHERE at_ms < :before_ms",
-                {"before_ms": self._clock() - IDEMPOTENCY_MS},
-            )
-            return ids
-
-        return await self.database.write(work)
-
-    async def counts(self) -> Mapping[str, int]:
-        def work(session: Session) -> Mapping[str, int]:
-            rows = session.execute("SELECT status, count(*) AS n FROM jobs GROUP BY status")
-            return {row["status"]: row["n"] for row in rows}
-
-        return await self.database.read(work)
-
-    # -------------------------------------------------------------- Records
-    async def records(
-        self, since_ms: int, most: int = RECORDS_MOST, *, method: str | None = None
-    ) -> Sequence[ImportRecord]:
-        term = "" if method is None else "AND method = :method"
-
-        def work(session: Session) -> Sequence[ImportRecord]:
-            rows = session.execute(
-                f"""SELECT * FROM import_records WHERE finished_ms >= :since_ms {term}
-                    ORDER BY finished_ms DESC LIMIT :most""",
-                {"since_ms": since_ms, "method": method, "most": most},
-            )
-            return [read_record(row) for row in reversed(rows)]
-
-        return await self.database.read(work)
-
-    async def tally(
-        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
-    ) -> Mapping[str, Tally]:
-        values = {"begun": begun_before_ms, "queued": queued_before_ms, "since": since_ms}
-
-        def work(session: Session) -> Mapping[str, Tally]:
-            found: dict[str, Tally] = {}
-            for row in session.execute(
-                """SELECT method, count(*) AS open, count(*) FILTER (WHERE
-                       CASE WHEN run_started_ms IS NULL THEN updated_ms < :queued
-                            ELSE run_started_ms < :begun END) AS lost
-                   FROM jobs WHERE status IN ('queued', 'running') GROUP BY method""",
-                values,
-            ):
-                found[row["method"]] = Tally(open=row["open"], lost=row["lost"])
-            for row in session.execute(
-                """SELECT method, count(*) AS doubled FROM jobs
-                   WHERE status NOT IN ('queued', 'running') AND updated_ms >= :since
-                     AND run <> (SELECT count(*) FROM events
-                                 WHERE events.job_id = jobs.job_id AND terminal = 1)
-                   GROUP BY method""",
-                values,
-            ):
-                known = found.get(row["method"], Tally())
-                found[row["method"]] = replace(known, doubled=row["doubled"])
-            return found
-
-        return await self.database.read(work)
-
-    async def remove_records(self, before_ms: int) -> None:
-        def work(session: Session) -> None:
-            session.execute(
-                "DELETE FROM import_records WHERE finished_ms < :before_ms",
-                {"before_ms": before_ms},
-            )
-
-        await self.database.write(work)
+        return await self.write_and_tell(work)
 
     # -------------------------------------------------------------- keeping and telling
     def _save(
@@ -368,21 +216,6 @@ class SqlJournal:
         session.execute(SAVE, saving(row))
         return story
 
-    async def _write_and_tell(self, work: Callable[[Session, Told], T]) -> T:
-        return await asyncio.wrap_future(self._write_soon_and_tell(work))
-
-    def _write_soon_and_tell(self, work: Callable[[Session, Told], T]) -> "Future[T]":
-        """Does the work; what it puts in its list is heard after the commit."""
-        told: Told = []
-
-        def hear(done: "Future[T]") -> None:
-            if told and done.exception() is None:
-                self.fanout.tell(told)
-
-        done = self.database.write_soon(lambda session: work(session, told))
-        done.add_done_callback(hear)
-        return done
-
 
 def _known(session: Session, idempotency: Idempotency, now_ms: int) -> Job | None:
     rows = session.execute("SELECT * FROM idempotency WHERE key = :key", {"key": idempotency.key})
@@ -408,7 +241,7 @@ def _get(session: Session, job_id: str) -> JobRow:
 
 
 def _find(session: Session, job_id: str) -> Job | None:
-    rows = session.execute(f"{_JOB} WHERE jobs.job_id = :job_id", {"job_id": job_id})
+    rows = session.execute(f"{JOB} WHERE jobs.job_id = :job_id", {"job_id": job_id})
     return read_job(rows[0], rows[0]["last_message"]) if rows else None
 
 
