@@ -3,6 +3,10 @@
 The same sandbox and the same answers. The peers do less (no checks, merge rules, events or
 attempts that survive a crash), and Celery is not durable by step. Their libraries are installed
 into a folder that is removed afterwards; ``redis-server`` must be on the PATH.
+
+The original plan's TypeScript runs under Cloudflare's local engine: its code is read from the paper
+that ``PEER_PLAN`` names (without it, and without npm, this peer is left out). Its engine keeps all
+on this machine as ours does, but it is made for development: Cloudflare's own is another.
 """
 
 import argparse
@@ -23,6 +27,8 @@ from common import made_up_books, sandbox_process, show, show_machine
 from processes import free_port
 
 HERE = Path(__file__).parent / "peer"
+PLANNED = "The plan's TypeScript, Cloudflare's local engine"
+NODE_PACKAGES = ("miniflare@5.20261117.0-beta", "esbuild@0.28.2", "node@26.10.0")
 NEEDED = ("dbos==3.4.0", "celery[redis]==5.6.*", "requests", "wordllama==0.4.0.post1")
 FLYING = 20
 
@@ -51,6 +57,11 @@ async def dbos_quickstart(place: Place) -> Found:
 
 async def bookline_import(place: Place) -> Found:
     return await _program(place, Path(sys.executable), "bookline_import.py")
+
+
+async def plan_worker(place: Place) -> Found:
+    node = Path(place.environment["PEER_NODE_MODULES"]) / ".bin/node"
+    return await _program(place, node, "plan_worker.mjs")
 
 
 async def celery_on_redis(place: Place) -> Found:
@@ -86,6 +97,7 @@ PEERS: dict[str, Callable[[Place], Awaitable[Found]]] = {
     "Bookline": bookline_import,
     "DBOS, as in its quickstart": dbos_quickstart,
     "Celery on Redis (not durable by step)": celery_on_redis,
+    PLANNED: plan_worker,
 }
 
 
@@ -139,6 +151,16 @@ async def _own_python(folder: Path) -> Path:
     return folder / "bin/python"
 
 
+async def _node_packages(folder: Path) -> Path:
+    """Where Node finds its own newer self and Cloudflare's local engine."""
+    npm = await asyncio.create_subprocess_exec(
+        "npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent",
+        *NODE_PACKAGES,
+    )  # fmt: skip
+    assert await npm.wait() == 0, "npm"
+    return folder / "node_modules"
+
+
 def plot(medians: dict[str, Found]) -> str:
     """CPU of an import as bars (SVG)."""
     widest = max(found.cpu_ms for found in medians.values())
@@ -173,16 +195,23 @@ async def main() -> None:
     if shutil.which("redis-server") is None:
         del peers["Celery on Redis (not durable by step)"]
         print("redis-server is not installed: without Celery")
+    if "PEER_PLAN" not in os.environ or shutil.which("npm") is None:
+        del peers[PLANNED]
+        print("PEER_PLAN is not set, or npm is not installed: without the plan's TypeScript")
     rounds: dict[str, list[Found]] = {name: [] for name in peers}
     with tempfile.TemporaryDirectory() as name:
-        python = await _own_python(Path(name))
+        python = await _own_python(Path(name) / "python")
+        node = await _node_packages(Path(name) / "node") if PLANNED in peers else Path()
         async with sandbox_process() as (url, settings):
             for turn in range(asked.rounds):
                 prefix = f"978{100 + turn}"
                 isbns = await made_up_books(url, asked.books + 1, prefix)
                 for peer, run in peers.items():
                     with tempfile.TemporaryDirectory() as folder:
-                        environment = {**os.environ, **settings, "PEER_FOLDER": folder}
+                        environment = {
+                            **os.environ, **settings, "PEER_FOLDER": folder,
+                            "PEER_NODE_MODULES": str(node),
+                        }  # fmt: skip
                         place = Place(
                             python=python, folder=Path(folder), environment=environment, isbns=isbns
                         )
