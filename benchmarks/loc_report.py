@@ -43,7 +43,7 @@ class Count:
 
 
 STORY = ("import_book", "_warned")
-OF_BOTH = ("Policy", "World", "Slot", "measure")
+OF_BOTH = ("World", "Slot", "measure")
 BEFORE = [
     Part(f"{LEGACY}/job_state_manager.py"),
     Part(f"{LEGACY}/state_machine.py"),
@@ -52,12 +52,14 @@ BEFORE = [
 AFTER = [Part("workflow.py", only=STORY), Part(f"{LEGACY}/message_passer.py")]
 AROUND = [
     Part("engine/job_run.py", but=OF_BOTH),
+    Part("engine/tries.py", but=("Policy",)),
     Part("engine/dbos.py"),
     Part("engine/recovery.py"),
 ]
 SHARED = [
     Part("workflow.py", but=STORY),
     Part("engine/job_run.py", only=OF_BOTH),
+    Part("engine/tries.py", only=("Policy",)),
     Part("engine/nodes.py"),
     Part("engine/upkeep.py"),
     Part("time_limit.py"),

@@ -20,8 +20,9 @@ from bookline.book import Book, Metadata
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
-from bookline.engine.job_run import Policy, World
+from bookline.engine.job_run import World
 from bookline.engine.locks import Locks
+from bookline.engine.tries import Policy
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.folders import check_databases, make_private, remember_databases
@@ -67,7 +68,7 @@ from bookline.stores.key_value import open_key_value
 from bookline.stores.library import SqlLibrary
 from bookline.stores.obstore_objects import open_objects
 from bookline.stores.opening import LIBRARY_FILE, Stores, open_library, open_stores
-from bookline.traces import set_up_traces
+from bookline.traces import set_up_traces, span
 from bookline.values import Json
 
 log = logging.getLogger(__name__)
@@ -228,6 +229,7 @@ async def running(
             clock=now_ms,
             slots=asyncio.Semaphore(settings.at_work),
             measures=measures,
+            span=span,
         )
         engine = DbosEngine(folder / "engine.db", replace(world, steps=wrap_steps(steps)))
         await engine.launch()

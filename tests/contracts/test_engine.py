@@ -15,10 +15,11 @@ import pytest_asyncio
 
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
-from bookline.engine.job_run import Policy, World
+from bookline.engine.job_run import World
 from bookline.engine.locks import Locks
 from bookline.engine.memory import MemoryEngine
 from bookline.engine.recovery import Recovery
+from bookline.engine.tries import Policy
 from bookline.errors import (
     BooklineError,
     BookNotFound,

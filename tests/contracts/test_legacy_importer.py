@@ -29,8 +29,9 @@ from test_engine import (
 )
 
 from bookline.book import Metadata
-from bookline.engine.job_run import Policy, World
+from bookline.engine.job_run import World
 from bookline.engine.memory import MemoryEngine
+from bookline.engine.tries import Policy
 from bookline.errors import BookNotFound, CoverRefused, SlowDown, StoreDown
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.stores.journal import SqlJournal

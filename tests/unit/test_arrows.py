@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "time_limit": set(),
     "threads": set(),
     "logs": set(),
+    "observing": set(),
     "readiness": {"errors", "threads", "values"},
     "isbn": {"errors"},
     "values": set(),
@@ -65,7 +66,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores": CORE | {"threads", "progress"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
-    "engine.job_run": CORE | {"workflow", "measures", "logs", "traces"},
+    "engine.tries": CORE,
+    "engine.job_run": CORE | {"workflow", "engine.tries", "logs", "observing"},
     "engine.memory": CORE | {"engine.job_run"},
     "engine.dbos": CORE | {"workflow", "engine.job_run", "engine.dbos_statements"},
     "engine.dbos_statements": set(),
@@ -126,7 +128,7 @@ MAY_USE: dict[str, set[str]] = {
 }
 """Library → the parts that may know it. Not in a Cloudflare Worker: none of these."""
 
-IN_THE_WORKER = {*CORE, "workflow", "steps", "providers"}
+IN_THE_WORKER = {*CORE, "workflow", "steps", "providers", "engine.tries"}
 JOINS_ALL = {"app", "cli"}
 ENTRIES = {"api", "cli", "__main__"}
 

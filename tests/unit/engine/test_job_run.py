@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookline.engine.job_run import JobRun, Policy, Slot, World
+from bookline.engine.job_run import JobRun, Slot, World
+from bookline.engine.tries import Policy
 from bookline.errors import (
     BookNotFound,
     Cancelled,
