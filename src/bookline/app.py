@@ -231,7 +231,9 @@ async def running(
             measures=measures,
             span=span,
         )
-        engine = DbosEngine(folder / "engine.db", replace(world, steps=wrap_steps(steps)))
+        engine = DbosEngine(
+            folder / "engine.db", replace(world, steps=wrap_steps(steps)), node.living
+        )
         await engine.launch()
         stack.push_async_callback(engine.close)
         _remember(settings)

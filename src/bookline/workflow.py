@@ -61,6 +61,8 @@ SAVE_TO_FALLBACK = Step(
     failed_code="SAVE_FAILED",
     timeout_code="SAVE_FAILED",
 )
+OPTIONAL = frozenset({UPLOAD_COVER.name, GENERATE_EMBEDDING.name})
+"""An import is finished without them when they fail for good."""
 STEPS = (FETCH_METADATA, UPLOAD_COVER, GENERATE_EMBEDDING, SAVE_TO_DATABASE, SAVE_TO_FALLBACK)
 
 

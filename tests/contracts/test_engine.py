@@ -247,7 +247,7 @@ class DbosBench(Bench):
         self.node = Locks(self.folder / "nodes")
         self.node.open()
         self.node_id = self.node.node_id
-        self.engine = DbosEngine(self.folder / "engine.db", self.world())
+        self.engine = DbosEngine(self.folder / "engine.db", self.world(), self.node.living)
         await self.engine.launch()
 
     async def stop(self) -> None:

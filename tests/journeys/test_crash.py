@@ -4,9 +4,11 @@ Real processes, really killed (SIGKILL), at each edge of each step and in each r
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -179,6 +181,90 @@ async def test_a_kill_around_the_first_and_the_last_write_loses_nothing(
         assert sandbox.counts[ISBN] == {"google_books": 1, "covers": 1}
 
 
+async def post(client: aiohttp.ClientSession, url: str) -> tuple[int, Any]:
+    async with client.post(url) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_kill_after_a_failed_end_leaves_it_to_be_retried(tmp_path: Path) -> None:
+    """Between the journal's end and the engine's outcome: nobody will record that outcome."""
+    async with stack(tmp_path, "-", "ended", "1") as (sandbox, server, client):
+        sandbox.faults.add(route="google_books", kind="not_found", isbn=ISBN, times=9)
+        job_id = await begin(client, server.url)
+        assert await server.death() == -9
+        await server.start()
+        failed = await story(client, server.url, str(job_id))
+        sandbox.faults.clear()
+
+        status, answer = await post(client, f"{server.url}/v2/import/retry/{job_id}")
+        events = await story(client, server.url, str(job_id))
+
+        assert failed[-1]["status"] == "failed"
+        assert status == 202, answer
+        assert events[-1]["status"] == "completed"
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_a_kill_after_a_cancelled_end_leaves_it_cancelled(tmp_path: Path) -> None:
+    async with stack(tmp_path, "-", "ended", "1", RETRY_SCALE="10") as (sandbox, server, client):
+        sandbox.faults.add(route="google_books", kind="503", isbn=ISBN, times=9)
+        job_id = await begin(client, server.url)
+        await until_told(client, server.url, job_id, "workflow_retry")
+        with contextlib.suppress(aiohttp.ClientError):
+            await post(client, f"{server.url}/v2/import/cancel/{job_id}")
+        assert await server.death() == -9
+        await server.start()
+
+        events = await story(client, server.url, str(job_id))
+        status, _ = await post(client, f"{server.url}/v2/import/retry/{job_id}")
+
+        assert events[-1]["status"] == "cancelled"
+        assert status == 409
+        await until_the_engine_has_ended_all(tmp_path)
+        assert await story(client, server.url, str(job_id)) == events
+        assert sandbox.counts[ISBN] == {"google_books": 1}
+
+
+async def test_a_kill_after_a_retrys_end_loses_nothing(tmp_path: Path) -> None:
+    async with stack(tmp_path, "-", "ended", "2") as (sandbox, server, client):
+        sandbox.faults.add(route="google_books", kind="not_found", isbn=ISBN, times=9)
+        job_id = await begin(client, server.url)
+        await story(client, server.url, str(job_id))
+        for _ in range(2):  # the second retry finds what the kill has left of the first
+            status, answer = await post(client, f"{server.url}/v2/import/retry/{job_id}")
+            assert status == 202, answer
+            if not (tmp_path / "data" / "died").exists():
+                assert await server.death() == -9
+                await server.start()
+                sandbox.faults.clear()
+
+        events = await story(client, server.url, str(job_id))
+
+        ends = [event["status"] for event in events if event["status"] in {"failed", "completed"}]
+        assert ends == ["failed", "failed", "completed"]
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+async def until_told(
+    client: aiohttp.ClientSession, url: str, job_id: str | None, kind: str
+) -> None:
+    async with asyncio.timeout(20), client.get(f"{url}/v2/import/events/{job_id}") as answer:
+        async for line in answer.content:
+            if line.startswith(b"data: ") and json.loads(line[6:])["type"] == kind:
+                return
+
+
+async def until_the_engine_has_ended_all(folder: Path) -> None:
+    """No workflow is left as running in the engine's own book."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.closing(sqlite3.connect(folder / "data" / "engine.db")) as database:
+                states = {row[0] for row in database.execute("SELECT status FROM workflow_status")}
+            if not states & {"PENDING", "ENQUEUED"}:
+                return
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("step", "fault"),
     [
@@ -274,8 +360,6 @@ async def test_thirty_imports_and_a_kill_in_the_middle_are_thirty_books(tmp_path
 @asynccontextmanager
 async def locked_out(path: Path) -> AsyncIterator[None]:
     """The library's file cannot be written meanwhile: its table has another name."""
-    import sqlite3
-
     connection = sqlite3.connect(path, timeout=10)
     connection.execute("ALTER TABLE books RENAME TO hidden_books")
     connection.commit()

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from bookline.engine.job_run import World, execute
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
 from bookline.values import Json
-from bookline.workflow import VERSION
+from bookline.workflow import OPTIONAL, VERSION
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ WORKFLOW_NAME = "book-import"
 SETTLE_SECONDS = 5.0
 END_SECONDS = 5.0
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
+ENDED_FOR_THE_JOURNAL = "CANCELLED"
+"""The state of what nobody ran any more: the journal alone knows how it ended."""
+Living = Callable[[], Collection[str]]
 THREADS = 1  # for DBOS' database calls: SQLite takes one at a time, and each thread more was slower
 
 
@@ -66,14 +69,17 @@ def _plain(value: object) -> Json:
 class DbosEngine:
     """Fills the port Engine. One in a process at a time: DBOS is a singleton."""
 
-    def __init__(self, path: Path, world: World, *, prepared: bool = True) -> None:
-        """``prepared=False`` leaves DBOS its own statements, to compare with."""
+    def __init__(self, path: Path, world: World, living: Living, *, prepared: bool = True) -> None:
+        """``living`` gives the ids of the processes that are alive.
+
+        ``prepared=False`` leaves DBOS its own statements, to compare with.
+        """
         self._world = world
         self._path = path
+        self._living = living
         self._prepared = prepared
         self._cancels: dict[str, asyncio.Event] = {}
-        self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self._ending: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
 
     async def launch(self) -> None:
@@ -107,10 +113,10 @@ class DbosEngine:
     async def close(self) -> None:
         """Stops all imports in good order; they go on after the next start."""
         self._closing = True
-        for task in self._tasks.values():
-            task.cancel()
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=END_SECONDS)
+        for job_id in self._cancels:
+            self._tasks[job_id].cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=END_SECONDS)
         # Not in DBOS' own thread, which is being stopped.
         with ThreadPoolExecutor(1) as stopper:
             stop = partial(DBOS.destroy, destroy_registry=True)
@@ -125,21 +131,38 @@ class DbosEngine:
 
     async def restart(self, job_id: str) -> None:
         with _ours():
-            status = await DBOS.get_workflow_status_async(job_id)
-            output = status.output if status is not None else None
-            error = (output or {}).get("error") or {}
             steps = await DBOS.list_workflow_steps_async(job_id)
-            places = [s["function_id"] for s in steps if s["function_name"] == error.get("step")]
-            await DBOS.rewind_workflow_async(job_id, start_step=min(places, default=1))
+            await DBOS.rewind_workflow_async(job_id, start_step=_first_undone(steps))
 
     async def settle(self, job_id: str) -> None:
-        with _ours():
-            for _ in range(int(SETTLE_SECONDS / 0.05)):
-                status = await DBOS.get_workflow_status_async(job_id)
-                if status is None or status.status not in RUNNING_STATES:
-                    return
-                await asyncio.sleep(0.05)
+        for _ in range(int(SETTLE_SECONDS / 0.05)):
+            state, executor, _ = (await self.look_up([job_id])).get(job_id, (None, None, None))
+            if state not in RUNNING_STATES:
+                return
+            if not self._is_run(job_id, executor):
+                await self.end([job_id])
+                return
+            await asyncio.sleep(0.05)
         raise StoreDown(f"the end of {job_id} is still being recorded", code="UNAVAILABLE")
+
+    def _is_run(self, job_id: str, executor: str | None) -> bool:
+        if executor == self._world.node:
+            return job_id in self._tasks
+        return executor in self._living()
+
+    async def end(self, job_ids: Sequence[str]) -> None:
+        """Closes what nobody runs any more and has ended in the journal; it can be restarted."""
+        if job_ids:
+            with _ours():
+                await DBOS.cancel_workflows_async(list(job_ids))
+
+    async def unfinished(self, most: int) -> Mapping[str, str | None]:
+        """Jobs that DBOS has not ended, at most so many of the oldest, and who had them last."""
+        with _ours():
+            found = await DBOS.list_workflows_async(
+                status=list(RUNNING_STATES), limit=most, load_input=False, load_output=False
+            )
+        return {row.workflow_id: row.executor_id for row in found}
 
     async def check(self) -> None:
         """Raises: StoreDown when its database does not answer."""
@@ -183,13 +206,30 @@ class DbosEngine:
             raise asyncio.CancelledError
         cancel = self._cancels.setdefault(order.job_id, asyncio.Event())
         self._tasks[order.job_id] = task
-        self._ending.add(task)  # until DBOS has recorded the outcome too
-        task.add_done_callback(self._ending.discard)
+        task.add_done_callback(partial(self._ended, order.job_id))
         try:
             return await execute(order, _record, self._world, cancel)
         finally:
-            self._tasks.pop(order.job_id, None)
             self._cancels.pop(order.job_id, None)
+
+    def _ended(self, job_id: str, task: "asyncio.Task[Any]") -> None:
+        if self._tasks.get(job_id) is task:
+            del self._tasks[job_id]
+
+
+def _first_undone(steps: Sequence[Mapping[str, Any]]) -> int:
+    """The place from which a failed run is done anew: where the step that failed it began.
+
+    What a run is finished without stays as it is: its failure is told already.
+    """
+    last = {one["function_name"]: one["output"] or {} for one in steps}
+    undone = {
+        name
+        for name, outcome in last.items()
+        if "value" not in outcome and not ("wakeMs" in outcome and name in OPTIONAL)
+    }
+    places = [one["function_id"] for one in steps if one["function_name"] in undone]
+    return min(places, default=1)
 
 
 async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:

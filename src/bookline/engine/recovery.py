@@ -7,9 +7,9 @@ Not here: what the legacy importer left; it looks after its own.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from bookline.engine.dbos import RUNNING_STATES, DbosEngine
+from bookline.engine.dbos import ENDED_FOR_THE_JOURNAL, RUNNING_STATES, DbosEngine
 from bookline.engine.nodes import Nodes
 from bookline.job import COMPLETED, FAILED, Job
 from bookline.progress.events import completed, ending
@@ -18,6 +18,7 @@ from bookline.progress.journal import Journal
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+UNFINISHED_MOST = 500  # our choice: looked through in one sweep, the oldest first
 LOST_MS = 15_000  # an own job, open but not running, is looked at after this long: its end is lost
 
 
@@ -32,6 +33,8 @@ class Recovery:
         self._engine = engine
         self._journal = journal
         self._clock = clock
+        self._looked_through: Collection[str] | None = None
+        """Who was alive when the engine's book was looked through."""
 
     async def sweep(self) -> int:
         """How many imports were set going again."""
@@ -39,36 +42,58 @@ class Recovery:
             if not ours:
                 return 0
             alive = self._node.living()
-            own = self._node.node_id
-            found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
-            left = [
-                job
-                for job in found
-                if job.method == "workflow" and job.job_id not in self._engine.running
-            ]
-            if not left:
-                return 0
-            known = await self._engine.look_up([job.job_id for job in left])
-            running = set(self._engine.running)  # what we took up while we asked
-            again = []
-            for job in left:
-                if job.job_id in running:
-                    continue
-                state, executor, output = known.get(job.job_id, (None, None, None))
-                if state is None:
-                    await self._engine.start(job.order)
-                elif state == "PENDING" and (executor not in alive or job.node == own == executor):
-                    again.append(job.job_id)
-                elif state not in RUNNING_STATES:
-                    await self._close(job, state, output)
-            await self._engine.resume(again)
-        log.info("%d imports go on after a restart", len(left))
+            again = await self._take_up(alive)
+            await self._close_the_engines_book(alive)
+        if again:
+            log.info("%d imports go on after a restart", again)
+        return again
+
+    async def _take_up(self, alive: Collection[str]) -> int:
+        """What the journal has open and no living process runs."""
+        own = self._node.node_id
+        found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
+        left = [
+            job
+            for job in found
+            if job.method == "workflow" and job.job_id not in self._engine.running
+        ]
+        if not left:
+            return 0
+        known = await self._engine.look_up([job.job_id for job in left])
+        running = set(self._engine.running)  # what we took up while we asked
+        again = []
+        for job in left:
+            if job.job_id in running:
+                continue
+            state, executor, output = known.get(job.job_id, (None, None, None))
+            if state is None:
+                await self._engine.start(job.order)
+            elif state == "PENDING" and (executor not in alive or job.node == own == executor):
+                again.append(job.job_id)
+            elif state not in RUNNING_STATES:
+                await self._close(job, state, output)
+        await self._engine.resume(again)
         return len(left)
+
+    async def _close_the_engines_book(self, alive: Collection[str]) -> None:
+        """What the engine has not ended, and a dead process had ended in the journal."""
+        if alive == self._looked_through:
+            return
+        unfinished = await self._engine.unfinished(UNFINISHED_MOST)
+        over = []
+        for job_id, executor in unfinished.items():
+            if executor not in alive:
+                job = await self._journal.find(job_id)
+                if job is None or job.is_over:
+                    over.append(job_id)
+        await self._engine.end(over)
+        if len(unfinished) < UNFINISHED_MOST:
+            self._looked_through = alive
 
     async def _close(self, job: Job, state: str, output: object) -> None:
         """DBOS has ended it, the journal has not: the end is written, or the retry is begun."""
         end = output if isinstance(output, dict) else {}
-        if end.get("run", job.run) < job.run:
+        if state == ENDED_FOR_THE_JOURNAL or end.get("run", job.run) < job.run:
             await self._engine.restart(job.job_id)
             return
         if end.get("status") == COMPLETED:
