@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bookline.engine.job_run import JobRun, Slot, World
@@ -26,6 +26,9 @@ from bookline.retries import CONSTANT, EXPONENTIAL, LINEAR, Retries, Step
 from bookline.stores.opening import stores_in_memory
 from bookline.values import Json
 from bookline.workflow import FETCH_METADATA, STEPS, UPLOAD_COVER
+
+settings.register_profile("a busy machine fails no test", deadline=None)
+settings.load_profile("a busy machine fails no test")
 
 ORDER = ImportInput(job_id="job", isbn="9780142437247", input_isbn="0142437247")
 DOWN = ProviderDown("down")
