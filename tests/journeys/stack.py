@@ -74,6 +74,12 @@ class Server:
         return f"ws://127.0.0.1:{self.port}/ws/progress"
 
     @property
+    def pid(self) -> int:
+        """The number of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """All that the process has written, over all its starts."""
         return self._log.read_text("utf-8")

@@ -8,7 +8,6 @@ Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for Rate
 """
 
 import asyncio
-import ipaddress
 import math
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote_plus
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bookline.api.envelope import broken, failure, failure_of, new_request_id
 from bookline.api.keys import Keys, Tokens
+from bookline.api.peers import is_within, know_peer, read_networks
 from bookline.errors import BooklineError
 from bookline.logs import request_id
 from bookline.measures import Measures
@@ -62,9 +62,7 @@ class Gate:
         self._tokens = tokens
         self._clock = clock
         self._origins = frozenset(settings.cors_origins)
-        self._proxies = [
-            ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies
-        ]
+        self._proxies = read_networks(settings.trusted_proxies)
         self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
         self._any_host = any_host
         self._hosts = {settings.host.lower()}
@@ -158,6 +156,7 @@ class Gate:
                     "send Authorization: Bearer with an API key, or the job's token",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
+            know_peer(scope)
         return await self._limited(scope, path, method, extra)
 
     def _has_token(self, scope: Scope, path: str) -> bool:
@@ -247,11 +246,7 @@ class Gate:
                 scope["scheme"] = scheme
 
     def _is_proxy(self, address: str) -> bool:
-        try:
-            caller = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(caller in network for network in self._proxies)
+        return is_within(address, self._proxies)
 
 
 def _is_open(path: str) -> bool:

@@ -15,6 +15,7 @@ from bookline.api import bodies, schemas
 from bookline.api.envelope import success
 from bookline.api.keys import Keys, Tokens
 from bookline.api.openapi import event_stream, failures, json_body
+from bookline.api.peers import know_peer
 from bookline.app import App, now_ms
 from bookline.book import Book
 from bookline.errors import Refused
@@ -215,8 +216,12 @@ def _may_watch(socket: WebSocket, job_id: str, token: str | None) -> bool:
     if not socket.scope["state"]["host_is_ours"]:
         return False
     if token is not None:
-        return tokens.opens(token, job_id, now_ms())
-    return not keys or keys.match(socket.headers.get("authorization")) is not None
+        may = tokens.opens(token, job_id, now_ms())
+    else:
+        may = not keys or keys.match(socket.headers.get("authorization")) is not None
+    if may and keys:
+        know_peer(socket.scope)
+    return may
 
 
 # ------------------------------------------------------------------ the library

@@ -10,20 +10,21 @@ Rule 4:   a watcher whose machine has vanished is found within 60 s, over WebSoc
 Source:   tcp(7) for TCP_USER_TIMEOUT; RFC 9293 §3.8.3 (R1, R2) for why it is needed.
 """
 
+import contextlib
 import gc
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
+from bookline.api.peers import Peers
+from bookline.api.protocols import GuardedHttp, WatchedSocket
 from bookline.api.server import create_server
-from bookline.live.websocket import LINE
 from bookline.settings import Settings
 
 STOP_SECONDS = 5  # for requests that are being answered when we are asked to stop
@@ -33,58 +34,7 @@ COLLECT_AT = (10_000, 20, 50)  # new objects, then rounds: a twentieth less CPU 
 WATCHER_SAYS_BYTES = 16 * 1024  # what a watcher says has no meaning, so it may not be long
 UNCONFIRMED_MS = 25_000  # a ping (progress/hub.py) and this are less than 60 s
 
-PING = Frame(Opcode.PING, b"").serialize(mask=False)
-
-
-class WatchedSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, and the Line that live/websocket.py writes to.
-
-    An event for a thousand watchers is framed once and wakes no task; pings come from the hub's one
-    timer; what a watcher says is dropped where it arrives.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._leave: Callable[[], None] | None = None
-        self._owes_pong = False
-
-    def when_lost(self, leave: Callable[[], None]) -> None:
-        if self.disconnected:
-            leave()
-        self._leave = leave
-
-    def write(self, frames: bytes) -> bool:
-        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
-            return False
-        try:
-            self.transport.write(frames)
-        except (OSError, RuntimeError):  # it closes just now: the long way finds out, and ends
-            return False
-        return True
-
-    def ping(self, frames: bytes) -> bool:
-        if self._owes_pong:
-            self.transport.abort()
-            return True
-        self._owes_pong = self.write(PING + frames)
-        return self._owes_pong
-
-    # ------------------------------------------------------------------ what uvicorn calls
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if not self.close_sent:  # the application's task is made, and begins after this
-            self.scope["extensions"][LINE] = {"line": self}
-
-    def handle_pong(self, event: Frame) -> None:
-        self._owes_pong = False
-
-    def send_receive_event_to_app(self) -> None:
-        self.frames = []
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._leave is not None:
-            self._leave()
+OPEN_FILES = 65_536  # our choice; the system's own hard limit counts where it is lower
 
 
 class BooklineServer(uvicorn.Server):
@@ -110,7 +60,7 @@ class BooklineServer(uvicorn.Server):
                 self._gate,
                 host=settings.host,
                 port=settings.port,
-                http="httptools",
+                http=cast(Any, partial(GuardedHttp, peers=Peers(settings))),
                 ws=WatchedSocket,
                 ws_max_size=WATCHER_SAYS_BYTES,
                 ws_ping_interval=None,  # the hub pings
@@ -127,6 +77,7 @@ class BooklineServer(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        raise_open_files()
         await super().startup(sockets)
         if self.started:
             gc.freeze()  # what is there stays: looking through all of it took 0.1 to 0.3 s a time
@@ -145,3 +96,12 @@ class BooklineServer(uvicorn.Server):
         for one in self.servers[0].sockets:  # what they take in inherits it
             with socket.socket(fileno=os.dup(one.fileno())) as listener:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNCONFIRMED_MS)
+
+
+def raise_open_files() -> None:
+    """Lets this process have as many open files as it may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft < most:
+        with contextlib.suppress(ValueError, OSError):  # the system's last word
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
