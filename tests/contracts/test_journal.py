@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,11 +43,13 @@ from bookline.progress.events import (
     warning,
 )
 from bookline.progress.journal import Attempt, Idempotency, Tally
-from bookline.stores.database import Session
+from bookline.stores import journal_schema, opening
+from bookline.stores.database import BooklineNewer, Session
 from bookline.stores.journal import SqlJournal
 from bookline.stores.journal_schema import FIRST
-from bookline.stores.opening import open_stores, stores_in_memory
+from bookline.stores.opening import stores_in_memory
 from bookline.values import Json
+from store_fixtures import PRODUCTS, OpenStores
 
 Journal = SqlJournal
 
@@ -74,28 +76,43 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["memory", *PRODUCTS])
 def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Any:
-    made: Journal = (
-        open_stores(tmp_path, clock).journal
-        if request.param == "sqlite"
-        else stores_in_memory(clock).journal
-    )
+    with a_journal(request.param, request, clock) as made:
+        yield made
+
+
+@contextmanager
+def a_journal(product: str, request: pytest.FixtureRequest, clock: Clock) -> Any:
+    """An empty one."""
+    if product == "memory":
+        made = stores_in_memory(clock).journal
+        yield made
+        made.close()
+    elif product == "sqlite":
+        with TemporaryDirectory() as folder:
+            made = opening.open_stores(Path(folder), clock).journal
+            yield made
+            made.close()
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.new_database()
+        with closing(opening.open_connections(url)) as connections:
+            yield opening.open_postgres_stores(connections, clock).journal
+        server.drop_database(url)
+
+
+@pytest.fixture
+def on_disk(open_stores: OpenStores, clock: Clock) -> Any:
+    made = open_stores(clock).journal
     yield made
     made.close()
 
 
 @pytest.fixture
-def on_disk(tmp_path: Path, clock: Clock) -> Any:
-    made = open_stores(tmp_path, clock).journal
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def elsewhere(tmp_path: Path, clock: Clock, on_disk: SqlJournal) -> Any:
-    """Another process' journal on the file of ``on_disk``."""
-    made = open_stores(tmp_path, clock).journal
+async def elsewhere(open_stores: OpenStores, clock: Clock, on_disk: SqlJournal) -> Any:
+    """Another process' journal on the tables of ``on_disk``."""
+    made = open_stores(clock).journal
     await made.others()
     yield made
     made.close()
@@ -125,7 +142,8 @@ async def story(journal: Journal, job_id: str = "job-1") -> list[Json]:
 
 async def settled(journal: Journal) -> None:
     """Until what was told so far is kept and heard."""
-    await journal.database.write(lambda _: None)
+    keys = map(str, range(20))  # enough to meet whatever writes beside each other
+    await asyncio.gather(*(journal.database.write(lambda _: None, key) for key in keys))
     await asyncio.sleep(0.001)
 
 
@@ -698,13 +716,13 @@ async def test_a_usual_message_is_not_cut(journal: Journal) -> None:
 @settings(max_examples=15, deadline=None)
 @given(
     tellings=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=80),
-    on_disk=st.booleans(),
+    product=st.sampled_from(["memory", *PRODUCTS]),
 )
 async def test_many_tellers_leave_each_story_whole(
-    tellings: list[tuple[int, int]], on_disk: bool
+    request: pytest.FixtureRequest, tellings: list[tuple[int, int]], product: str
 ) -> None:
     """``seq`` is 1, 2, 3 … without gaps, in the order told, each key once, heard as it is kept."""
-    with a_journal(on_disk) as journal:
+    with a_journal(product, request, Clock()) as journal:
         heard: dict[str, list[Event]] = defaultdict(list)
 
         def hear(events: Sequence[Event]) -> None:
@@ -730,27 +748,18 @@ async def test_many_tellers_leave_each_story_whole(
         end()
 
 
-@contextmanager
-def a_journal(on_disk: bool) -> Any:
-    if not on_disk:
-        yield stores_in_memory(Clock()).journal
-        return
-    with TemporaryDirectory() as folder:
-        journal = open_stores(Path(folder), Clock()).journal
-        yield journal
-        journal.close()
-
-
 ACTS = ["claim", "begin", "release", "tell", "complete", "fail", "cancel", "want", "reopen"]
 
 
 @settings(max_examples=40, deadline=None)
 @given(acts=st.lists(st.tuples(st.sampled_from(ACTS), st.integers(1, 3)), max_size=25))
-async def test_both_journals_tell_the_same_story(acts: list[tuple[str, int]]) -> None:
-    """Whatever happens to a job, in whatever order, at whatever run: the twins agree."""
+async def test_all_journals_tell_the_same_story(
+    request: pytest.FixtureRequest, acts: list[tuple[str, int]]
+) -> None:
+    """Whatever happens to a job, in whatever order, at whatever run: all products agree."""
     outcomes = []
-    for on_disk in (False, True):
-        with a_journal(on_disk) as journal:
+    for product in ("memory", *PRODUCTS):
+        with a_journal(product, request, Clock()) as journal:
             await journal.open(a_job())
             trace: list[object] = []
             for act, number in acts:
@@ -1009,35 +1018,45 @@ async def test_telling_never_fails_even_when_the_file_is_closed(
     assert "was not kept" in caplog.text
 
 
-async def test_closing_takes_what_waits_to_disk(tmp_path: Path, clock: Clock) -> None:
-    first = open_stores(tmp_path, clock).journal
+async def test_closing_takes_what_waits_to_disk(open_stores: OpenStores, clock: Clock) -> None:
+    first = open_stores(clock).journal
     await first.open(a_job())
     for number in range(200):
         first.tell("job-1", some(str(number)))
 
     first.close()
 
-    second = open_stores(tmp_path, clock).journal
+    second = open_stores(clock).journal
     assert len(await second.read("job-1", 0, MOST)) == 200
     second.close()
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "journal.db"
-    open_stores(tmp_path, clock).journal.close()
+    opening.open_stores(tmp_path, clock).journal.close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
 
     with pytest.raises(Exception, match="newer Bookline"):
-        open_stores(tmp_path, clock)
+        opening.open_stores(tmp_path, clock)
+
+
+async def test_tables_of_a_newer_version_are_refused(
+    open_stores: OpenStores, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_stores(clock).journal.close()
+    monkeypatch.setattr(journal_schema, "MIGRATIONS", journal_schema.MIGRATIONS[:-1])
+
+    with pytest.raises(BooklineNewer, match="newer Bookline"):
+        open_stores(clock)
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "journal.db").write_bytes(b"not a database at all" * 100)
 
     with pytest.raises(StoreDown):
-        open_stores(tmp_path, clock)
+        opening.open_stores(tmp_path, clock)
 
 
 # ------------------------------------------------------------------ records
@@ -1210,7 +1229,7 @@ async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path, clock:
     old.commit()
     old.close()
 
-    journal = open_stores(tmp_path, clock).journal
+    journal = opening.open_stores(tmp_path, clock).journal
     await journal.claim("job-1", NODE)
     await journal.finish("job-1", completed(1, RESULT), run=1, result=RESULT, error=None)
 

@@ -17,15 +17,26 @@ from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import EmbeddingRefused, Refused
 from bookline.merging import laid_over
 from bookline.stores.library import SqlLibrary
-from bookline.stores.opening import library_in_memory, open_library
+from bookline.stores.opening import (
+    library_in_memory,
+    open_connections,
+    open_library,
+    open_postgres_library,
+)
 from bookline.values import iso
+from store_fixtures import PRODUCTS
 
 MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
 AnyLibrary = SqlLibrary
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["memory", *PRODUCTS])
 async def library(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyLibrary]:
+    if request.param == "postgres":
+        connections = open_connections(request.getfixturevalue("postgres_url"))
+        yield open_postgres_library(connections)
+        connections.close()
+        return
     made: AnyLibrary = (
         open_library(tmp_path / "library.db") if request.param == "sqlite" else library_in_memory()
     )

@@ -1,19 +1,20 @@
 """What the shared turns promise: so many and no more, for all processes, in an even row."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bookline.net.pace import SharedPace
+from bookline.progress.journal import Limits
 from bookline.settings import Rate
-from bookline.stores.journal_schema import MIGRATIONS
-from bookline.stores.limits import FORGET_EVERY, SqlLimits
-from bookline.stores.sqlite import Sqlite
+from bookline.stores.limits import FORGET_EVERY
 from bookline.time_limit import time_limit
+from store_fixtures import OpenStores
+
+NUMBERS = itertools.count()
 
 
 class Clock:
@@ -27,21 +28,25 @@ class Clock:
 
 
 class Bench:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, open_stores: OpenStores) -> None:
         self.clock = Clock()
-        self.file = Sqlite(path, MIGRATIONS)
-        self.limits = SqlLimits(self.file, self.clock)
+        self.open_stores = open_stores
+        self.stores = open_stores(self.clock)
+        self.limits = self.stores.limits
+
+    def elsewhere(self) -> Limits:
+        """Another process' limits on the same tables."""
+        return self.open_stores(self.clock).limits
 
     async def keys(self) -> int:
-        count = await self.file.read(lambda db: db.execute("SELECT count(*) AS n FROM turns"))
+        database = self.stores.journal.database
+        count = await database.read(lambda db: db.execute("SELECT count(*) AS n FROM turns"))
         return int(count[0]["n"])
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path / "limits.db")
-    yield made
-    made.file.close()
+def bench(open_stores: OpenStores) -> Bench:
+    return Bench(open_stores)
 
 
 # ------------------------------------------------------------------ take: for clients
@@ -91,37 +96,37 @@ async def test_each_client_has_its_own_allowance(bench: Bench) -> None:
 
 
 async def test_two_processes_share_an_allowance(bench: Bench) -> None:
-    other_file = Sqlite(bench.file.path, MIGRATIONS)
-    other = SqlLimits(other_file, bench.clock)
+    other = bench.elsewhere()
 
     turns = await asyncio.gather(
         *(limits.take("client", 10, 60) for limits in [bench.limits, other] * 10)
     )
 
     assert sum(turn.is_allowed for turn in turns) == 10
-    other_file.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     count=st.integers(1, 20),
     seconds=st.sampled_from([1.0, 60.0, 3600.0]),
     pauses=st.lists(st.floats(0, 0.5), max_size=60),
 )
 async def test_over_any_time_no_more_than_the_rate_and_one_allowance(
-    tmp_path_factory: pytest.TempPathFactory, count: int, seconds: float, pauses: list[float]
+    open_stores: OpenStores, count: int, seconds: float, pauses: list[float]
 ) -> None:
-    bench = Bench(tmp_path_factory.mktemp("limits") / "limits.db")
+    bench = Bench(open_stores)
+    key = f"client-{next(NUMBERS)}"
     began_ms = bench.clock()
     allowed = 0
 
     for pause in pauses:
         bench.clock.pass_seconds(pause * seconds)
-        allowed += (await bench.limits.take("client", count, seconds)).is_allowed
+        allowed += (await bench.limits.take(key, count, seconds)).is_allowed
 
     passed_seconds = (bench.clock() - began_ms) / 1000
     assert allowed <= count * (1 + passed_seconds / seconds) + 0.01
-    bench.file.close()
 
 
 # ------------------------------------------------------------------ reserve: for providers
@@ -142,15 +147,13 @@ async def test_a_pause_gives_the_first_turns_back(bench: Bench) -> None:
 
 
 async def test_processes_stand_in_one_row(bench: Bench) -> None:
-    other_file = Sqlite(bench.file.path, MIGRATIONS)
-    other = SqlLimits(other_file, bench.clock)
+    other = bench.elsewhere()
 
     waits = await asyncio.gather(
         *(limits.reserve("ask", 1, 1) for limits in [bench.limits, other] * 5)
     )
 
     assert sorted(waits) == pytest.approx(list(range(10)))
-    other_file.close()
 
 
 async def test_turns_that_are_long_over_are_forgotten(bench: Bench) -> None:

@@ -1,15 +1,15 @@
 """What every rollout log promises: append-only, numbered, the newest in force."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bookline.ports import Revision
 from bookline.stores.journal import SqlJournal
-from bookline.stores.opening import open_stores, stores_in_memory
+from bookline.stores.opening import stores_in_memory
 from bookline.stores.rollout import SqlRollout
+from store_fixtures import OpenStores
 
 Log = SqlRollout
 
@@ -19,19 +19,15 @@ def revision(number: int, **state: Any) -> Revision:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Any:
-    made = open_stores(tmp_path, lambda: 0).journal
-    yield made
-    made.close()
+def journal(open_stores: OpenStores) -> SqlJournal:
+    return open_stores(lambda: 0).journal
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["kept", "memory"])
 def log(request: pytest.FixtureRequest, journal: SqlJournal) -> Log:
-    return (
-        SqlRollout(journal.database)
-        if request.param == "sqlite"
-        else stores_in_memory(lambda: 0).rollout
-    )
+    if request.param == "memory":
+        return stores_in_memory(lambda: 0).rollout
+    return SqlRollout(journal.database)
 
 
 async def test_a_fresh_one_has_nothing_in_force(log: Log) -> None:
@@ -55,16 +51,15 @@ async def test_of_two_changes_at_once_one_wins(log: Log) -> None:
 
 
 async def test_a_change_is_seen_by_another_process_at_once(
-    journal: SqlJournal, tmp_path: Path
+    journal: SqlJournal, open_stores: OpenStores
 ) -> None:
-    elsewhere = open_stores(tmp_path, lambda: 0).journal
+    elsewhere = open_stores(lambda: 0).journal
     here, there = SqlRollout(journal.database), SqlRollout(elsewhere.database)
     assert await there.newest() is None
 
     await here.append(revision(1, percent=10))
 
     assert await there.newest() == revision(1, percent=10)
-    elsewhere.close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"'])

@@ -109,6 +109,7 @@ MAY_USE: dict[str, set[str]] = {
     "sqlalchemy": {"engine.dbos", "engine.dbos_statements"},
     "aiohttp": {"net", "cli", "client"},
     "obstore": {"stores"},
+    "psycopg": {"stores"},
     "redis": {"stores"},
     "sqlite_vec": {"stores.vectors"},
     "sqlite3": {"stores.sqlite", "stores.vectors", "cli"},

@@ -30,15 +30,14 @@ class SharedPace:
 
     @asynccontextmanager
     async def turn(self, provider: str) -> AsyncIterator[None]:
-        held = await self.held_seconds(provider)
-        if held > 0:
-            async with off_the_clock():
+        async with off_the_clock():  # the store's time is not the provider's either
+            held = await self.held_seconds(provider)
+            if held > 0:
                 await asyncio.sleep(held)
-        rate = self._rates.get(provider)
-        if rate is not None:
-            wait = await self._limits.reserve(f"ask:{provider}", rate.count, rate.seconds)
-            if wait > 0:
-                async with off_the_clock():
+            rate = self._rates.get(provider)
+            if rate is not None:
+                wait = await self._limits.reserve(f"ask:{provider}", rate.count, rate.seconds)
+                if wait > 0:
                     await asyncio.sleep(wait)
         yield
 

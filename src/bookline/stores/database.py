@@ -4,13 +4,17 @@ Way:     journal.py, library.py, limits.py, rollout.py → here ← sqlite.py (e
 Rule 1:  a piece of work is a plain function: SQLite's writer thread, a pool's threads and a Durable
          Object all call functions.
 Rule 2:  one SQL for all products: ``:name`` for values, ``x IN :names`` for a list of them,
-         ``RETURNING`` to learn what changed, ``FOR UPDATE`` at the end of what is read to be
-         changed. What differs is translated by the driver.
+         ``RETURNING`` to learn what changed. What differs is translated by the driver.
 Rule 3:  no error of a product leaves: StoreDown.
+Rule 4:  work that reads what it then writes names a key (the job's id, the book's ISBN): pieces of
+         work with one key never run at the same time, on no node, and keep their order. Without a
+         key, only what one statement does by itself.
+Rule 5:  work may be run again after a rollback: it starts afresh, and changes nothing outside.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from bookline.errors import BooklineError
@@ -33,8 +37,19 @@ class Session(Protocol):
 
 
 Work = Callable[[Session], T]
-Migration = str | Callable[[Session], None]
+Script = str | Callable[[Session], None]
 """SQL statements, each ended by ``;`` at a line's end; or what takes Python."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerProduct:
+    """A migration that only one product needs, or that each makes in its own way."""
+
+    sqlite: Script = ""
+    postgres: Script = ""
+
+
+Migration = Script | PerProduct
 
 
 class Database(Protocol):
@@ -45,15 +60,15 @@ class Database(Protocol):
         """For messages."""
         ...
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], key: str = "") -> T:
         """What ``work`` returns, after its commit. Work that raises leaves nothing behind.
 
         Raises: what of ours ``work`` raises; StoreDown when the product does not take it.
         """
         ...
 
-    def write_soon(self, work: Work[T]) -> "Future[T]":
-        """The same without waiting: work is done in the order of these calls."""
+    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+        """The same without waiting: work of one key is done in the order of these calls."""
         ...
 
     async def read(self, work: Work[T]) -> T:
@@ -88,6 +103,12 @@ class BooklineNewer(BooklineError):
         )
 
 
-def statements(script: str) -> list[str]:
-    """The single statements of a migration's text."""
-    return [one for one in map(str.strip, script.split(";\n")) if one]
+def run_script(
+    session: Session, script: Script, translated: Callable[[str], str] = lambda sql: sql
+) -> None:
+    """Does what a migration says; ``translated`` turns its text into the product's own."""
+    if callable(script):
+        script(session)
+        return
+    for statement in filter(None, map(str.strip, script.split(";\n"))):
+        session.execute(translated(statement))

@@ -61,17 +61,21 @@ class SqlEventLog:
             self._seen_version = version
         return events
 
-    async def write_and_tell(self, work: Callable[[Session, Told], T]) -> T:
-        return await asyncio.wrap_future(self.write_soon_and_tell(work))
+    async def write_and_tell(self, work: Callable[[Session, Told], T], job_id: str) -> T:
+        return await asyncio.wrap_future(self.write_soon_and_tell(work, job_id))
 
-    def write_soon_and_tell(self, work: Callable[[Session, Told], T]) -> "Future[T]":
+    def write_soon_and_tell(self, work: Callable[[Session, Told], T], job_id: str) -> "Future[T]":
         """Does the work; what it puts in its list is heard after the commit."""
         told: Told = []
+
+        def afresh(session: Session) -> T:
+            told.clear()
+            return work(session, told)
 
         def hear(done: "Future[T]") -> None:
             if told and done.exception() is None:
                 self.fanout.tell(told)
 
-        done = self.database.write_soon(lambda session: work(session, told))
+        done = self.database.write_soon(afresh, job_id)
         done.add_done_callback(hear)
         return done

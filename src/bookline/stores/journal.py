@@ -37,7 +37,7 @@ from bookline.values import Json, Page
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-_ROW = "SELECT * FROM jobs WHERE job_id = :job_id FOR UPDATE"
+_ROW = "SELECT * FROM jobs WHERE job_id = :job_id"
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
 _TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
            VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
@@ -75,7 +75,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             session.execute(INSERT, insertion(job))
             return job
 
-        return await self.database.write(work)
+        return await self.database.write(work, idempotency.key if idempotency else job.job_id)
 
     async def find(self, job_id: str) -> Job | None:
         return await self.database.look_up(lambda session: _find(session, job_id))
@@ -111,7 +111,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             session.execute(SAVE, saving(row))
             return _shown(session, job_id)
 
-        return await self.database.write(work)
+        return await self.database.write(work, job_id)
 
     async def reopen(self, job_id: str, node: str) -> Job:
         def work(session: Session, told: Told) -> Job:
@@ -119,7 +119,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             self._save(session, row, [news], told)
             return _shown(session, job_id)
 
-        return await self.write_and_tell(work)
+        return await self.write_and_tell(work, job_id)
 
     # -------------------------------------------------------------- Runs
     async def claim(self, job_id: str, node: str) -> Claim | None:
@@ -132,7 +132,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             self._save(session, claimed_row, news, told)
             return claim
 
-        return await self.write_and_tell(work)
+        return await self.write_and_tell(work, job_id)
 
     async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
         mark = Mark(attempt=attempt, token=uuid.uuid4().hex, begun_ms=self._clock())
@@ -146,7 +146,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
                 session.execute(SAVE, saving(begun))
             return answer
 
-        return await self.database.write(work)
+        return await self.database.write(work, job_id)
 
     async def release(self, job_id: str, run: int, step: str, attempt: int) -> None:
         def work(session: Session) -> None:
@@ -155,7 +155,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
                 released = rules.release(row, _held(job_id, run), step, attempt)
                 session.execute(SAVE, saving(released))
 
-        await self.database.write(work)
+        await self.database.write(work, job_id)
 
     def tell(self, job_id: str, news: News) -> None:
         def work(session: Session, told: Told) -> None:
@@ -168,7 +168,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             if failure is not None:  # a replay of the workflow tells it again
                 log.error("event %s of %s was not kept: %s", news.key, job_id, failure)
 
-        self.write_soon_and_tell(work).add_done_callback(after)
+        self.write_soon_and_tell(work, job_id).add_done_callback(after)
 
     async def finish(
         self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
@@ -187,7 +187,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             keep_record(session, record)
             return ended_row.job.status
 
-        return await self.write_and_tell(work)
+        return await self.write_and_tell(work, job_id)
 
     # -------------------------------------------------------------- keeping and telling
     def _save(

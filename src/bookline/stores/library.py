@@ -75,7 +75,7 @@ class SqlLibrary:
                 log.warning("a vector is left out: %s", error)
                 book = replace(book, embedding=None)
 
-        return await self.database.write(lambda session: _keep(session, book, packed))
+        return await self.database.write(lambda session: _keep(session, book, packed), book.isbn)
 
     async def find(self, isbn: str) -> Book | None:
         rows = await self.database.look_up(lambda session: session.execute(_FIND, {"isbn": isbn}))

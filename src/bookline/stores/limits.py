@@ -34,7 +34,7 @@ class SqlLimits:
             self._set(session, key, free_at + each, now)
             return Turn(True, int(spare / each + 1e-6), 0.0, ahead + each)
 
-        return await self._database.write(work)
+        return await self._database.write(work, key)
 
     async def reserve(self, key: str, count: int, seconds: float) -> float:
         each = seconds / count
@@ -45,7 +45,7 @@ class SqlLimits:
             self._set(session, key, free_at + each, now)
             return max(0.0, free_at - now - (seconds - each))
 
-        return await self._database.write(work)
+        return await self._database.write(work, key)
 
     async def hold(self, key: str, seconds: float) -> None:
         now = self._clock() / 1000
@@ -53,7 +53,7 @@ class SqlLimits:
         def work(session: Session) -> None:
             self._set(session, key, now + seconds, now)
 
-        await self._database.write(work)
+        await self._database.write(work, key)
 
     async def held(self, key: str, most_seconds: float) -> float:
         free_at = await self._database.look_up(lambda session: _free_at(session, key))

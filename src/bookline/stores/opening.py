@@ -13,6 +13,7 @@ from bookline.stores.database import Database
 from bookline.stores.journal import SqlJournal
 from bookline.stores.library import SqlLibrary
 from bookline.stores.limits import SqlLimits
+from bookline.stores.postgres import Connections, Postgres
 from bookline.stores.rollout import SqlRollout
 from bookline.stores.sqlite import InMemory, Sqlite
 
@@ -48,6 +49,22 @@ def open_library(path: Path) -> SqlLibrary:
     """The library in this file. Raises: StoreDown, BooklineNewer."""
     database = Sqlite(path, library_schema.MIGRATIONS, on_connect=vectors.prepare)
     return SqlLibrary(database, vectors.NEAREST)
+
+
+def open_connections(url: str) -> Connections:
+    """To a PostgreSQL database, for all stores of this process; opened as they are needed."""
+    return Connections(url)
+
+
+def open_postgres_stores(connections: Connections, clock: Clock) -> Stores:
+    """Raises: StoreDown when they cannot be opened, BooklineNewer for later tables."""
+    return _stores(Postgres(connections, "journal", journal_schema.MIGRATIONS), clock)
+
+
+def open_postgres_library(connections: Connections) -> SqlLibrary:
+    """Raises: StoreDown, BooklineNewer."""
+    database = Postgres(connections, "library", library_schema.MIGRATIONS)
+    return SqlLibrary(database, vectors.NEAREST_POSTGRES)
 
 
 def library_in_memory() -> SqlLibrary:

@@ -40,7 +40,7 @@ class SqlRecords:
         def work(session: Session) -> Sequence[ImportRecord]:
             rows = session.execute(
                 f"""SELECT * FROM import_records WHERE finished_ms >= :since_ms {term}
-                    ORDER BY finished_ms DESC LIMIT :most""",
+                    ORDER BY finished_ms DESC, record_id DESC LIMIT :most""",
                 {"since_ms": since_ms, "method": method, "most": most},
             )
             return [read_record(row) for row in reversed(rows)]

@@ -4,6 +4,7 @@ Way:     opening.py opens it; the stores speak to it as Database
 Rule 1:  one writer per file and process: a thread takes all that waits, in order, into one
          transaction. A group's commit costs what one costs, so load makes it cheaper.
 Rule 2:  each piece of work stands alone: one that fails is rolled back to its savepoint.
+         One writer also means that no two pieces of work run at the same time, whatever their key.
 Rule 3:  look-ups by key (about 20 µs) run in the caller's thread, on a connection of their own.
 Source:  https://sqlite.org/wal.html; ``synchronous=NORMAL`` in WAL survives a killed process, and
          loses at most the last commits (never the file) when the machine loses power.
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bookline.errors import StoreDown
-from bookline.stores.database import BooklineNewer, Migration, Work, statements
+from bookline.stores.database import BooklineNewer, Migration, PerProduct, Work, run_script
 
 T = TypeVar("T")
 _Item = tuple[Work[object], Future[object]]
@@ -52,8 +53,7 @@ class SqliteSession:
 def _translated(sql: str) -> tuple[str, Sequence[str]]:
     """SQLite's text, and the names of its lists: one JSON value each, so they have no limit."""
     lists = [name[1:] for name in _LIST.findall(sql)]
-    text = sql.removesuffix(" FOR UPDATE")  # one writer needs no row locks
-    return _LIST.sub(r"IN (SELECT value FROM json_each(\1))", text), lists
+    return _LIST.sub(r"IN (SELECT value FROM json_each(\1))", sql), lists
 
 
 OnConnect = Callable[[sqlite3.Connection], None]
@@ -88,10 +88,10 @@ class Sqlite:
         )
         self._thread.start()
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], key: str = "") -> T:
         return await asyncio.wrap_future(self.write_soon(work))
 
-    def write_soon(self, work: Work[T]) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
         done: Future[T] = Future()
         if self._closed:
             done.set_exception(StoreDown(f"{self.name} is closed"))
@@ -201,10 +201,10 @@ class InMemory:
         self._session = threading.RLock()
         _migrate(self._connection, migrations)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], key: str = "") -> T:
         return self.write_soon(work).result()
 
-    def write_soon(self, work: Work[T]) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
         done: Future[T] = Future()
         if self._closed:
             done.set_exception(StoreDown("memory is closed"))
@@ -273,11 +273,8 @@ def _migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) ->
         if version > len(migrations):
             raise BooklineNewer(version, len(migrations))
         for number, migration in enumerate(migrations[version:], version + 1):
-            if callable(migration):
-                migration(session)
-            else:
-                for statement in statements(migration):
-                    connection.execute(statement)
+            script = migration.sqlite if isinstance(migration, PerProduct) else migration
+            run_script(session, script)
             connection.execute(f"PRAGMA user_version={number}")
         connection.execute("COMMIT")
     except BaseException:

@@ -1,7 +1,8 @@
-"""Nearest vectors in SQLite: what another product does another way.
+"""Nearest vectors, in each product's own words.
 
-Way:     library.py asks with ``NEAREST``; opening.py hands ``prepare`` to each connection
-Source:  https://alexgarcia.xyz/sqlite-vec/api-reference.html#vec_distance_cosine
+Way:     library.py asks with a ``NEAREST``; opening.py hands ``prepare`` to SQLite's connections
+Source:  https://alexgarcia.xyz/sqlite-vec/api-reference.html#vec_distance_cosine,
+         https://github.com/pgvector/pgvector#querying
 """
 
 import logging
@@ -19,6 +20,12 @@ NEAREST = """
     ORDER BY distance NULLS LAST, isbn LIMIT :limit
 """
 """ISBN and cosine distance; NULL for a vector without a direction."""
+NEAREST_POSTGRES = """
+    SELECT isbn, nullif(vector <=> :vector, 'NaN') AS distance FROM vectors
+    WHERE model = :model AND dimensions = :dimensions
+    ORDER BY distance NULLS LAST, isbn LIMIT :limit
+"""
+"""The same from pgvector, which says NaN where there is no direction."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,168 @@
+"""PostgreSQL: the same tables for any number of nodes.
+
+Way:     opening.py opens it; the stores speak to it as Database
+Rule 1:  a piece of work is a transaction that first locks its key (an advisory lock, freed by the
+         commit or by the end of the connection): one key, one at a time, on all nodes. A key has
+         its lane, so its order holds.
+Rule 2:  a BLOB of ours is a vector of 32-bit floats: pgvector's ``vector`` here.
+Source:  https://www.psycopg.org/psycopg3/docs/, https://www.postgresql.org/docs/current/
+"""
+
+import asyncio
+import itertools
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import sql as quoting
+
+from bookline.errors import StoreDown
+from bookline.stores.database import BooklineNewer, Migration, PerProduct, Work, run_script
+from bookline.stores.postgres_lanes import Lane, Line, Readers, in_words, nothing
+from bookline.stores.postgres_session import Connection, PostgresSession, translated_schema
+
+T = TypeVar("T")
+
+LANES = 2  # our choice: as many transactions at once as one process has use for
+READERS = 2  # our choice: lists and searches at once
+FINDERS = 1  # look-ups by key, which no list holds up
+CONNECTIONS: Final = LANES + READERS + FINDERS
+MIGRATING = 0x626F6F6B  # the advisory lock of whoever changes the schema
+
+
+class Connections:
+    """The lanes and readers of one process, shared by all its stores. ``close`` ends all."""
+
+    def __init__(self, url: str, schema: str = "bookline") -> None:
+        self.url = url
+        self.schema = schema
+        self.is_closed = False
+        self._line = Line(url, schema)
+        self._lanes = [Lane(self._line, number) for number in range(LANES)]
+        self._turns = itertools.count()
+        self._readers = Readers(self._line, READERS, "postgres-reader")
+        self._finders = Readers(self._line, FINDERS, "postgres-finder")
+
+    def write(self, work: Work[T], key: str) -> "Future[T]":
+        place = zlib.crc32(key.encode()) if key else next(self._turns)
+        return self._lanes[place % LANES].put(work, key)
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._readers.ask(work)
+
+    async def look_up(self, work: Work[T]) -> T:
+        return await self._finders.ask(work)
+
+    def settle(self) -> None:
+        """Returns when all that waits to be written has been."""
+        for done in [lane.put(nothing, "") for lane in self._lanes]:
+            done.exception()
+
+    def migrate(self, name: str, migrations: Sequence[Migration]) -> None:
+        """Brings these tables to their newest version; several nodes may start at once."""
+        try:
+            with self._line.open() as connection:
+                _migrate(connection, self.schema, name, migrations)
+        except psycopg.Error as error:
+            raise StoreDown(f"cannot open {name}: {in_words(error)}") from error
+
+    def close(self) -> None:
+        """Keeps what waits, then closes. Safe twice."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        for lane in self._lanes:
+            lane.close()
+        self._readers.close()
+        self._finders.close()
+
+
+class Postgres:
+    """The tables of one store. Fills the port Database.
+
+    Raises: StoreDown when they cannot be opened, BooklineNewer for tables of a later version.
+    """
+
+    def __init__(
+        self, connections: Connections, name: str, migrations: Sequence[Migration]
+    ) -> None:
+        self.name = name
+        self.connections = connections
+        self._is_closed = False
+        connections.migrate(name, migrations)
+
+    async def write(self, work: Work[T], key: str = "") -> T:
+        return await asyncio.wrap_future(self.write_soon(work, key))
+
+    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+        if not self._is_closed:
+            return self.connections.write(work, key)
+        done: Future[T] = Future()
+        done.set_exception(StoreDown(f"{self.name} is closed"))
+        return done
+
+    async def read(self, work: Work[T]) -> T:
+        self._check_open()
+        return await self.connections.read(work)
+
+    async def look_up(self, work: Work[T]) -> T:
+        self._check_open()
+        return await self.connections.look_up(work)
+
+    async def version(self) -> object:
+        query = "SELECT CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS version"
+        return await self.look_up(lambda session: session.execute(query)[0]["version"])
+
+    def close(self) -> None:
+        """Keeps what waits. The connections are shared: whoever opened them closes them."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.connections.settle()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreDown(f"{self.name} is closed")
+
+
+def _migrate(
+    connection: Connection, schema: str, name: str, migrations: Sequence[Migration]
+) -> None:
+    session = PostgresSession(connection)
+    connection.execute("BEGIN")
+    session.execute("SELECT pg_advisory_xact_lock(:lock)", {"lock": MIGRATING})
+    _want_vectors(connection)
+    connection.execute(
+        quoting.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(quoting.Identifier(schema))
+    )
+    session.execute(
+        """CREATE TABLE IF NOT EXISTS schema_versions (
+               name TEXT PRIMARY KEY, version BIGINT NOT NULL)"""
+    )
+    rows = session.execute("SELECT version FROM schema_versions WHERE name = :name", {"name": name})
+    version: Any = rows[0]["version"] if rows else 0
+    if version > len(migrations):
+        raise BooklineNewer(version, len(migrations))
+    for migration in migrations[version:]:
+        script = migration.postgres if isinstance(migration, PerProduct) else migration
+        run_script(session, script, translated_schema)
+    session.execute(
+        """INSERT INTO schema_versions (name, version) VALUES (:name, :version)
+           ON CONFLICT (name) DO UPDATE SET version = excluded.version""",
+        {"name": name, "version": len(migrations)},
+    )
+    connection.execute("COMMIT")
+
+
+def _want_vectors(connection: Connection) -> None:
+    """Raises: StoreDown when pgvector is not there."""
+    if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone():
+        return
+    try:
+        connection.execute("CREATE EXTENSION vector SCHEMA public")
+    except psycopg.Error as error:
+        raise StoreDown(
+            f"PostgreSQL has no pgvector ({in_words(error)}): install it on the server, and let "
+            "somebody who may run CREATE EXTENSION vector in this database"
+        ) from error
