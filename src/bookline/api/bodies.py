@@ -3,18 +3,22 @@
 Rule 1:  what cannot be read is a 400 that says what to send; nothing has happened by then.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING
 
 from bookline.errors import InvalidIsbn, Refused
 from bookline.imports import Order
 from bookline.migration.rollout import Change
 from bookline.migration.rollouts import ACTOR_CHARS, REASON_CHARS, WEEK_MS
 from bookline.values import Json
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 BODY_BYTES = 16 * 1024  # docs/contract.md
 LIMIT_MOST = 200  # our choice: items of one page

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from bookline.errors import Refused, StoreDown
 from bookline.folders import write_once
-from bookline.settings import LEAST_SECRET
 
 TOKEN_SECONDS = 7_200  # 2 h: docs/contract.md, Access
 SECRET_FILE = "token-secret"  # noqa: S105 - a name
@@ -69,6 +68,8 @@ def keep_secret(given: str, folder: Path) -> str:
 
     Raises: StoreDown when it cannot be kept, Refused for a kept one that is too short to be safe.
     """
+    from bookline.settings import LEAST_SECRET
+
     if given:
         return given
     path = folder / SECRET_FILE

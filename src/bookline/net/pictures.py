@@ -1,12 +1,9 @@
 """Bytes to picture: is it one, of which kind, how large, and not a placeholder.
 
 Way:      steps/cover.py → here → Pillow, in one of two threads of its own
-Source:   PNG (W3C), GIF89a, RFC 9649 (WebP), ITU-T T.81 (JPEG); the placeholders' hashes are
-          those that calibre's Google plug-in has collected.
 Units:    pixels.
 Rule 1:   the sizes in the header are checked before anything is decoded.
-Rule 2:   the content type that a server claims counts for nothing.
-Rule 3:   as lenient as every viewer is (no end marker, damaged or huge notes beside the picture),
+Rule 2:   as lenient as every viewer is (no end marker, damaged or huge notes beside the picture),
           and no more: a picture that stops half-way is broken.
 """
 
@@ -15,7 +12,6 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import ImageChops
@@ -27,13 +23,21 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from bookline.errors import CoverRefused
+from bookline.net.picture_headers import (
+    GIF,
+    JPEG,
+    MOST_CHUNKS,
+    PNG,
+    WEBP,
+    Kind,
+    kind_of,
+    refuse_placeholder,
+    refuse_scans,
+    refuse_size,
+    webp_size,
+)
 from bookline.ports import Picture
 
-SMALLEST_SIDE = 50  # docs/contract.md
-MOST_PIXELS = 40_000_000  # docs/contract.md
-# Our choice. Cameras and encoders write about ten; each one costs a pass over all pixels, so a
-# small file with thousands of empty ones would keep a thread busy for hours.
-MOST_JPEG_SCANS = 100
 # Our choices, tried on drawn covers: a white cover with one line of small type passes both.
 LEAST_CONTRAST = 8  # of 255, between the lightest and the darkest spot
 LEAST_ENTROPY_BITS = 0.01  # about one spot in a thousand differs
@@ -41,13 +45,6 @@ LEAST_ENTROPY_BITS = 0.01  # about one spot in a thousand differs
 NOTICE_SHARE = 0.8  # of all pixels have the one shade of the ground
 NOTICE_CONTRAST = 128  # of 255; type on real covers is darker, or lighter, than that
 NOTICE_HEIGHT = 0.5  # of the picture: all its type stands in the middle; covers use top and bottom
-MOST_PNG_CHUNKS = 20_000  # our choice: 10 MB in chunks of 512 bytes
-PLACEHOLDER_MD5S = frozenset(
-    {
-        "0de4383ebad0adad5eeb8975cd796657",  # Google: "image not available"
-        "a64fa89d7ebc97075c1d363fc5fea71f",
-    }
-)
 _BLANK = "the cover shows nothing but one colour"
 _BLANK_TEST_SIDE = 64  # the picture is shrunk to about this before it is looked at
 
@@ -64,23 +61,17 @@ async def read_picture(body: bytes) -> Picture:
     return await asyncio.get_running_loop().run_in_executor(_DECODERS, _read, body)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    content_type: str
-    extension: str
-    open: Callable[[BytesIO], ImageFile]
-
-
-_JPEG = _Kind("image/jpeg", "jpg", JpegImageFile)
-_PNG = _Kind("image/png", "png", PngImageFile)
-_GIF = _Kind("image/gif", "gif", GifImageFile)
-_WEBP = _Kind("image/webp", "webp", WebPImageFile)
+_OPENERS: dict[Kind, Callable[[BytesIO], ImageFile]] = {
+    JPEG: JpegImageFile,
+    PNG: PngImageFile,
+    GIF: GifImageFile,
+    WEBP: WebPImageFile,
+}
 
 
 def _read(body: bytes) -> Picture:
-    if hashlib.md5(body, usedforsecurity=False).hexdigest() in PLACEHOLDER_MD5S:
-        raise CoverRefused("the cover is the provider's placeholder")
-    kind = _kind(body)
+    refuse_placeholder(body)
+    kind = kind_of(body)
     try:
         return _decode(kind, body)
     except CoverRefused:
@@ -89,64 +80,20 @@ def _read(body: bytes) -> Picture:
         raise CoverRefused(f"the cover is a broken {kind.extension} file") from error
 
 
-def _kind(body: bytes) -> _Kind:
-    if body.startswith(b"\xff\xd8\xff"):
-        return _JPEG
-    if body.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _PNG
-    if body.startswith((b"GIF87a", b"GIF89a")):
-        return _GIF
-    if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
-        return _WEBP
-    what = _known_kind(body)
-    raise CoverRefused(f"the cover is {what}; only JPEG, PNG, WebP and GIF pictures are taken")
-
-
-_BRANDS = {
-    b"avif": "an AVIF picture", b"avis": "an AVIF picture", b"heic": "a HEIC picture",
-    b"heix": "a HEIC picture", b"mif1": "a HEIC picture", b"msf1": "a HEIC picture",
-    b"jxl ": "a JPEG XL picture", b"jp2 ": "a JPEG 2000 picture",
-}  # fmt: skip
-_STARTS = (
-    (b"II*\0", "a TIFF picture"), (b"MM\0*", "a TIFF picture"), (b"II+\0", "a TIFF picture"),
-    (b"MM\0+", "a TIFF picture"), (b"BM", "a BMP picture"), (b"\0\0\1\0", "an icon"),
-    (b"\xff\x0a", "a JPEG XL picture"), (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"), (b"%PDF", "a PDF file"), (b"8BPS", "a PSD file"),
-    (b"PK\3\4", "a ZIP file"), (b"\x1f\x8b", "a compressed file"),
-)  # fmt: skip
-
-
-def _known_kind(body: bytes) -> str:
-    """What else it is, in words."""
-    if not body:
-        return "empty"
-    if body[4:8] == b"ftyp":
-        return _BRANDS.get(body[8:12], "a video or a picture of another kind")
-    for start, what in _STARTS:
-        if body.startswith(start):
-            return what
-    text = body[:1_000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<svg", b"<?xml", b"<!--")) and b"<svg" in text:
-        return "an SVG picture"
-    if text.startswith((b"<", b"{", b"[")):
-        return "a web page or text"
-    return "not a picture of a known kind"
-
-
-def _decode(kind: _Kind, body: bytes) -> Picture:
-    if kind is _JPEG and body.count(b"\xff\xda") > MOST_JPEG_SCANS:
-        raise CoverRefused("the cover is a JPEG with too many scans")
-    if kind is _WEBP:
+def _decode(kind: Kind, body: bytes) -> Picture:
+    if kind is JPEG:
+        refuse_scans(body)
+    if kind is WEBP:
         # Opening it makes room for the whole canvas, so the header is read before.
-        _refuse_size(*_webp_size(body))
-    if kind is _PNG:
+        refuse_size(*webp_size(body))
+    if kind is PNG:
         body = _critical_chunks(body)
-    if kind is _JPEG and not body.rstrip(b"\0").endswith(_END_OF_JPEG):
+    if kind is JPEG and not body.rstrip(b"\0").endswith(_END_OF_JPEG):
         body = _with_end(body)
     # The plug-ins are opened directly: no other format is tried, no global limit is consulted.
-    with kind.open(BytesIO(body)) as image:
+    with _OPENERS[kind](BytesIO(body)) as image:
         width, height = image.size
-        _refuse_size(width, height)
+        refuse_size(width, height)
         if _lies_on_its_side(image):
             width, height = height, width
         # A JPEG can be decoded at an eighth; it is read to its end all the same.
@@ -181,7 +128,7 @@ def _with_end(body: bytes) -> bytes:
 
 def _pixels(body: bytes) -> bytes:
     with JpegImageFile(BytesIO(body)) as image:
-        _refuse_size(*image.size)
+        refuse_size(*image.size)
         image.load()
         return hashlib.sha256(image.tobytes()).digest()
 
@@ -191,7 +138,7 @@ def _critical_chunks(body: bytes) -> bytes:
     when unpacked that Pillow refuses the picture for them. A damaged picture stays damaged.
     """
     kept, at = [body[:8]], 8
-    for _ in range(MOST_PNG_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         if at + 8 > len(body):
             return b"".join(kept)
         end = at + 12 + int.from_bytes(body[at : at + 4], "big")
@@ -212,26 +159,7 @@ def _lies_on_its_side(image: ImageFile) -> bool:
         return False
 
 
-def _refuse_size(width: int, height: int) -> None:
-    if width < SMALLEST_SIDE or height < SMALLEST_SIDE:
-        raise CoverRefused(f"the cover has only {width}×{height} pixels")
-    if width * height > MOST_PIXELS:
-        raise CoverRefused(f"the cover has {width}×{height} pixels, too many to decode")
-
-
-def _webp_size(body: bytes) -> tuple[int, int]:
-    """RFC 9649: the canvas of the extended form, else the size of the one frame."""
-    form = body[12:16]
-    if form == b"VP8X":
-        return 1 + int.from_bytes(body[24:27], "little"), 1 + int.from_bytes(body[27:30], "little")
-    if form == b"VP8L":
-        bits = int.from_bytes(body[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    frame = (int.from_bytes(body[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-    return next(frame), next(frame)
-
-
-def _refuse_look(kind: _Kind, image: Image) -> None:
+def _refuse_look(kind: Kind, image: Image) -> None:
     if image.mode.startswith(("I", "F")):  # 16 bits and more: conversion would cut, not scale
         low, high = image.getextrema()
         if low == high:
@@ -242,7 +170,7 @@ def _refuse_look(kind: _Kind, image: Image) -> None:
     grey = seen.convert("L")
     if _is_blank(grey):
         raise CoverRefused(_BLANK)
-    if kind is not _JPEG and _is_notice(seen, grey):  # a shrunk JPEG is too soft
+    if kind is not JPEG and _is_notice(seen, grey):  # a shrunk JPEG is too soft
         raise CoverRefused("the cover is a grey notice that there is none")
 
 

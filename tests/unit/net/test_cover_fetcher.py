@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bookline.errors import CoverRefused, ProviderDown, Refused, SlowDown
 from bookline.net.addresses import PROVIDER_HOSTS, CoverHosts, is_public
-from bookline.net.cover_fetcher import MOST_BYTES, GuardedCoverFetcher
+from bookline.net.cover_fetcher import GuardedCoverFetcher
+from bookline.net.cover_rules import MOST_BYTES
 
 GOOGLE = "https://books.google.com/books/content?id=1&zoom=1"
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from bookline.errors import CoverRefused
-from bookline.net import pictures
+from bookline.net import picture_headers, pictures
+from bookline.net.picture_headers import read_header
 from bookline.net.pictures import read_picture
 from bookline.ports import Picture
 
@@ -217,7 +218,7 @@ async def test_a_plain_cover_with_its_title_is_no_notice(ground: str, ink: str) 
 async def test_a_known_placeholder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     body = saved(drawn(), "PNG")
     known = hashlib.md5(body).hexdigest()
-    monkeypatch.setattr(pictures, "PLACEHOLDER_MD5S", frozenset({known}))
+    monkeypatch.setattr(picture_headers, "PLACEHOLDER_MD5S", frozenset({known}))
 
     assert "placeholder" in await refusal(body)
 
@@ -318,6 +319,7 @@ async def test_a_size_is_told_as_it_is_displayed(
     picture = await read_picture(body)
 
     assert (picture.width, picture.height) == size
+    assert read_header(body) == picture
 
 
 @pytest.mark.parametrize(
@@ -385,4 +387,49 @@ def test_a_flipped_byte_is_a_picture_or_refused(sample: bytes, at: int, mask: in
     except CoverRefused:
         return
 
-    assert picture.width * picture.height <= pictures.MOST_PIXELS
+    assert picture.width * picture.height <= picture_headers.MOST_PIXELS
+
+
+# ------------------------------------------------------------------ by the header alone
+@pytest.mark.parametrize(
+    "body",
+    [
+        *SAMPLES,
+        saved(drawn(), "JPEG", progressive=True),
+        saved(drawn(), "JPEG", comment=b"x" * 60_000),
+        saved(drawn(mode="CMYK"), "JPEG"),
+        saved(drawn(mode="P"), "PNG", transparency=b"\x80\xff"),
+        saved(drawn(), "WEBP", lossless=True),
+        saved(drawn(mode="RGBA"), "WEBP", exif=exif(3)),
+    ],
+)
+async def test_a_header_says_what_the_whole_picture_says(body: bytes) -> None:
+    assert read_header(body) == await read_picture(body)
+
+
+@pytest.mark.parametrize("body", [png_of_size(49, 90), png_of_size(9_000, 9_000), b"", b"<html>"])
+async def test_a_header_is_refused_for_the_same_reason(body: bytes) -> None:
+    with pytest.raises(CoverRefused) as caught:
+        read_header(body)
+
+    assert str(caught.value) == await refusal(body)
+
+
+@given(st.sampled_from(STARTS), st.binary(max_size=200))
+def test_any_header_is_a_picture_or_refused(start: bytes, rest: bytes) -> None:
+    try:
+        picture = read_header(start + rest)
+    except CoverRefused:
+        return
+
+    assert min(picture.width, picture.height) >= 50
+
+
+@given(st.sampled_from(SAMPLES), st.integers(0, 400))
+def test_a_header_that_breaks_off_is_refused_or_whole(sample: bytes, length: int) -> None:
+    try:
+        picture = read_header(sample[:length])
+    except CoverRefused:
+        return
+
+    assert (picture.width, picture.height) == (60, 60)
