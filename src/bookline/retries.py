@@ -27,6 +27,11 @@ class Retries:
         return self.delay_seconds * float(2 ** (failure - 1))
 
 
+def wait_left_seconds(wake_ms: int, delay_ms: int, now_ms: int) -> float:
+    """Of a wait that was kept: never more than it was meant to be, wherever the clock was set."""
+    return min(wake_ms - now_ms, delay_ms) / 1000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step's stored name and its policy."""

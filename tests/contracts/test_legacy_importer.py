@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -408,6 +408,29 @@ async def test_an_end_that_the_journal_has_lost_is_written_again(tmp_path: Path)
     journal.close()
 
 
+@pytest.mark.parametrize("set_by_ms", [-3 * 3_600_000, 3 * 3_600_000])
+async def test_a_wait_is_never_longer_than_it_was_meant_to_be(
+    tmp_path: Path, set_by_ms: int
+) -> None:
+    """Wherever the clock was set while nothing ran."""
+    journal = open_stores(tmp_path, now_ms).journal
+    steps = FakeSteps(failures={METADATA: [DOWN]})
+    async with process(tmp_path, journal, steps, Mains(NEVER, AFTER)) as first:
+        order = await opened(journal, first._world.node)
+        first._world = replace(first._world, policy=Policy(retry_scale=0.05))
+        await first.start(order)
+        await until(at_least(steps, METADATA, 1))
+        await until(lambda: has_told(journal, order.job_id, "workflow_retry"))
+    async with process(tmp_path, journal, steps, Mains(NEVER, AFTER)) as second:
+        second._world = replace(second._world, clock=lambda: now_ms() + set_by_ms)
+
+        await second.sweep()
+
+        await over(journal, order.job_id, 1)
+        await second.settle(order.job_id)
+    journal.close()
+
+
 async def test_what_is_removed_is_forgotten(tmp_path: Path) -> None:
     journal = open_stores(tmp_path, now_ms).journal
     async with process(tmp_path, journal, FakeSteps(), Mains(NEVER, AFTER)) as manager:
@@ -420,6 +443,10 @@ async def test_what_is_removed_is_forgotten(tmp_path: Path) -> None:
 
         assert await manager._table.find(order.job_id) is None
     journal.close()
+
+
+async def has_told(journal: Any, job_id: str, kind: str) -> bool:
+    return any(one["type"] == kind for one in await story(journal, job_id))
 
 
 def at_least(steps: FakeSteps, step: str, calls: int) -> Callable[[], Awaitable[bool]]:

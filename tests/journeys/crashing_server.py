@@ -104,10 +104,10 @@ def _after_row(step: str, killer: Killer) -> None:
 def _in_wait(step: str, killer: Killer) -> None:
     real = JobRun._wait
 
-    async def dying(self: JobRun, at: Any, attempt: int, wake_ms: int) -> None:
+    async def dying(self: JobRun, at: Any, *wait: int) -> None:
         if at.name == step:
             asyncio.get_running_loop().call_later(0.05, killer.pass_by)
-        await real(self, at, attempt, wake_ms)
+        await real(self, at, *wait)
 
     JobRun._wait = dying  # type: ignore[method-assign, assignment]
     if legacy is not None:

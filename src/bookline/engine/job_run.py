@@ -40,7 +40,7 @@ from bookline.ports import Steps
 from bookline.progress.events import milestone, retry, warning
 from bookline.progress.journal import Attempt, Claim, Runs
 from bookline.progress.records import outcome_of
-from bookline.retries import Step
+from bookline.retries import Step, wait_left_seconds
 from bookline.values import Json
 from bookline.workflow import import_book
 
@@ -66,6 +66,8 @@ class World:
     slots: asyncio.Semaphore
     """Imports that may be at work at once in this process; one that waits for a retry gives way."""
     chance: Callable[[], float] = random.random
+    passed: Callable[[], float] = time.monotonic
+    """Seconds since some moment: for what begins and ends in this process."""
     measures: Meter = SILENT
     span: OpenSpan = no_span
 
@@ -155,6 +157,8 @@ class JobRun:
         self._world = world
         self._cancel = cancel
         self._slot = slot
+        self._failed_at: dict[str, float] = {}
+        """Step → when its last try failed in this process, for the wait that follows."""
 
     async def tell(self, status: str, data: Json) -> None:
         self._world.runs.tell(self._job_id, milestone(status, data))
@@ -174,7 +178,7 @@ class JobRun:
                 log, "a try failed and is repeated", jobId=self._job_id, step=step.name,
                 attempt=attempt, delayMs=outcome["delayMs"], code=error["code"],
             )  # fmt: skip
-            await self._wait(step, attempt, outcome["wakeMs"])
+            await self._wait(step, attempt, outcome["wakeMs"], outcome["delayMs"])
         raise AssertionError  # count() has no end
 
     async def _timed_try(
@@ -185,6 +189,7 @@ class JobRun:
             async with self._marked(step, attempt) as mark:
                 outcome = await self._tries.outcome_of(step, attempt, mark, work)
             told.set_attribute("bookline.result", kind_of(outcome))
+        self._failed_at[step.name] = self._world.passed()
         self._world.measures.try_ended(step.name, kind_of(outcome), time.perf_counter() - began)
         return outcome
 
@@ -199,17 +204,21 @@ class JobRun:
                 await asyncio.shield(runs.release(*place))
             raise
 
-    async def _wait(self, step: Step, attempt: int, wake_ms: int) -> None:
+    async def _wait(self, step: Step, attempt: int, wake_ms: int, delay_ms: int) -> None:
         """Until the wake-up time that was recorded, which a restart finds again.
 
+        In the process in which the try failed the whole delay passes, wherever the clock is set.
         Raises: Cancelled at once when somebody cancels.
         """
-        left_seconds = (wake_ms - self._world.clock()) / 1000
-        if left_seconds <= 0:
+        left = wait_left_seconds(wake_ms, delay_ms, self._world.clock())
+        failed_at = self._failed_at.pop(step.name, None)
+        if failed_at is not None:
+            left = failed_at + delay_ms / 1000 - self._world.passed()
+        if left <= 0:
             return
         self._slot.give()
         try:
-            async with asyncio.timeout(left_seconds):
+            async with asyncio.timeout(left):
                 await self._cancel.wait()
         except TimeoutError:
             await self._slot.take()

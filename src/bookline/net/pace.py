@@ -50,6 +50,6 @@ class SharedPace:
 
     async def held_seconds(self, provider: str) -> float:
         try:
-            return await self._limits.held(f"hold:{provider}", LONGEST_HOLD_SECONDS)
+            return await self._limits.held(f"hold:{provider}")
         except StoreDown:
             return 0.0

@@ -191,7 +191,10 @@ class Turn:
 
 
 class Limits(Protocol):
-    """Turns that all processes of a deployment share: who may ask again, and when."""
+    """Turns that all processes of a deployment share: who may ask again, and when.
+
+    A clock that is set back makes no wait longer.
+    """
 
     async def take(self, key: str, count: int, seconds: float) -> Turn:
         """One of ``count`` in ``seconds``, all of which may come at once. Raises: StoreDown."""
@@ -205,9 +208,10 @@ class Limits(Protocol):
         """From now on ``held`` says so many seconds, and counts down. Raises: StoreDown."""
         ...
 
-    async def held(self, key: str, most_seconds: float) -> float:
-        """Seconds left of the last hold; 0 without one, and where more than ``most_seconds`` seem
-        to be left: the clock was set back since. Raises: StoreDown.
+    async def held(self, key: str) -> float:
+        """Seconds left of the last hold; 0 without one, and where the clock was set back since.
+
+        Raises: StoreDown.
         """
         ...
 

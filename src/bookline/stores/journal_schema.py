@@ -87,4 +87,13 @@ def open_tries_to_marks(session: Session) -> None:
     session.execute("ALTER TABLE jobs DROP COLUMN attempt_open")
 
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks)
+# Turns that were kept without their time are forgotten: they are of some seconds.
+TURNS_SET = """
+    DELETE FROM turns;
+    ALTER TABLE turns ADD COLUMN set_at REAL NOT NULL DEFAULT 0;
+    CREATE INDEX turns_free ON turns (free_at);
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (
+    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET,
+)  # fmt: skip

@@ -1,10 +1,13 @@
 """Turns that all processes of a deployment share: who may ask again, and when.
 
 Way:     api/gate.py limits clients; net/pace.py spaces out questions to providers
+Rule 1:  no wait is longer than it was meant to be: a row that was written later than now is of a
+         clock that was set back since, and what was ahead then is ahead now.
 Source:  GCRA, the "virtual scheduling" form of ITU-T I.371: one number a key, no windows to clear.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bookline.progress.journal import Turn
 from bookline.stores.database import Database, Session
@@ -26,12 +29,14 @@ class SqlLimits:
         now = self._clock() / 1000
 
         def work(session: Session) -> Turn:
-            free_at = max(_free_at(session, key), now)
-            ahead = free_at - now
+            turn = _turn(session, key)
+            ahead = turn.ahead(now)
             spare = seconds - each - ahead
             if spare < -1e-6:
+                if turn.set_at > now:
+                    self._set(session, key, now + ahead, now)
                 return Turn(False, 0, -spare, ahead)
-            self._set(session, key, free_at + each, now)
+            self._set(session, key, now + ahead + each, now)
             return Turn(True, int(spare / each + 1e-6), 0.0, ahead + each)
 
         return await self._database.write(work, key)
@@ -41,9 +46,9 @@ class SqlLimits:
         now = self._clock() / 1000
 
         def work(session: Session) -> float:
-            free_at = max(_free_at(session, key), now)
-            self._set(session, key, free_at + each, now)
-            return max(0.0, free_at - now - (seconds - each))
+            ahead = _turn(session, key).ahead(now)
+            self._set(session, key, now + ahead + each, now)
+            return max(0.0, ahead - (seconds - each))
 
         return await self._database.write(work, key)
 
@@ -55,16 +60,17 @@ class SqlLimits:
 
         await self._database.write(work, key)
 
-    async def held(self, key: str, most_seconds: float) -> float:
-        free_at = await self._database.look_up(lambda session: _free_at(session, key))
-        left = free_at - self._clock() / 1000
-        return left if 0 < left <= most_seconds else 0.0
+    async def held(self, key: str) -> float:
+        turn = await self._database.look_up(lambda session: _turn(session, key))
+        now = self._clock() / 1000
+        return turn.ahead(now) if turn.set_at <= now else 0.0
 
     def _set(self, session: Session, key: str, free_at: float, now: float) -> None:
         session.execute(
-            """INSERT INTO turns (key, free_at) VALUES (:key, :free_at)
-               ON CONFLICT (key) DO UPDATE SET free_at = excluded.free_at""",
-            {"key": key, "free_at": free_at},
+            """INSERT INTO turns (key, free_at, set_at) VALUES (:key, :free_at, :set_at)
+               ON CONFLICT (key) DO UPDATE SET free_at = excluded.free_at,
+                                               set_at = excluded.set_at""",
+            {"key": key, "free_at": free_at, "set_at": now},
         )
         self._calls += 1
         if self._calls % FORGET_EVERY == 0:
@@ -72,6 +78,18 @@ class SqlLimits:
             session.execute("DELETE FROM turns WHERE free_at < :before", over)
 
 
-def _free_at(session: Session, key: str) -> float:
-    rows = session.execute("SELECT free_at FROM turns WHERE key = :key", {"key": key})
-    return float(rows[0]["free_at"]) if rows else 0.0
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A key's row. Epoch seconds."""
+
+    free_at: float = 0.0
+    set_at: float = 0.0
+
+    def ahead(self, now: float) -> float:
+        """Seconds until it is free."""
+        return max(0.0, self.free_at - max(now, self.set_at))
+
+
+def _turn(session: Session, key: str) -> _Kept:
+    rows = session.execute("SELECT free_at, set_at FROM turns WHERE key = :key", {"key": key})
+    return _Kept(float(rows[0]["free_at"]), float(rows[0]["set_at"])) if rows else _Kept()

@@ -37,9 +37,14 @@ DOWN = ProviderDown("down")
 @dataclass
 class Clock:
     now_ms: int = 1_000_000
+    set_by_ms: int = 0
+    """How far somebody has set the wall clock; the time that passes knows nothing of it."""
 
     def __call__(self) -> int:
-        return self.now_ms
+        return self.now_ms + self.set_by_ms
+
+    def passed(self) -> float:
+        return self.now_ms / 1000
 
 
 @dataclass
@@ -51,6 +56,8 @@ class Bench:
     chance: float = 0.0
     records: list[str] = field(default_factory=list)
     skip_waits: bool = True
+    sets_clock_by_ms: int = 0
+    """Behind each record, before its wait."""
 
     async def open(self) -> "Bench":
         self.journal = stores_in_memory(self.clock).journal
@@ -69,6 +76,7 @@ class Bench:
             policy=self.policy,
             node="node",
             clock=self.clock,
+            passed=self.clock.passed,
             slots=asyncio.Semaphore(1),
             chance=lambda: self.chance,
         )
@@ -87,6 +95,7 @@ class Bench:
             place += 1
             if self.skip_waits and outcome.get("wakeMs"):
                 self.clock.now_ms = max(self.clock.now_ms, outcome["wakeMs"])
+            self.clock.set_by_ms += self.sets_clock_by_ms
             return outcome
 
         return record
@@ -382,6 +391,30 @@ async def test_a_wait_is_found_again_and_not_begun_anew(bench: Bench) -> None:
     assert await (await bench.run()).do(a_step(delay=60), Work()) == {"done": 1}
 
     assert await bench.delays() == [60_000]
+
+
+async def test_a_clock_that_was_set_back_makes_no_wait_longer(bench: Bench) -> None:
+    bench.skip_waits = False
+    doing = asyncio.create_task((await bench.run()).do(a_step(delay=0.05), Work(DOWN)))
+    while not await bench.told():
+        await asyncio.sleep(0)
+    doing.cancel()
+    bench.clock.set_by_ms = -3 * 3_600_000
+
+    async with asyncio.timeout(5):
+        assert await (await bench.run()).do(a_step(delay=0.05), Work()) == {"done": 1}
+
+
+async def test_a_clock_that_was_set_ahead_makes_no_wait_shorter(bench: Bench) -> None:
+    bench.skip_waits, bench.sets_clock_by_ms = False, 3_600_000
+    doing = asyncio.create_task((await bench.run()).do(a_step(delay=60), Work(DOWN)))
+    while not await bench.told():
+        await asyncio.sleep(0)
+
+    done, _ = await asyncio.wait([doing], timeout=0.05)
+
+    assert not done
+    doing.cancel()
 
 
 @given(

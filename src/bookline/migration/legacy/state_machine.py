@@ -36,7 +36,7 @@ from bookline.progress.events import (
     warning,
 )
 from bookline.progress.journal import Attempt, Claim
-from bookline.retries import Step
+from bookline.retries import Step, wait_left_seconds
 from bookline.time_limit import time_limit
 from bookline.traces import span
 from bookline.values import Json
@@ -81,6 +81,8 @@ class StateMachine:
         self._cancel = cancel
         self._slot = slot
         self._deadline_ms = claim.started_ms + int(world.policy.deadline_seconds * 1000)
+        self._failed_at: float | None = None
+        """When the last try failed in this process, for the wait that follows."""
 
     async def run(self) -> None:
         """Raises: StoreDown, TakenOver; the job is open then, and is taken up again."""
@@ -196,6 +198,7 @@ class StateMachine:
         job = self._job
         job.retry_counts[step.name] = attempt
         job.next_wake_ms = wake_ms
+        self._failed_at = self._world.passed()
         told = {"code": error.code, "message": str(error)[:MESSAGE_CHARS]}
         job.last_retry = {"attempt": attempt, "delayMs": delay_ms, "error": told}
         await self._keep()
@@ -224,18 +227,28 @@ class StateMachine:
 
     async def _wait(self) -> None:
         """Until the wake-up time that was kept, or until the job is cancelled."""
-        left_seconds = ((self._job.next_wake_ms or 0) - self._world.clock()) / 1000
-        if left_seconds <= 0:
+        left = self._left_seconds()
+        if left <= 0:
             return
         self._slot.give()
         try:
-            async with asyncio.timeout(left_seconds):
+            async with asyncio.timeout(left):
                 await self._cancel.wait()
         except TimeoutError:
             await self._slot.take()
             return
         step = STEPS[self._job.current_step]
         self._cancelled(step, self._job.retry_counts[step.name])
+
+    def _left_seconds(self) -> float:
+        """Of the wait; all of it counts in the process in which the try failed."""
+        wake_ms, last = self._job.next_wake_ms, self._job.last_retry
+        failed_at, self._failed_at = self._failed_at, None
+        if wake_ms is None or last is None:
+            return 0.0
+        if failed_at is not None:
+            return float(failed_at + last["delayMs"] / 1000 - self._world.passed())
+        return wait_left_seconds(wake_ms, last["delayMs"], self._world.clock())
 
     # ------------------------------------------------------------------ endings
     def _complete(self, saved: Json) -> None:
