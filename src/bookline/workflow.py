@@ -3,10 +3,12 @@
 Way:      imports.py starts it through an engine → here → steps/
 Rule 1:   no clock, no random number, no network, no setting: those live in steps.
 Rule 2:   a step's name, order and arguments are a stored format; whoever changes them raises
-          ``VERSION``, so that running imports finish where they began.
+          ``VERSION`` and lets the rules before stand in ``OLDER``: an import ends under those that
+          it began under, also when it is retried.
 Source:   docs/plan-checklist.md, phase 3.1; Cloudflare counts retries (limit 3 = up to 4 tries).
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from bookline.book import Cover, Metadata
@@ -24,7 +26,14 @@ from bookline.progress.events import (
 from bookline.retries import EXPONENTIAL, LINEAR, Retries, Step
 from bookline.values import Json
 
+Rules = Callable[[ImportInput, Run, Steps], Awaitable[ImportResult]]
+
 VERSION = "book-import-1"
+"""The rules that imports begin under now. It is kept with the input of each."""
+FIRST_VERSION = "book-import-1"
+"""The rules of an import whose input names none."""
+OLDER: Mapping[str, Rules] = {}
+"""Rules that running imports, and failed ones, may have begun under."""
 
 FETCH_METADATA = Step(
     name="fetch-metadata",
@@ -120,6 +129,21 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
         has_embedding=saved["hasEmbedding"],
         warnings=tuple(warnings),
     )
+
+
+def rules(version: str) -> Rules:
+    """What an import that began under this version goes by; unknown ones fail with the reason."""
+    if version == VERSION:
+        return import_book
+    return OLDER.get(version) or partial(_refuse, version)
+
+
+async def _refuse(version: str, order: ImportInput, run: Run, steps: Steps) -> ImportResult:
+    message = (
+        f"the import began under the rules {version}, which this Bookline does not have; "
+        "run the Bookline that began it, or import the book anew"
+    )
+    raise StepFailed(None, 0, "INTERNAL_ERROR", message)
 
 
 def metadata_facts(metadata: Metadata) -> Json:

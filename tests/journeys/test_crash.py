@@ -23,7 +23,7 @@ from bookline_sandbox import Sandbox
 
 HERE = Path(__file__).parent
 SOURCE = (HERE / "crashing_server.py").read_text()
-ISBN = "9780451524935"
+ISBN, OTHER_ISBN = "9780451524935", "9780142437247"
 STEPS = ("fetch-metadata", "upload-cover", "generate-embedding", "save-to-database")
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 
@@ -39,8 +39,8 @@ class Server:
         self._process: Forked | None = None
         self._folder = Path(environment["BOOKLINE_DATA_DIR"]).parent
 
-    async def start(self) -> None:
-        argv = ["crashing_server.py", str(self._port), *self._place]
+    async def start(self, *place: str) -> None:
+        argv = ["crashing_server.py", str(self._port), *(place or self._place)]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._process = Forked(
             SOURCE, argv, env=self._environment, cwd=HERE, log=self._folder / "server.log"
@@ -243,6 +243,50 @@ async def test_a_kill_after_a_retrys_end_loses_nothing(tmp_path: Path) -> None:
         ends = [event["status"] for event in events if event["status"] in {"failed", "completed"}]
         assert ends == ["failed", "failed", "completed"]
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+NEXT = "book-import-99"
+
+
+async def test_what_began_under_an_older_version_ends_under_it(tmp_path: Path) -> None:
+    """Running ones, and failed ones that are retried."""
+    async with stack(tmp_path, "fetch-metadata", "waiting", "2") as (sandbox, server, client):
+        sandbox.faults.add(route="google_books", kind="not_found", isbn=OTHER_ISBN, times=9)
+        failed = await begin(client, server.url, OTHER_ISBN)
+        await story(client, server.url, str(failed))
+        sandbox.faults.clear()
+        sandbox.faults.add(route="google_books", kind="503", isbn=ISBN, times=2)
+        running = await begin(client, server.url)
+        assert await server.death() == -9
+
+        await server.start("-", "never", "1", NEXT)
+        status, answer = await post(client, f"{server.url}/v2/import/retry/{failed}")
+        stories = [await story(client, server.url, str(one)) for one in (running, failed)]
+        new = await begin(client, server.url)
+
+        assert status == 202, answer
+        check_story(stories[0])
+        assert stories[1][-1]["status"] == "completed"
+        check_story(await story(client, server.url, str(new)))
+
+
+async def test_what_began_under_a_later_version_fails_with_the_reason(tmp_path: Path) -> None:
+    place = ("fetch-metadata", "waiting", "1", NEXT)
+    async with stack(tmp_path, *place) as (sandbox, server, client):
+        sandbox.faults.add(route="google_books", kind="503", isbn=ISBN, times=1)
+        job_id = await begin(client, server.url)
+        assert await server.death() == -9
+
+        await server.start("-", "never", "1")
+        events = await story(client, server.url, str(job_id))
+        status, _ = await post(client, f"{server.url}/v2/import/retry/{job_id}")
+        again = await story(client, server.url, str(job_id))
+
+        for told in (events, again):
+            assert told[-1]["status"] == "failed"
+            assert NEXT in told[-1]["data"]["error"]["message"]
+        assert status == 202
+        assert len(again) > len(events)
 
 
 async def until_told(

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from bookline import workflow
 from bookline.book import Cover, Embedding, Metadata
 from bookline.errors import Cancelled, DeadlineExceeded, JobStopped, StepFailed
 from bookline.job import ImportInput, Warned
 from bookline.retries import Step
 from bookline.values import Json
-from bookline.workflow import STEPS, VERSION, import_book
+from bookline.workflow import OLDER, STEPS, VERSION, import_book, rules
 
 ISBN = "9780142437247"
 ORDER = ImportInput(job_id="job", isbn=ISBN, input_isbn="0142437247")
@@ -237,6 +238,21 @@ async def test_a_long_book_is_short_in_its_event_and_whole_in_its_step() -> None
     assert len(told["description"]) == 2_000
     assert (len(told["authors"]), len(told["categories"])) == (10, 10)
     assert steps.asked[-1] == (ORDER, book, COVER.to_json(), VECTOR)
+
+
+def test_an_import_goes_by_the_rules_that_it_began_under(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow, "OLDER", {**OLDER, VERSION: import_book})
+    monkeypatch.setattr(workflow, "VERSION", "book-import-99")
+
+    assert rules(VERSION) is import_book
+
+
+async def test_an_import_whose_rules_are_gone_fails_with_the_reason() -> None:
+    with pytest.raises(StepFailed) as stop:
+        await rules("book-import-99")(ORDER, FakeRun(), FakeSteps())
+
+    assert "book-import-99" in stop.value.message
+    assert "import the book anew" in stop.value.message
 
 
 def test_names_and_policies_are_a_stored_format() -> None:

@@ -2,8 +2,8 @@
 
 Way:     imports.py starts, retries → here → job_run.py; recovery.py and retention.py use the rest
 Rule 1:  one DBOS step a try; our own JSON in its records, never pickle.
-Rule 2:  the application version is ours (``workflow.VERSION``): DBOS' own hashes source text, so a
-         changed comment would strand running imports.
+Rule 2:  DBOS leaves alone what began under another application version, so that is one for ever;
+         the version of an import's rules stands in its input.
 Rule 3:  the executor id is new for each process: what a dead one left is found by recovery.py.
 Rule 4:  nothing else may use the loop's default threads: DBOS makes them its own (``THREADS``).
 Source:  https://docs.dbos.dev/python.
@@ -25,16 +25,18 @@ from dbos._error import DBOSException
 from dbos._serialization import Serializer
 from sqlalchemy.pool import QueuePool
 
+from bookline import workflow
 from bookline.engine import dbos_statements
 from bookline.engine.job_run import World, execute
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
 from bookline.values import Json
-from bookline.workflow import OPTIONAL, VERSION
+from bookline.workflow import OPTIONAL
 
 log = logging.getLogger(__name__)
 
 WORKFLOW_NAME = "book-import"
+APPLICATION = "book-import-1"  # stored by DBOS with each import; never changed
 SETTLE_SECONDS = 5.0
 END_SECONDS = 5.0
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
@@ -90,7 +92,7 @@ class DbosEngine:
             "system_database_url": f"sqlite:///{self._path}",
             "system_database_engine": self._database,
             "serializer": JsonRecords(),
-            "application_version": VERSION,
+            "application_version": APPLICATION,
             "executor_id": self._world.node,
             "max_executor_threads": THREADS,
             "log_level": "WARNING",
@@ -102,7 +104,7 @@ class DbosEngine:
 
         @DBOS.workflow(name=WORKFLOW_NAME, max_recovery_attempts=None)
         async def book_import(order: Json) -> Json:
-            return await self._execute(ImportInput.from_json(order))
+            return await self._execute(order)
 
         self._workflow = book_import
         # In this thread, so that recovered imports run in this event loop too.
@@ -127,7 +129,8 @@ class DbosEngine:
 
     async def start(self, order: ImportInput) -> None:
         with _ours(), SetWorkflowID(order.job_id):
-            await DBOS.start_workflow_async(self._workflow, order.to_json())
+            stored = {**order.to_json(), "version": workflow.VERSION}
+            await DBOS.start_workflow_async(self._workflow, stored)
 
     async def restart(self, job_id: str) -> None:
         with _ours():
@@ -200,7 +203,9 @@ class DbosEngine:
             with _ours():
                 await DBOS.delete_workflows_async(list(job_ids))
 
-    async def _execute(self, order: ImportInput) -> Json:
+    async def _execute(self, stored: Json) -> Json:
+        order = ImportInput.from_json(stored)
+        rules = workflow.rules(stored.get("version", workflow.FIRST_VERSION))
         task = asyncio.current_task()
         if self._closing or task is None:
             raise asyncio.CancelledError
@@ -208,7 +213,7 @@ class DbosEngine:
         self._tasks[order.job_id] = task
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
-            return await execute(order, _record, self._world, cancel)
+            return await execute(order, _record, self._world, cancel, rules)
         finally:
             self._cancels.pop(order.job_id, None)
 

@@ -42,7 +42,7 @@ from bookline.progress.journal import Attempt, Claim, Runs
 from bookline.progress.records import outcome_of
 from bookline.retries import Step, wait_left_seconds
 from bookline.values import Json
-from bookline.workflow import import_book
+from bookline.workflow import Rules, import_book
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -72,8 +72,14 @@ class World:
     span: OpenSpan = no_span
 
 
-async def execute(order: ImportInput, record: Record, world: World, cancel: asyncio.Event) -> Json:
-    """Runs one import to its end, writes the end, and answers with it.
+async def execute(
+    order: ImportInput,
+    record: Record,
+    world: World,
+    cancel: asyncio.Event,
+    rules: Rules = import_book,
+) -> Json:
+    """Runs one import to its end by these rules, writes the end, and answers with it.
 
     The answer is ``{"run", "status", "result" | "error"}``; status ``over`` when there was nothing
     to do. Raises: StoreDown when the end could not be written; the engine then tries again.
@@ -81,11 +87,16 @@ async def execute(order: ImportInput, record: Record, world: World, cancel: asyn
     job_id.set(order.job_id)
     async with Slot(world.slots) as slot:
         with world.span("import", job=order.job_id):
-            return await _execute(order, record, world, cancel, slot)
+            return await _execute(order, record, world, cancel, rules, slot)
 
 
 async def _execute(
-    order: ImportInput, record: Record, world: World, cancel: asyncio.Event, slot: "Slot"
+    order: ImportInput,
+    record: Record,
+    world: World,
+    cancel: asyncio.Event,
+    rules: Rules,
+    slot: "Slot",
 ) -> Json:
     claim = await _patiently(partial(world.runs.claim, order.job_id, world.node))
     if claim is None:
@@ -94,7 +105,7 @@ async def _execute(
     try:
         if claim.restarts > MOST_RESTARTS:
             raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
-        result = await import_book(order, run, world.steps)
+        result = await rules(order, run, world.steps)
     except JobStopped as stop:
         ending = ended_by(claim.run, stop)
     except Exception:
