@@ -21,7 +21,7 @@ ARGS = [
     "--no-first-run",
 ]
 DESKTOP = {"width": 1280, "height": 860}
-PHONE = {"width": 360, "height": 740}
+PHONE = {"width": 320, "height": 740}
 PATIENCE_MS = 15_000
 
 Page = Any
@@ -65,7 +65,7 @@ def windows(browser: Any) -> Iterator[Open]:
     yield open_it
     for context in contexts:
         context.close()
-    assert faults == []
+    assert faults == [], faults
 
 
 def _ours(message: Any) -> list[str]:

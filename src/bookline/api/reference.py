@@ -10,9 +10,10 @@ from typing import Any
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Bookline API</title><link rel="stylesheet" href="/page/reference.css"></head><body>
+<title>Bookline API</title><link rel="stylesheet" href="/page/reference.css"></head>
+<body class="reference">
 <header><h1>Bookline API <small>{version}</small></h1><p>{about}</p>
-<p><a href="/openapi.json">openapi.json</a> · <a href="/">the page</a></p></header><main>
+<p><a href="/openapi.json">openapi.json</a> <a href="/">Back to the page</a></p></header><main>
 """
 TAIL = "</main></body></html>\n"
 
@@ -56,7 +57,7 @@ def _details(name: str, schema: dict[str, Any], *, open_: bool) -> str:
     shown = escape(json.dumps(schema, indent=2, ensure_ascii=False))
     return (
         f"<details{' open' if open_ else ''}><summary>{escape(name)}</summary>"
-        f"<pre>{shown}</pre></details>"
+        f"<pre tabindex=0>{shown}</pre></details>"
     )
 
 

@@ -1,7 +1,8 @@
 /**
  * The page: which view is shown, the line to the server, and the key.
  *
- * Way:     index.html → here → imports.js, library.js, book.js, jobs.js, job.js, moving.js
+ * Way:     index.html → here → imports.js, library.js, book.js, jobs.js, job.js,
+ *          rollout.js, reference.js
  * Rule 1:  the first view stands in index.html and is there before any answer.
  */
 
@@ -13,7 +14,9 @@ import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
 import { showLibrary } from "./library.js";
 import { createLink } from "./link.js";
-import { showMoving } from "./moving.js";
+import { createRecent } from "./recent.js";
+import { showReference } from "./reference.js";
+import { isRolloutInUse, showRollout } from "./rollout.js";
 import { isOver } from "./story.js";
 import { createWatching } from "./watching.js";
 
@@ -24,8 +27,9 @@ const VIEWS = {
   library: { show: showLibrary, title: "Library" },
   book: { show: showBook, title: "Book", nav: "library" },
   jobs: { show: showJobs, title: "Jobs" },
-  job: { show: showJob, title: "One import", nav: "jobs" },
-  moving: { show: showMoving, title: "Moving over" },
+  job: { show: showJob, title: "Import details", nav: "jobs" },
+  rollout: { show: showRollout, title: "Rollout" },
+  api: { show: showReference, title: "API reference", nav: "api" },
 };
 
 const find = (id) => document.getElementById(id);
@@ -33,12 +37,16 @@ const client = createClient({ key: sessionStorage.getItem(KEY) });
 const watching = createWatching(client);
 const askForKey = createKeyDialog();
 const imports = createImports({ client, watching, askForKey });
+const recent = createRecent(imports);
 let leave = () => {};
 let viewName = "";
 
 const link = createLink(find("link"), {
   ask: () => client.request("GET", `/v2/import/jobs?limit=${NEWEST}`),
-  onAnswer: ({ items }) => items.toReversed().forEach(hearJob),
+  onAnswer({ items }) {
+    items.toReversed().forEach(hearJob);
+    recent.update(items);
+  },
   onBack() {
     client.wake();
     imports.queue.wake();
@@ -49,7 +57,7 @@ const link = createLink(find("link"), {
 
 watching.listen((story, event, line) => line === "waiting" && link.doubt());
 
-/** An import that is under way is shown, whoever began it; one that is over only if it was. */
+/** An import in progress gets a card, whoever started it; a finished one only if it had one. */
 function hearJob(job) {
   const isOpen = !isOver(job.status);
   if (isOpen || watching.find(job.jobId)) watching.hear(job, { isShown: isOpen });
@@ -66,6 +74,7 @@ async function findOpenJobs() {
 function begin() {
   link.beat();
   findOpenJobs().catch((error) => error.code === "UNAUTHORIZED" || imports.settle());
+  client.request("GET", "/v2/rollout").then((now) => show(find("nav-rollout"), isRolloutInUse(now)), () => {});
 }
 
 // ------------------------------------------------------------------ views
@@ -129,7 +138,7 @@ function createKeyDialog() {
       await client.request("GET", "/v2/import/jobs?limit=1");
       accept(key);
     } catch (error) {
-      setText(fault, error.code === "UNAUTHORIZED" ? "That key is not one of this Bookline's." : `${error.message}.`);
+      setText(fault, error.code === "UNAUTHORIZED" ? "The server does not accept this key." : `${error.message}.`);
       field.select();
     }
   });

@@ -1,5 +1,5 @@
 /**
- * One book: all that is known of it and where that is from.
+ * One book: its details and where they come from.
  */
 
 import { createCover } from "./covers.js";
@@ -8,7 +8,7 @@ import { bookDate, dateAndTime, languageName, sourceName } from "./words.js";
 
 /** Fills `view` with the book of `name`. */
 export function showBook(view, { client, name, imports, setTitle }) {
-  const place = h("div.book", { "aria-busy": "true" }, h("h1", { tabindex: -1 }, "Book"), h("p.note", {}, "Fetching the book…"));
+  const place = h("div.book", { "aria-busy": "true" }, h("h1", { tabindex: -1 }, "Book"), h("p.note", {}, "Loading book…"));
   const stop = new AbortController();
   view.replaceChildren(h("p.back", {}, h("a", { href: "#/library" }, "Library")), place);
   read();
@@ -35,13 +35,13 @@ export function showBook(view, { client, name, imports, setTitle }) {
       h("div.book-text", {},
         h("h1", { tabindex: -1 }, book.title),
         book.subtitle && h("p.subtitle", {}, book.subtitle),
-        h("p.by", {}, book.authors.length ? `by ${book.authors.join(", ")}` : "Author unknown"),
+        h("p.by", {}, book.authors.length ? `by ${book.authors.join(", ")}` : "Unknown author"),
         book.description
           ? h("div.description", {}, book.description.split(/\n+/).map((part) => h("p", {}, part)))
-          : h("p.note", {}, "No description is known."),
-        h("h2", {}, "The edition"),
+          : h("p.note", {}, "No description."),
+        h("h2", {}, "Edition"),
         facts(edition(book)),
-        h("h2", {}, "Where this is from"),
+        h("h2", {}, "Provenance"),
         facts(provenance(book)),
         h("div.acts", {}, again(book.isbn))),
     ];
@@ -58,11 +58,11 @@ export function showBook(view, { client, name, imports, setTitle }) {
   function missing(error) {
     const isUnknown = ["BOOK_NOT_FOUND", "INVALID_ISBN"].includes(error.code);
     return [h("div.book-text", {},
-      h("h1", { tabindex: -1 }, isUnknown ? "This book is not in the library" : "The book could not be read"),
+      h("h1", { tabindex: -1 }, isUnknown ? "This book is not in the library" : "The book could not be loaded"),
       h("p.note", {}, `${error.message}.`),
       h("div.acts", {}, error.code === "BOOK_NOT_FOUND"
         ? again(name)
-        : h("button", { type: "button", on: { click: read } }, "Try again")))];
+        : h("button", { type: "button", on: { click: read } }, "Retry")))];
   }
 }
 
@@ -85,12 +85,12 @@ function provenance({ provenance: from, cover, embedding }) {
     "Last imported": dateAndTime(from.updatedAt),
     Job: h("a.number", { href: `#/job/${from.jobId}` }, from.jobId),
     Cover: cover && `${cover.width} × ${cover.height} pixels, ${cover.contentType}`,
-    Embedding: embedding && `${embedding.model}, ${embedding.dimensions} numbers`,
+    Embedding: embedding && `${embedding.model}, ${embedding.dimensions} dimensions`,
   };
 }
 
-/** A list of what is known; what is not says so. */
+/** A list of names and values. */
 function facts(named) {
   return h("dl.facts", {}, Object.entries(named).map(([name, value]) =>
-    h("div", {}, h("dt", {}, name), h("dd", {}, value || h("span.unknown", {}, "not known")))));
+    h("div", {}, h("dt", {}, name), h("dd", {}, value || h("span.unknown", {}, "unknown")))));
 }

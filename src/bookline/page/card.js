@@ -6,13 +6,13 @@ import { createCover } from "./covers.js";
 import { h, icon, remark, setAttribute, setText, show } from "./dom.js";
 import { STEPS, isOver } from "./story.js";
 import {
-  STATE_LABELS, STATUS_LABELS, STEP_LABELS, capital, countdown, reasonOf, sourceName, stepLabel,
+  STATE_LABELS, STATUS_LABELS, STEP_LABELS, capital, countdown, reasonOf, retryText, sourceName, stepLabel,
 } from "./words.js";
 
 const NOW = {
-  "fetch-metadata": "Asking for the metadata…",
+  "fetch-metadata": "Fetching metadata…",
   "upload-cover": "Fetching the cover…",
-  "generate-embedding": "Computing its meaning…",
+  "generate-embedding": "Computing the embedding…",
   "save-to-database": "Saving…",
 };
 
@@ -32,9 +32,9 @@ export function createCard(jobId, { client, watching, level = 3, isWhole = false
   const drain = h("span.drain", { "aria-hidden": "true" });
   const warnings = h("ul.warnings");
   const cancel = h("button.quiet", { type: "button", on: { click: () => act("cancel") } }, "Cancel");
-  const retry = h("button", { type: "button", on: { click: () => act("retry") } }, "Try again");
-  const openBook = h("a.button.quiet", {}, "Open the book");
-  const openStory = h("a.quiet.text", { href: storyPath }, "Whole story");
+  const retry = h("button", { type: "button", on: { click: () => act("retry") } }, "Retry");
+  const openBook = h("a.button.quiet", {}, "Open book");
+  const openStory = h("a.quiet.text", { href: storyPath }, "Details");
   const heading = h(`h${level}.title`, { id: `t-${jobId}` }, title);
   const element = h("article.card", { "aria-labelledby": `t-${jobId}`, data: { job: jobId } },
     cover.element,
@@ -52,7 +52,7 @@ export function createCard(jobId, { client, watching, level = 3, isWhole = false
     try {
       await watching[what](jobId);
     } catch (error) {
-      remark(`${capital(what)} was refused: ${error.message}.`);
+      remark(`Could not ${what}: ${error.message}.`);
     }
   }
 
@@ -83,7 +83,7 @@ export function createCard(jobId, { client, watching, level = 3, isWhole = false
   }
 
   function drawNow() {
-    const { wait } = current;
+    const wait = waitOf(current);
     const leftMs = wait ? wait.until - (Date.now() + client.skewMs) : 0;
     setText(say, sayNow(current, leftMs));
     show(drain, leftMs > 0);
@@ -95,7 +95,7 @@ export function createCard(jobId, { client, watching, level = 3, isWhole = false
 
   /** Only a wait looks different a moment later. */
   function tick() {
-    if (current?.wait) drawNow();
+    if (current && waitOf(current)) drawNow();
   }
 
   return { element, update, tick };
@@ -128,7 +128,7 @@ function numberLine({ isbn, title, foundBy, source }) {
 }
 
 function stampOf({ status, result }) {
-  return result?.storedIn === "kv" ? "Kept aside" : STATUS_LABELS[status];
+  return result?.storedIn === "kv" ? "Fallback store" : STATUS_LABELS[status];
 }
 
 function warningLine({ step, code, message }) {
@@ -137,26 +137,28 @@ function warningLine({ step, code, message }) {
 
 /** What happens now, in one line. */
 function sayNow(story, leftMs) {
-  const { wait, status, error } = story;
+  const wait = waitOf(story);
+  const { status, error } = story;
   if (status === "failed") {
     const tries = error?.attempts > 1 ? ` after ${error.attempts} tries` : "";
     const step = error?.step ? `${stepLabel(error.step)} failed${tries}: ` : "";
     return `${capital(step + reasonOf(error))}.`;
   }
-  if (status === "cancelled") return "Cancelled; nothing was saved after it.";
+  if (status === "cancelled") return "Cancelled. Nothing was saved.";
   if (status === "completed") return completedLine(story);
-  if (status === "queued") return "In the queue…";
+  if (status === "queued") return "Queued…";
   const running = STEPS.find((step) => ["running", "retrying"].includes(story.steps[step]));
-  if (!wait) return NOW[running] ?? "At work…";
-  const why = capital(reasonOf(wait.error));
-  const retry = `retry ${wait.attempt} of ${wait.step}`;
-  return leftMs > 0 ? `${why}: ${retry} in ${countdown(leftMs)}` : `${why}: ${retry} now…`;
+  if (!wait) return NOW[running] ?? "Running…";
+  const retry = `${stepLabel(wait.step)}: ${reasonOf(wait.error)}, ${retryText(wait.step, wait.attempt)}`;
+  return leftMs > 0 ? `${retry} in ${countdown(leftMs)}` : `${retry} now…`;
 }
 
-function completedLine({ result, warnings }) {
-  if (result?.storedIn === "kv") return "The database did not answer: it moves over by itself.";
+const waitOf = ({ waits }) => Object.values(waits)[0] ?? null;
+
+function completedLine({ result }) {
+  if (result?.storedIn === "kv") return "Saved in the fallback store: the library could not be reached. It moves there automatically.";
   const parts = [result?.coverUrl ? "cover" : null, result?.hasEmbedding ? "embedding" : null];
   const had = parts.filter(Boolean).join(" and ");
-  if (!had) return "In the library, with its metadata alone.";
-  return warnings.length ? `In the library, with its ${had}.` : `In the library with its ${had}.`;
+  if (!had) return "Saved in the library, metadata only.";
+  return `Saved in the library with ${had}.`;
 }

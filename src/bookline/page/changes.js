@@ -8,10 +8,10 @@ import { dateAndTime, plural } from "./words.js";
 // ------------------------------------------------------------------ incidents
 /** `ask(question)` resolves one, `openOne(text)` opens one and answers whether it is open. */
 export function createIncidents({ ask, openOne }) {
-  const none = h("p.note", {}, "None is open. While one is, nothing advances.");
+  const none = h("p.note", {}, "No open incidents. An open incident blocks the next stage.");
   const list = h("ul.incidents", { "aria-label": "Open incidents" });
   const field = h("input", { id: "incident", maxlength: 200, required: true, autocomplete: "off" });
-  const form = h("form.incident-form", {}, h("label", { for: "incident" }, "What is wrong?"), field, h("button.quiet", { type: "submit" }, "Open an incident"));
+  const form = h("form.incident-form", {}, h("label", { for: "incident" }, "Describe the incident"), field, h("button.quiet", { type: "submit" }, "Open incident"));
   const element = h("section", { "aria-labelledby": "incidents-title" }, h("h2", { id: "incidents-title", tabindex: -1 }, "Incidents"), none, list, form);
   const lines = new Map();
 
@@ -41,7 +41,7 @@ export function createIncidents({ ask, openOne }) {
 
 function incidentLine({ number, text, by, at }, ask) {
   const question = {
-    title: `Resolve incident ${number}?`, text: `“${text}” is over. When no other is open, the rollout may advance.`,
+    title: `Resolve incident ${number}?`, text: `This closes “${text}”. With no open incidents, the rollout may advance.`,
     yes: "Resolve", done: `Incident ${number} is resolved.`, request: ["PUT", "/v2/rollout", { resolve: number }],
   };
   return h("li", {},
@@ -54,7 +54,7 @@ function incidentLine({ number, text, by, at }, ask) {
 export function createChanges() {
   const body = h("tbody");
   const table = h("table.changes", {}, h("caption.unseen", {}, "Changes, newest first"),
-    h("thead", {}, h("tr", {}, ["When", "Share", "By", "Why"].map((name) => h("th", { scope: "col" }, name)))), body);
+    h("thead", {}, h("tr", {}, ["Time", "Share", "Changed by", "Reason"].map((name) => h("th", { scope: "col" }, name)))), body);
   const element = h("section", { "aria-labelledby": "changes-title", hidden: true }, h("h2", { id: "changes-title" }, "Changes"), table);
   let newest = null;
 
@@ -64,7 +64,7 @@ export function createChanges() {
     newest = history[0].number;
     body.replaceChildren(...history.map((past) => h("tr", {},
       h("td", {}, h("time", { datetime: past.at }, dateAndTime(past.at))),
-      h("td", {}, past.percent === null ? "not to be read" : `${past.percent} %`, switchesText(past)),
+      h("td", {}, past.percent === null ? "unreadable" : `${past.percent} %`, switchesText(past)),
       h("td", {}, past.by),
       h("td", {}, past.reason))));
   }
@@ -73,6 +73,6 @@ export function createChanges() {
 }
 
 function switchesText({ killSwitch, automatic, incidents }) {
-  const parts = [killSwitch && "kill switch", automatic && "by itself", incidents && plural(incidents, "incident")];
+  const parts = [killSwitch && "kill switch", automatic && "automatic", incidents && plural(incidents, "incident")];
   return h("span.detail", {}, parts.filter(Boolean).join(" · "));
 }

@@ -23,7 +23,7 @@ const REASONS = { // why it ended, by a socket's closing code or a stream's stat
 
 /** An answer that was no success. `code` is the API's, or UNREACHABLE when none came. */
 export class BooklineError extends Error {
-  constructor({ code = "UNREACHABLE", message = "Bookline does not answer", details = null }, response) {
+  constructor({ code = "UNREACHABLE", message = "the server cannot be reached", details = null }, response) {
     super(message);
     const [status, retryAfterMs] = [response?.status ?? 0, readRetryAfter(response)];
     Object.assign(this, { name: "BooklineError", code, status, details, retryAfterMs });
@@ -37,6 +37,8 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
     key,
     skewMs: 0, // how far the server's clock is ahead of ours
     request,
+    send,
+    readText,
     /** `{jobId, token, …}`. Asked twice with one `idempotencyKey` it is one job. */
     startImport: (isbn, { source = "auto", idempotencyKey = randomKey(), signal } = {}) =>
       request("POST", "/v2/import/workflow", {
@@ -52,9 +54,20 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
 
   function send(method, path, { body, headers, signal } = {}) {
     const bearer = client.key && { Authorization: `Bearer ${client.key}` };
-    const json = body && { "Content-Type": "application/json" };
-    const init = { method, signal, body: body && JSON.stringify(body) };
+    const isJson = body && !(body instanceof Blob || body instanceof FormData);
+    const json = isJson && { "Content-Type": "application/json" };
+    const init = { method, signal, body: isJson ? JSON.stringify(body) : body };
     return fetch(baseUrl + path, { ...init, headers: { ...bearer, ...json, ...headers } });
+  }
+
+  /** The answer's text, for what is no JSON. Throws BooklineError. */
+  async function readText(path, options) {
+    const response = await send("GET", path, options).catch((error) => {
+      if (options?.signal?.aborted) throw error;
+      throw new BooklineError({});
+    });
+    if (response.ok) return response.text();
+    throw new BooklineError((await response.json().catch(() => null))?.error ?? {}, response);
   }
 
   /** The answer's `data`. Throws BooklineError. */

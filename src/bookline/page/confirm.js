@@ -1,5 +1,5 @@
 /**
- * A change of the rollout is asked for twice: what it does, why, and then yes.
+ * A change of the rollout is confirmed first, with what it does and the reason for it.
  *
  * Rule 1:  a refusal stays in sight, with each closed gate and by how much.
  */
@@ -16,10 +16,10 @@ export function createConfirm() {
   const closed = h("ul", { "aria-label": "Closed gates" });
   const refusal = h("div.refusal", { role: "alert", hidden: true }, fault, closed);
   const yes = h("button", { type: "submit" });
-  const no = h("button.quiet", { type: "button", on: { click: () => element.close() } }, "Leave it");
+  const no = h("button.quiet", { type: "button", on: { click: () => element.close() } }, "Cancel");
   const form = h("form", {}, title, text,
     h("label", { for: "confirm-reason" }, "Reason"), reason,
-    h("p.hint", { id: "confirm-hint" }, "It is kept with the change, for those who come after."),
+    h("p.hint", { id: "confirm-hint" }, "Optional; kept in the history of changes."),
     refusal, h("div.acts", {}, yes, no));
   const element = h("dialog.confirm", { "aria-labelledby": "confirm-title", "aria-describedby": "confirm-text" }, form);
   let asked = null;
@@ -43,7 +43,7 @@ export function createConfirm() {
 
   function refuse({ message, details }) {
     const gates = (details?.gates ?? []).filter((gate) => gateState(gate) !== "passed");
-    setText(fault, gates.length ? "Bookline refused it: gates are closed." : `Bookline refused it: ${message}.`);
+    setText(fault, gates.length ? "Refused: these gates are closed." : `Refused: ${message}.`);
     closed.replaceChildren(...gates.map((gate) => h("li", {}, h("strong", {}, gateName(gate)), `: ${gateGap(gate) || gate.message}`)));
     show(closed, gates.length > 0);
     show(refusal, true);

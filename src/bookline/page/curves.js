@@ -25,7 +25,7 @@ export function drawCurves(methods, width, description) {
   const y = (percent) => ROOM.top + (1 - percent / 100) * (height - ROOM.top - ROOM.bottom);
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "curves", "aria-label": description });
   svg.append(...LEVELS.flatMap((percent) => level(percent, y(percent), width)), ...axis.ticks.flatMap((ms) => tick(ms, axis.x(ms), y)));
-  svg.append(write(ROOM.left, height - 5, "from acceptance to end", "start"));
+  svg.append(write(ROOM.left, height - 5, "from request to finish", "start"));
   for (const [name, points] of curves) {
     if (!points.length) continue;
     const places = points.map(([ms, percent]) => [axis.x(ms), y(percent), percent]);

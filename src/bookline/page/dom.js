@@ -79,3 +79,10 @@ export function remark(sentence) {
   document.getElementById("remarks").replaceChildren(note);
   setTimeout(() => note.remove(), 6_000);
 }
+
+/** Offers `text` as a file to keep. */
+export function saveFile(name, text, type = "application/json") {
+  const address = URL.createObjectURL(text instanceof Blob ? text : new Blob([text], { type }));
+  h("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -9,11 +9,11 @@ import { sourceName, stepLabel } from "./words.js";
 export const WINDOWS = { "15m": "15 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 const NAMES = { workflow: "Workflow", legacy: "Legacy" };
 const OUTCOMES = {
-  done: "done",
-  done_with_warnings: "done, with warnings",
-  no_such_book: "no such book",
-  upstream: "failed upstream",
-  ours: "failed by us",
+  done: "completed",
+  done_with_warnings: "completed with warnings",
+  no_such_book: "book not found",
+  upstream: "failed: provider",
+  ours: "failed: Bookline",
   cancelled: "cancelled",
 };
 const NONE = "–";
@@ -24,16 +24,16 @@ export function createFigures({ window: first, onWindow }) {
   let shown = null;
   const buttons = Object.entries(WINDOWS).map(([window, name]) =>
     h("button.quiet.small", { type: "button", "aria-pressed": String(window === wanted), on: { click: () => choose(window) } }, name));
-  const note = h("p.note", {}, "Fetching the numbers…");
+  const note = h("p.note", {}, "Loading metrics…");
   const legend = h("ul.curve-legend");
   const picture = h("div.picture");
-  const figure = h("figure.durations", { hidden: true }, h("figcaption", {}, "How long an import takes: percent that are done by then"), legend, picture);
+  const figure = h("figure.durations", { hidden: true }, h("figcaption", {}, "Duration of imports: percent finished within"), legend, picture);
   const body = h("tbody");
   const head = h("tr");
-  const table = h("table.figures", { hidden: true }, h("caption.unseen", {}, "Workflow against legacy"), h("thead", {}, head), body);
-  const title = h("h2", { id: "figures-title" }, "Workflow against legacy");
+  const table = h("table.figures", { hidden: true }, h("caption.unseen", {}, "Workflow and legacy compared"), h("thead", {}, head), body);
+  const title = h("h2", { id: "figures-title" }, "Workflow and legacy compared");
   const element = h("section", { "aria-labelledby": "figures-title" },
-    h("div.figures-head", {}, title, h("div.windows", { role: "group", "aria-label": "How far back" }, buttons)),
+    h("div.figures-head", {}, title, h("div.windows", { role: "group", "aria-label": "Time window" }, buttons)),
     note, h("div.figures-body", {}, figure, table));
   const resized = new ResizeObserver(() => shown && draw());
   resized.observe(picture);
@@ -48,9 +48,9 @@ export function createFigures({ window: first, onWindow }) {
     if (metrics.window !== wanted) return;
     const names = Object.keys(NAMES).filter((name) => hasLegacy || name === "workflow" || ended(metrics.methods[name]));
     shown = { metrics, names };
-    setText(title, names.length > 1 ? "Workflow against legacy" : "The workflow in numbers");
+    setText(title, names.length > 1 ? "Workflow and legacy compared" : "Workflow metrics");
     const isEmpty = names.every((name) => !ended(metrics.methods[name]));
-    setText(note, isEmpty ? `No import has ended in the last ${WINDOWS[wanted]}.` : "");
+    setText(note, isEmpty ? `No imports finished in the last ${WINDOWS[wanted]}.` : "");
     show(note, isEmpty);
     show(table, !isEmpty);
     head.replaceChildren(h("th", { scope: "col" }, h("span.unseen", {}, "What")), ...names.map((name) => h("th", { scope: "col" }, NAMES[name])),
@@ -74,7 +74,7 @@ export function createFigures({ window: first, onWindow }) {
     element, update,
     window: () => wanted,
     fail: (error) => {
-      setText(note, `The numbers could not be read: ${error.message}.`);
+      setText(note, `The metrics could not be loaded: ${error.message}.`);
       show(note, true);
     },
     leave: () => resized.disconnect(),
@@ -87,12 +87,12 @@ const time = (ms) => (ms === null || ms === undefined ? NONE : timeText(ms));
 const share = (part, whole) => `${((100 * part) / whole).toFixed(1)} %`;
 
 function legendText(name, method) {
-  return method.p50Ms === null ? `${NAMES[name]}: none ended with a book` : `${NAMES[name]}, n = ${withBook(method)}`;
+  return method.p50Ms === null ? `${NAMES[name]}: none completed` : `${NAMES[name]}, n = ${withBook(method)}`;
 }
 
 function describe(name, method) {
-  if (method.p50Ms === null) return `${NAMES[name]}: no import ended with a book.`;
-  return `${NAMES[name]}: half of the imports are done within ${time(method.p50Ms)}, 95 percent within ${time(method.p95Ms)}.`;
+  if (method.p50Ms === null) return `${NAMES[name]}: no import completed.`;
+  return `${NAMES[name]}: half of the imports finish within ${time(method.p50Ms)}, 95 percent within ${time(method.p95Ms)}.`;
 }
 
 /** `{name, cells, difference, isPart}` of each line. */
@@ -108,10 +108,10 @@ function rowsOf({ methods, comparison }, names) {
   const providers = [...new Set(all.flatMap(({ byProvider }) => Object.keys(byProvider)))];
   return [
     line("Imports", ({ count }) => String(count)),
-    line("Success", ({ success, count }) => (count ? share(success, count) : NONE), by === null ? "" : `${by > 0 ? "+" : ""}${(by * 100).toFixed(1).replace("-", "−")} points`),
+    line("Success rate", ({ success, count }) => (count ? share(success, count) : NONE), by === null ? "" : `${by > 0 ? "+" : ""}${(by * 100).toFixed(1).replace("-", "−")} points`),
     ...Object.entries(OUTCOMES).filter(([outcome]) => all.some(({ byOutcome }) => byOutcome[outcome])).map(([outcome, name]) => line(name, ({ byOutcome }) => String(byOutcome[outcome]), "", true)),
     ...[["P50", "p50Ms"], ["P95", "p95Ms"], ["P99", "p99Ms"]].map(([name, key]) => line(name, (method) => time(method[key]), ratio((method) => method[key]))),
-    ...steps.map((step) => line(`${stepLabel(step)}${step === "save-to-fallback" ? " aside" : ""}, P95`, ({ stages }) => time(stages[step]?.p95Ms), ratio(({ stages }) => stages[step]?.p95Ms), true)),
+    ...steps.map((step) => line(`${stepLabel(step)}${step === "save-to-fallback" ? " (fallback)" : ""}, P95`, ({ stages }) => time(stages[step]?.p95Ms), ratio(({ stages }) => stages[step]?.p95Ms), true)),
     line("Tries per import", ({ tries, count }) => (count ? (tries / count).toFixed(2) : NONE)),
     ...providers.map((provider) => line(sourceName(provider), ({ byProvider }) => String(byProvider[provider] ?? 0), "", true)),
   ];

@@ -1,34 +1,34 @@
 /**
- * The gates of the rollout in plain words: which one is closed, and by how much.
+ * The gates of the rollout in plain English: which one is closed, and by how much.
  *
- * Way:     moving.js, confirm.js → here
+ * Way:     rollout.js, confirm.js → here
  * Not here: what a gate is and when it breaks: migration/gates.py.
  */
 
 import { h, icon, setText, show } from "./dom.js";
 import { capital, plural } from "./words.js";
 
-const STATES = { passed: "Passed", waiting: "Not yet", broken: "Broken" };
+const STATES = { passed: "Passed", waiting: "Waiting", broken: "Broken" };
 const ICONS = { passed: "done", waiting: "retrying", broken: "failed" };
 const NAMES = {
-  sample: "Enough imports",
-  success: "Success",
-  p95: "Speed",
-  lost: "Nothing lost",
-  doubled: "Nothing done twice",
-  incidents: "No incident",
+  sample: "Sample size",
+  success: "Success rate",
+  p95: "P95 duration",
+  lost: "No lost jobs",
+  doubled: "No duplicate runs",
+  incidents: "No open incident",
 };
 const SENTENCES = {
   sample: ({ value, limit, passed, message }) =>
-    passed ? `${value} finished imports of each method at least; ${limit} are enough.` : `${capital(message)}; ${limit} of each are enough.`,
+    passed ? `At least ${value} finished imports of each method; ${limit} are required.` : `${capital(message)}; ${limit} of each are required.`,
   success: ({ value, limit }) =>
-    `The workflow's success is, with 95 % confidence, no worse than ${points(value)} against legacy's; ${points(limit)} still passes.`,
+    `With 95 % confidence, the workflow's success rate differs from legacy's by at least ${points(value)}; the limit is ${points(limit)}.`,
   p95: ({ value, limit, passed }) =>
-    `Even at best the workflow's P95 is ${value.toFixed(2)} times legacy's; ` +
-    (passed && value > limit ? "that is more than usual, but too little time to matter." : `up to ${limit.toFixed(2)} times passes.`),
+    `The workflow's P95 is at least ${value.toFixed(2)} times legacy's; ` +
+    (passed && value > limit ? "above the limit, but by too little time to matter." : `the limit is ${limit.toFixed(2)}.`),
   lost: ({ value, message }) => (value ? `${capital(message)}.` : "No workflow job is stuck."),
-  doubled: ({ value, message }) => (value ? `${capital(message)}.` : "Every workflow job has ended as often as it ran."),
-  incidents: ({ value }) => (value ? `${plural(value, "incident")} ${value === 1 ? "is" : "are"} open.` : "None is open."),
+  doubled: ({ value, message }) => (value ? `${capital(message)}.` : "Every workflow job ended exactly once."),
+  incidents: ({ value }) => (value ? `${plural(value, "incident")} ${value === 1 ? "is" : "are"} open.` : "No open incidents."),
 };
 
 export const gateState = ({ passed, broken }) => (broken ? "broken" : passed ? "passed" : "waiting");
@@ -40,7 +40,7 @@ export const gatesThatCount = ({ percent, gates }) => gates.filter(({ gate }) =>
 
 /** What a gate says; a gate that this page does not know says it in the server's words. */
 export function gateSentence(gate) {
-  if (gate.value === null) return "There is nothing to compare yet.";
+  if (gate.value === null) return "No data yet.";
   return SENTENCES[gate.gate]?.(gate) ?? gate.message;
 }
 
@@ -49,7 +49,7 @@ export function gateGap(gate) {
   const { value, limit } = gate;
   if (value === null || gateState(gate) === "passed") return "";
   if (gate.gate === "sample") return `${limit - value} missing`;
-  if (gate.gate === "success") return value < limit ? `${((limit - value) * 100).toFixed(1)} points too low` : "surely lower";
+  if (gate.gate === "success") return value < limit ? `${((limit - value) * 100).toFixed(1)} points too low` : "significantly lower";
   if (gate.gate === "p95") return `${(value - limit).toFixed(2)} too slow`;
   return gate.gate === "incidents" ? `${value} open` : `${value} too many`;
 }

@@ -7,7 +7,10 @@ import { announce, h, setText, show } from "./dom.js";
 import { readPasted } from "./isbn.js";
 import { createQueue } from "./queue.js";
 import { isOver } from "./story.js";
-import { countdown, plural, reasonOf, stepLabel, titleAndAuthor } from "./words.js";
+import { countdown, plural, reasonOf, shortened, stepLabel, titleAndAuthor } from "./words.js";
+
+const HINT = "With or without hyphens. Press Enter to start, Shift+Enter for a new line.";
+const MOST_CARDS = 8; // above, each import is one line
 
 const find = (id) => document.getElementById(id);
 
@@ -39,7 +42,7 @@ export function createImports({ client, watching, askForKey }) {
       );
     },
     onRefused(entry, error) {
-      announce(`${entry.text} was not started. ${error.message}`);
+      announce(`${shortened(entry.text)} was not started. ${error.message}`);
       refused.prepend(refusedLine(entry, error));
       show(refused, true);
     },
@@ -68,6 +71,7 @@ export function createImports({ client, watching, askForKey }) {
       cards.delete(jobId);
       hidden.add(jobId);
     }
+    setSize();
     refused.replaceChildren();
     show(refused, false);
     showSummary();
@@ -90,7 +94,7 @@ export function createImports({ client, watching, askForKey }) {
   function start() {
     const pieces = readPasted(field.value);
     if (!pieces.length) {
-      setHint("Type or paste an ISBN first.", true);
+      setHint("Enter an ISBN first.", true);
       field.focus();
       return;
     }
@@ -104,10 +108,10 @@ export function createImports({ client, watching, askForKey }) {
     const pieces = readPasted(field.value);
     const bad = pieces.filter(({ isbn }) => !isbn);
     setText(button, pieces.length > 1 ? `Import ${pieces.length} books` : "Import");
-    if (!pieces.length) setHint("One or many, with or without hyphens. Enter starts, Shift+Enter makes a new line.");
-    else if (!bad.length) setHint(pieces.length === 1 ? "That is a right ISBN." : `${pieces.length} right ISBNs.`);
-    else if (pieces.length === 1) setHint(`Look again: ${bad[0].fault}.`, true);
-    else setHint(`${plural(pieces.length, "number")}; look again at ${bad[0].text}: ${bad[0].fault}.`, true);
+    if (!pieces.length) setHint(HINT);
+    else if (!bad.length) setHint(pieces.length === 1 ? "Valid ISBN." : `${pieces.length} valid ISBNs.`);
+    else if (pieces.length === 1) setHint(`Not valid: ${bad[0].fault}.`, true);
+    else setHint(`${pieces.length - bad.length} of ${pieces.length} are valid ISBNs. ${shortened(bad[0].text)}: ${bad[0].fault}.`, true);
   }
 
   function setHint(text, isFault = false) {
@@ -117,12 +121,12 @@ export function createImports({ client, watching, askForKey }) {
 
   function showQueue({ count, pause }) {
     show(queueLine, count > 0);
-    const many = `${plural(count, "import")} ${count === 1 ? "waits" : "wait"}`;
+    const many = `${plural(count, "import")} waiting`;
     const left = pause ? countdown(pause.until - Date.now()) : null;
-    if (!pause) setText(queueText, `${many} to be started…`);
-    else if (pause.code === "RATE_LIMIT_EXCEEDED") setText(queueText, `${many}: the limit is reached, next in ${left}`);
-    else if (pause.code === "UNAUTHORIZED") setText(queueText, `${many} for the API key`);
-    else setText(queueText, `${many}: Bookline does not answer, next try in ${left}`);
+    if (!pause) setText(queueText, `${many} to start…`);
+    else if (pause.code === "RATE_LIMIT_EXCEEDED") setText(queueText, `${many}: rate limit reached, next in ${left}`);
+    else if (pause.code === "UNAUTHORIZED") setText(queueText, `${many} for an API key`);
+    else setText(queueText, `${many}: the server cannot be reached, retrying in ${left}`);
   }
 
   function cardOf(story) {
@@ -131,8 +135,13 @@ export function createImports({ client, watching, askForKey }) {
       cards.set(story.jobId, card);
       hidden.delete(story.jobId);
       list.prepend(card.element);
+      setSize();
     }
     return cards.get(story.jobId);
+  }
+
+  function setSize() {
+    list.classList.toggle("is-compact", cards.size > MOST_CARDS);
   }
 
   /** Once for all, however many imports have moved. */
@@ -150,7 +159,7 @@ export function createImports({ client, watching, askForKey }) {
     const count = (status) => states.filter((state) => state === status).length;
     const open = states.filter((state) => !isOver(state)).length;
     const parts = [
-      open && `${open} under way`,
+      open && `${open} in progress`,
       count("completed") && `${count("completed")} saved`,
       count("failed") && `${count("failed")} failed`,
       count("cancelled") && `${count("cancelled")} cancelled`,
@@ -165,7 +174,8 @@ export function createImports({ client, watching, askForKey }) {
   queue.run();
   return {
     queue,
-    /** The first list of jobs has come: what is empty now is empty. */
+    has: (jobId) => cards.has(jobId),
+    /** The first list of jobs has arrived: what is empty now is empty. */
     settle() {
       isFirstAnswer = false;
       show(find("cards-loading"), false);
@@ -175,8 +185,8 @@ export function createImports({ client, watching, askForKey }) {
 }
 
 function refusedLine(entry, error) {
-  const remove = h("button.quiet.small", { type: "button", "aria-label": `Dismiss ${entry.text}` }, "Dismiss");
-  const line = h("li", {}, h("span", {}, h("strong", {}, entry.text), " was not started: ", h("span", {}, error.message)), remove);
+  const remove = h("button.quiet.small", { type: "button", "aria-label": `Dismiss ${shortened(entry.text)}` }, "Dismiss");
+  const line = h("li", {}, h("span", {}, h("strong", {}, shortened(entry.text)), " was not started: ", h("span", {}, error.message)), remove);
   remove.addEventListener("click", () => {
     const parent = line.parentElement;
     line.remove();
@@ -185,12 +195,12 @@ function refusedLine(entry, error) {
   return line;
 }
 
-/** The turns of a story that are worth a word to somebody who listens. */
+/** The events that are announced to screen readers. */
 function announceEvent(story, event) {
   const name = story.title ?? story.isbn;
-  if (event.type === "workflow_warning") announce(`${name}: went on without ${stepLabel(event.data.step)}.`);
+  if (event.type === "workflow_warning") announce(`${name}: ${stepLabel(event.data.step)} skipped.`);
   if (event.type === "workflow_retry" && event.data.attempt === 1) {
-    announce(`${name}: ${stepLabel(event.data.step)} is tried again, ${reasonOf(event.data.error)}.`);
+    announce(`${name}: ${stepLabel(event.data.step)} will be retried, ${reasonOf(event.data.error)}.`);
   }
   if (event.type !== "workflow_progress") return;
   if (event.status === "completed") announce(`${titleAndAuthor(story)}: saved.`);

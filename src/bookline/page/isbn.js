@@ -1,5 +1,5 @@
 /**
- * What people paste, cut into ISBNs. A first look with kind words; the server decides.
+ * Pasted text, cut into ISBNs. A first check with a helpful message; the server decides.
  *
  * Rule 1:  whatever is not understood stays as it was typed, so that the server can say why.
  */
@@ -88,17 +88,17 @@ function readOne(text) {
 }
 
 function faultOf(digits) {
-  if (/^\d[.,]\d+E\+\d+$/.test(digits)) return "a spreadsheet has cut its last digits off";
-  if (/[^\dX]/.test(digits)) return "that does not look like an ISBN";
+  if (/^\d[.,]\d+E\+\d+$/.test(digits)) return "a spreadsheet cut off its last digits";
+  if (/[^\dX]/.test(digits)) return "not an ISBN";
   if (digits.length !== 10 && digits.length !== 13) {
-    return `an ISBN has 10 or 13 digits, this has ${digits.length}`;
+    return `an ISBN has 10 or 13 digits, this one has ${digits.length}`;
   }
   if (/X./.test(digits) || (digits.length === 13 && digits.endsWith("X"))) {
-    return "an X can stand only in the last place of ten";
+    return "X is only allowed as the last of 10 digits";
   }
-  if (digits.length === 13 && !/^97[89]/.test(digits)) return "13 digits begin with 978 or 979";
+  if (digits.length === 13 && !/^97[89]/.test(digits)) return "a 13-digit ISBN starts with 978 or 979";
   const right = digits.length === 10 ? check10(digits) : check13(digits);
-  return digits.at(-1) === right ? null : `a digit is mistyped: the last should be ${right}`;
+  return digits.at(-1) === right ? null : `a digit is wrong: the last one should be ${right}`;
 }
 
 function check10(digits) {

@@ -1,9 +1,11 @@
 /**
- * One import's whole story: its card, and every event in order as it was told.
+ * One import in detail: its card, where its time went, and every event in order.
  */
 
 import { createCard } from "./card.js";
-import { h, setText, show } from "./dom.js";
+import { h, saveFile, setText, show } from "./dom.js";
+import { isOver } from "./story.js";
+import { createWaterfall } from "./waterfall.js";
 import { dateAndTime, seconds, sentenceOf, sourceName } from "./words.js";
 
 const KINDS = {
@@ -14,23 +16,31 @@ const KINDS = {
 /** Fills `view` with the job of `name`. Answers how to leave. */
 export function showJob(view, { client, watching, name: jobId, setTitle }) {
   const card = createCard(jobId, { client, watching, level: 2, isWhole: true });
-  const heading = h("h1", { tabindex: -1 }, "One import");
-  const note = h("p.note", { role: "status" }, "Fetching the story…");
+  const heading = h("h1", { tabindex: -1 }, "Import details");
+  const note = h("p.note", { role: "status" }, "Loading the import…");
   const facts = h("p.job-facts", { hidden: true });
+  const waterfall = createWaterfall();
+  const save = h("button.quiet.small", { type: "button", on: { click: saveEvents } }, "Download events");
   const list = h("ol.timeline", { "aria-label": "Events" });
-  const place = h("div", {}, card.element, facts, h("h2", {}, "What happened"), list);
+  const place = h("div", {}, card.element, facts, waterfall.element, h("div.head", {}, h("h2", {}, "Events"), save), list);
   show(place, false);
   view.replaceChildren(h("p.back", {}, h("a", { href: "#/jobs" }, "Jobs")), heading, note, place);
 
   let isGone = false;
   let firstMs = null;
+  let job = null;
   const stopListening = watching.listen((story, event, line) => {
     if (story.jobId !== jobId) return;
     card.update(story, line);
     if (event) tell(event);
     setTitle(story.title ?? story.isbn);
+    if (job) job = { ...job, status: story.status };
+    drawTime();
   });
-  const timer = setInterval(card.tick, 250);
+  const timer = setInterval(() => {
+    card.tick();
+    if (job && !isOver(job.status)) drawTime();
+  }, 250);
   read();
   return () => {
     isGone = true;
@@ -40,20 +50,29 @@ export function showJob(view, { client, watching, name: jobId, setTitle }) {
 
   async function read() {
     try {
-      const job = await client.getStatus(jobId);
+      job = await client.getStatus(jobId);
       if (isGone) return;
-      setText(facts, `Asked for as ${job.inputIsbn} from ${sourceName(job.source)}, ${dateAndTime(job.createdAt)} · ${job.jobId}`);
+      setText(facts, `Requested ${dateAndTime(job.createdAt)} as ${job.inputIsbn} from ${sourceName(job.source)} · ${job.jobId}`);
       show(facts, true);
       show(note, false);
       show(place, true);
       const known = [...watching.eventsOf(jobId)];
       known.forEach(tell);
       card.update(watching.hear(job));
+      drawTime();
     } catch (error) {
       if (isGone) return;
-      const again = h("button.quiet.small", { type: "button", on: { click: read } }, "Try again");
+      const again = h("button.quiet.small", { type: "button", on: { click: read } }, "Retry");
       note.replaceChildren(`${error.message}. `, ...(error.code === "JOB_NOT_FOUND" ? [] : [again]));
     }
+  }
+
+  function drawTime() {
+    if (job) waterfall.update(job, watching.eventsOf(jobId), Date.now() + client.skewMs);
+  }
+
+  function saveEvents() {
+    saveFile(`${jobId}.events.json`, JSON.stringify(watching.eventsOf(jobId), null, 2));
   }
 
   function tell(event) {

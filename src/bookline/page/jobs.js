@@ -1,5 +1,5 @@
 /**
- * All imports, newest first, as a table that stays true by itself.
+ * All imports, newest first, as a table that updates itself.
  */
 
 import { h, remark, setText, show } from "./dom.js";
@@ -7,14 +7,14 @@ import { isOver } from "./story.js";
 import { STATUS_LABELS, dateAndTime, plural, reasonOf, seconds, sourceName, stepLabel } from "./words.js";
 
 const FILTERS = ["", "queued", "running", "completed", "failed", "cancelled"];
-const HEADS = ["Book", "State", "Source", "Began", "Took"];
+const HEADS = ["Book", "Status", "Source", "Started", "Duration"];
 const PAGE_JOBS = 30;
 const FRESH_MS = 4_000;
 
 /** Fills `view`; `params.status` filters. Answers how to leave. */
 export function showJobs(view, { client, params, watching }) {
   const status = FILTERS.includes(params.get("status")) ? params.get("status") : "";
-  const note = h("p.note", { role: "status" }, "Fetching the jobs…");
+  const note = h("p.note", { role: "status" }, "Loading jobs…");
   const body = h("tbody");
   const table = h("table.jobs", { hidden: true },
     h("caption.unseen", {}, "Imports, newest first"),
@@ -23,7 +23,7 @@ export function showJobs(view, { client, params, watching }) {
   const more = h("button.quiet.more", { type: "button", hidden: true }, "Older jobs");
   view.replaceChildren(
     h("div.head", {}, h("h1", { tabindex: -1 }, "Jobs"),
-      h("nav.filters", { "aria-label": "State" }, h("ul", {}, FILTERS.map((one) => h("li", {},
+      h("nav.filters", { "aria-label": "Status" }, h("ul", {}, FILTERS.map((one) => h("li", {},
         h("a", { href: one ? `#/jobs?status=${one}` : "#/jobs", "aria-current": one === status ? "page" : null },
           one ? STATUS_LABELS[one] : "All")))))),
     note, table, more,
@@ -52,7 +52,7 @@ export function showJobs(view, { client, params, watching }) {
       show(more, cursor !== null);
       showCount();
     } catch (error) {
-      if (!stop.signal.aborted && !rows.size) setText(note, `The jobs could not be read: ${error.message}.`);
+      if (!stop.signal.aborted && !rows.size) setText(note, `The jobs could not be loaded: ${error.message}.`);
     }
   }
 
@@ -99,15 +99,15 @@ export function showJobs(view, { client, params, watching }) {
       await watching[what](jobId);
       load(null);
     } catch (error) {
-      remark(`That was refused: ${error.message}.`);
+      remark(`Could not ${what}: ${error.message}.`);
     }
   }
 
   function showCount() {
     show(table, rows.size > 0);
     const which = status ? STATUS_LABELS[status].toLowerCase() : "";
-    if (!rows.size) setText(note, status ? `No import is ${which} now.` : "Nothing has been imported yet.");
-    else setText(note, `${plural(rows.size, "import")}${cursor ? ", and older ones" : ""}.`);
+    if (!rows.size) setText(note, status ? `No ${which} imports.` : "No imports yet.");
+    else setText(note, `${plural(rows.size, "import")}${cursor ? " shown; there are older ones" : ""}.`);
   }
 
   load(null);
@@ -125,15 +125,15 @@ function createRow(jobId, act) {
   const detail = h("span.detail");
   const source = h("td", { data: { label: "Source" } });
   const began = h("time");
-  const took = h("td", { data: { label: "Took" } });
+  const took = h("td", { data: { label: "Duration" } });
   const cancel = h("button.quiet.small", { type: "button", on: { click: () => act("cancel", jobId) } }, "Cancel");
-  const retry = h("button.quiet.small", { type: "button", on: { click: () => act("retry", jobId) } }, "Try again");
+  const retry = h("button.quiet.small", { type: "button", on: { click: () => act("retry", jobId) } }, "Retry");
   let created = "";
   const element = h("tr", { data: { job: jobId } },
     h("th", { scope: "row" }, title, isbn),
-    h("td", { data: { label: "State" } }, state, detail),
+    h("td", { data: { label: "Status" } }, state, detail),
     source,
-    h("td", { data: { label: "Began" } }, began),
+    h("td", { data: { label: "Started" } }, began),
     took,
     h("td.do", {}, cancel, retry));
 
@@ -153,7 +153,7 @@ function createRow(jobId, act) {
     show(cancel, !isOver(job.status));
     show(retry, job.status === "failed");
     cancel.setAttribute("aria-label", `Cancel ${title.textContent}`);
-    retry.setAttribute("aria-label", `Try ${title.textContent} again`);
+    retry.setAttribute("aria-label", `Retry ${title.textContent}`);
   }
 
   return { element, update, createdAt: () => created };
@@ -164,7 +164,7 @@ function detailOf({ status, step, attempt, error, result, method }) {
   if (method === "legacy") parts.push("legacy");
   if (status === "running" && step) parts.push(`${stepLabel(step)}${attempt > 1 ? `, try ${attempt}` : ""}`);
   if (status === "failed") parts.push(reasonOf(error));
-  if (result?.storedIn === "kv") parts.push("kept aside");
+  if (result?.storedIn === "kv") parts.push("in the fallback store");
   if (result?.warnings.length) parts.push(plural(result.warnings.length, "warning"));
   return parts.join(" · ");
 }

@@ -16,7 +16,7 @@ export function showLibrary(view, { client, params, watching }) {
     type: "search", id: "question", maxlength: 500, autocomplete: "off", value: params.get("q"),
     placeholder: "a childhood in the south, dragons and a ring…", "aria-describedby": "shelf-note",
   });
-  const note = h("p.note", { id: "shelf-note", role: "status" }, "Fetching the books…");
+  const note = h("p.note", { id: "shelf-note", role: "status" }, "Loading books…");
   const shelf = h("ul.shelf", { "aria-label": "Books" });
   const more = h("button.quiet.more", { type: "button", hidden: true }, "More books");
   const form = h("form.ask", { role: "search", on: { submit: (event) => { event.preventDefault(); ask(); } } },
@@ -71,7 +71,7 @@ export function showLibrary(view, { client, params, watching }) {
     cursor = nextCursor;
     show(more, cursor !== null);
     const count = shelf.children.length;
-    if (!count) setNote("The shelf is still empty. ", h("a", { href: "#/" }, "Import the first book"));
+    if (!count) setNote("The library is empty. ", h("a", { href: "#/" }, "Import your first book"));
     else setNote(`${plural(count, "book")}${cursor ? ", and more" : ""}, newest first.`);
   }
 
@@ -80,15 +80,15 @@ export function showLibrary(view, { client, params, watching }) {
     const { items } = await client.request("GET", `/v2/books/search?${query}`, { signal: running.signal });
     shelf.replaceChildren(...items.map(({ book, score }) => createTile(book, client, score)));
     show(more, false);
-    if (!items.length) setNote("Nothing is near to that. Only books with an embedding can be found.");
-    else setNote(`${plural(items.length, "book")}, nearest to “${question}” first.`);
+    if (!items.length) setNote("No matches. Only books with an embedding can be found.");
+    else setNote(`${plural(items.length, "book")}, closest to “${question}” first.`);
   }
 
   function fail(error) {
     show(more, false);
-    const again = h("button.quiet.small", { type: "button", on: { click: ask } }, "Try again");
-    setNote(`The books could not be read: ${error.message}. `, again);
-    if (error.code !== "UNAUTHORIZED") announce("The books could not be read.");
+    const again = h("button.quiet.small", { type: "button", on: { click: ask } }, "Retry");
+    setNote(`The books could not be loaded: ${error.message}. `, again);
+    if (error.code !== "UNAUTHORIZED") announce("The books could not be loaded.");
   }
 
   function setNote(text, ...more) {
@@ -107,13 +107,13 @@ export function showLibrary(view, { client, params, watching }) {
 function createTile(book, client, score = null) {
   const cover = createCover(client);
   cover.show({ ...book, url: book.cover?.url, width: book.cover?.width, height: book.cover?.height });
-  const near = score === null ? null : h("p.near", { title: "Cosine: 1 is the same direction" },
-    h("meter", { min: 0, max: 1, value: Math.max(0, score).toFixed(3), "aria-label": "Nearness" }),
+  const near = score === null ? null : h("p.near", { title: "Similarity (cosine), at most 1" },
+    h("meter", { min: 0, max: 1, value: Math.max(0, score).toFixed(3), "aria-label": "Similarity" }),
     h("span", {}, score.toFixed(2)));
   return h("li.tile", {},
     h("a", { href: `#/book/${book.isbn}` },
       h("div.stand", {}, cover.element),
       h("span.tile-title", {}, book.title)),
-    h("p.tile-by", {}, book.authors.join(", ") || "Author unknown"),
+    h("p.tile-by", {}, book.authors.join(", ") || "Unknown author"),
     near);
 }

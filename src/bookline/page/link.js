@@ -36,7 +36,7 @@ export function createLink(element, { ask, onAnswer, onBack, onKey }) {
 
   function missed(error) {
     if (error.code === "UNAUTHORIZED") {
-      setState("locked", "needs the API key");
+      setState("locked", "API key required");
       onKey();
     } else if (error.code === "UNREACHABLE") {
       until = Date.now() + pauseMs;
@@ -69,7 +69,7 @@ export function createLink(element, { ask, onAnswer, onBack, onKey }) {
 
   function setState(state, text) {
     const before = element.dataset.state;
-    if (state !== before && state === "broken") announce("The connection is broken; reconnecting.");
+    if (state !== before && state === "broken") announce("Connection lost; reconnecting.");
     if (state === "connected" && before === "broken") announce("Connected again.");
     element.dataset.state = state;
     setText(element.lastElementChild, text);

@@ -1,5 +1,5 @@
 /**
- * Imports that are to be started: one after another, as fast as the server lets us.
+ * Imports that are to be started: one after another, as fast as the server allows.
  *
  * Rule 1:  what waits survives a reload of the page (session storage) and starts once only: each
  *          has its Idempotency-Key from the beginning.

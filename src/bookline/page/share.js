@@ -1,7 +1,7 @@
 /**
- * Who goes by the workflow, as a bar with its stages; and the buttons that change it.
+ * The share of imports that use the workflow, as a bar with its stages, and the controls.
  *
- * Way:     moving.js → here → confirm.js, by the `ask` that it is handed
+ * Way:     rollout.js → here → confirm.js, by the `ask` that it is handed
  */
 
 import { h, setAttribute, setText, show } from "./dom.js";
@@ -16,7 +16,7 @@ export function createShare() {
   const fill = h("span");
   const bar = h("div.share", { role: "img" }, fill, STAGES.map((stage) => h("i", { data: { stage } })));
   const scale = h("p.scale", { "aria-hidden": "true" }, STAGES.map((stage) => h("span", { data: { stage } }, `${stage} %`)));
-  const facts = Object.fromEntries(["Kill switch", "By itself", "Open jobs", "Stage began", "Testers", "Last change"].map((name) => [name, h("dd")]));
+  const facts = Object.fromEntries(["Kill switch", "Automatic", "Open jobs", "Stage since", "Testers", "Last change"].map((name) => [name, h("dd")]));
   const lines = Object.fromEntries(Object.entries(facts).map(([name, fact]) => [name, h("div", {}, h("dt", {}, name), fact)]));
   const element = h("div.share-of", {}, h("p.share-head", {}, number, says), bar, scale, h("dl.share-facts", {}, Object.values(lines)));
 
@@ -25,31 +25,31 @@ export function createShare() {
     element.dataset.killed = killSwitch;
     setText(number, `${killSwitch ? 0 : percent} %`);
     setText(says, sayShare(rollout));
-    setAttribute(bar, "aria-label", `${percent} percent by the workflow${killSwitch ? ", were the kill switch off" : ""}; stages at 10, 50 and 100`);
+    setAttribute(bar, "aria-label", `${percent} percent of imports use the workflow${killSwitch ? " when the kill switch is off" : ""}; stages at 10, 50 and 100`);
     fill.style.setProperty("--percent", percent);
-    setText(facts["Kill switch"], killSwitch ? "on: everybody by legacy" : "off");
-    setText(facts["By itself"], automatic ? "yes: gates advance it and roll it back" : "no: moved by hand");
+    setText(facts["Kill switch"], killSwitch ? "on: all imports use legacy" : "off");
+    setText(facts.Automatic, automatic ? "on: the gates advance it and roll it back" : "off: changed by hand");
     setText(facts["Open jobs"], `${open.workflow} workflow, ${open.legacy} legacy`);
-    setText(facts["Stage began"], since ? dateAndTime(since) : "with this deployment");
+    setText(facts["Stage since"], since ? dateAndTime(since) : "this deployment");
     const names = Object.keys(users);
     setText(facts.Testers, names.length ? testersText(users) : "");
     show(lines.Testers, names.length > 0);
-    setText(facts["Last change"], rollout.updatedAt ? changeText(rollout.history[0]) : "none yet");
+    setText(facts["Last change"], rollout.updatedAt ? changeText(rollout.history[0]) : "none");
   }
 
   return { element, update };
 }
 
 function sayShare({ percent, killSwitch }) {
-  if (killSwitch) return `by the workflow: the kill switch is on. Without it, ${percent} %.`;
-  if (percent === 0) return "by the workflow: everybody goes by legacy.";
-  if (percent === 100) return "by the workflow: everybody.";
-  return "by the workflow, the others by legacy.";
+  if (killSwitch) return `of imports use the workflow: the kill switch is on. When it is off: ${percent} %.`;
+  if (percent === 0) return "of imports use the workflow: all use legacy.";
+  if (percent === 100) return "of imports use the workflow.";
+  return "of imports use the workflow, the others legacy.";
 }
 
 function testersText(users) {
   const count = (method) => Object.values(users).filter((one) => one === method).length;
-  return ["workflow", "legacy"].filter(count).map((method) => `${count(method)} by ${method}`).join(", ");
+  return ["workflow", "legacy"].filter(count).map((method) => `${count(method)} on ${method}`).join(", ");
 }
 
 const changeText = ({ at, by, reason }) => [`${dateAndTime(at)}`, by && `by ${by}`, reason && `“${reason}”`].filter(Boolean).join(" · ");
@@ -61,34 +61,34 @@ export function createActs(ask) {
   const button = (kind, question) => h(`button${kind}`, { type: "button", on: { click: () => ask(question()) } });
   const advance = button("", () => ({
     title: `Advance to ${rollout.nextStage} %?`, yes: "Advance", done: `Advanced to ${rollout.nextStage} percent.`,
-    text: `From the next import on, ${rollout.nextStage} % go by the workflow. Bookline refuses it while a gate is closed.`,
+    text: `From the next import on, ${rollout.nextStage} % use the workflow. This is refused while a gate is closed.`,
     request: ["POST", "/v2/rollout/advance", {}],
   }));
   const back = button(".quiet", () => ({
     title: "Roll back to 0 %?", yes: "Roll back", done: "Rolled back.",
-    text: "From the next import on, everybody but listed testers goes by legacy. Imports that run now end the way they began.",
+    text: "From the next import on, all but listed testers use legacy. Running imports finish with the method they started with.",
     request: ["POST", "/v2/rollout/rollback", {}],
   }));
   const kill = button(".quiet", () => (rollout.killSwitch
     ? {
-        title: "Switch the kill switch off?", yes: "Switch it off", done: "The kill switch is off.",
-        text: `The rollout decides again: ${rollout.percent} % by the workflow.`,
+        title: "Turn the kill switch off?", yes: "Turn off", done: "The kill switch is off.",
+        text: `The rollout decides again: ${rollout.percent} % use the workflow.`,
         request: ["PUT", "/v2/rollout", { killSwitch: false }],
       }
     : {
-        title: "Pull the kill switch?", yes: "Pull it", done: "The kill switch is on.",
-        text: `From the next import on, everybody goes by legacy, testers too. The ${rollout.percent} % are kept for when it is switched off.`,
+        title: "Turn the kill switch on?", yes: "Turn on", done: "The kill switch is on.",
+        text: `From the next import on, all use legacy, testers too. The ${rollout.percent} % apply again when it is turned off.`,
         request: ["PUT", "/v2/rollout", { killSwitch: true }],
       }));
   const automatic = button(".quiet", () => (rollout.automatic
     ? {
-        title: "Move by hand again?", yes: "By hand", done: "It moves by hand.",
-        text: "Gates no longer advance it, and no longer roll it back.",
+        title: "Turn automatic rollout off?", yes: "Turn off", done: "Automatic rollout is off.",
+        text: "The gates no longer advance the rollout or roll it back.",
         request: ["PUT", "/v2/rollout", { automatic: false }],
       }
     : {
-        title: "Let it move by itself?", yes: "Let it", done: "It moves by itself.",
-        text: "When all gates are passed it goes to the next stage; when one breaks, everybody goes back to legacy and an incident opens.",
+        title: "Turn automatic rollout on?", yes: "Turn on", done: "Automatic rollout is on.",
+        text: "When all gates pass, the rollout advances to the next stage; when one breaks, all imports go back to legacy and an incident is opened.",
         request: ["PUT", "/v2/rollout", { automatic: true }],
       }));
   const element = h("div.acts", { role: "group", "aria-label": "Change the rollout" }, advance, back, kill, automatic);
@@ -99,8 +99,8 @@ export function createActs(ask) {
     setText(advance, `Advance to ${now.nextStage} %…`);
     show(back, now.percent > 0);
     setText(back, "Roll back…");
-    setText(kill, now.killSwitch ? "Kill switch off…" : "Kill switch…");
-    setText(automatic, now.automatic ? "Move by hand…" : "Move by itself…");
+    setText(kill, now.killSwitch ? "Kill switch off…" : "Kill switch on…");
+    setText(automatic, now.automatic ? "Automatic off…" : "Automatic on…");
   }
 
   return { element, update };

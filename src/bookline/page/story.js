@@ -17,13 +17,14 @@ export function readStory(job, events) {
     jobId: job.jobId,
     isbn: job.isbn,
     source: job.source,
+    method: job.method,
     status: "queued",
     progress: 0,
     title: null,
     authors: [],
     coverUrl: null,
     steps: Object.fromEntries(STEPS.map((step) => [step, "waiting"])),
-    wait: null,
+    waits: {}, // a retry that is waited for, by step
     warnings: [],
     error: null,
     result: null,
@@ -49,7 +50,7 @@ function tell(story, event) {
   switch (event.type) {
     case "workflow_progress":
       story.status = isOver(event.status) ? event.status : "running";
-      story.wait = null;
+      if (isOver(event.status)) story.waits = {};
       REACHED[event.status]?.(story, data);
       break;
     case "workflow_retry":
@@ -57,7 +58,6 @@ function tell(story, event) {
       tellRetry(story, event);
       break;
     case "workflow_warning":
-      story.wait = null;
       story.warnings.push(data);
       tellWarning(story, data.step);
       break;
@@ -70,15 +70,15 @@ function tell(story, event) {
 
 const REACHED = {
   started(story) {
-    begin(story, FETCH);
+    story.steps[FETCH] = "running";
   },
   metadata_fetched(story, { metadata = {} }) {
     story.title = metadata.title ?? null;
     story.authors = metadata.authors ?? [];
     story.foundBy = metadata.source;
+    story.steps[COVER] = metadata.coverUrl ? "running" : "skipped";
+    if (isSideBySide(story)) story.steps[EMBED] = "running";
     finish(story, FETCH, "done");
-    if (metadata.coverUrl) begin(story, COVER);
-    else finish(story, COVER, "skipped");
   },
   cover_uploaded(story, { coverUrl }) {
     story.coverUrl = coverUrl;
@@ -106,34 +106,38 @@ const REACHED = {
   },
 };
 
+/** Cover and embedding do not depend on each other; only the legacy importer does one after the other. */
+export const isSideBySide = ({ method }) => method !== "legacy";
+
+export const shownStep = (step) => (STEPS.includes(step) ? step : SAVE);
+
 function tellRetry(story, { data, timestamp }) {
-  const step = shown(data.step);
-  begin(story, step);
+  const step = shownStep(data.step);
+  if (step === SAVE) endOptional(story);
   story.steps[step] = "retrying";
   const until = Date.parse(timestamp) + data.delayMs;
-  story.wait = { step, attempt: data.attempt, until, delayMs: data.delayMs, error: data.error };
+  story.waits[step] = { step, attempt: data.attempt, until, delayMs: data.delayMs, error: data.error };
 }
 
 function tellWarning(story, step) {
-  if (shown(step) === SAVE) begin(story, SAVE); // it goes on to the fallback store
-  else finish(story, shown(step), "warned");
+  if (shownStep(step) === SAVE) story.steps[SAVE] = "running"; // the fallback store is next
+  else finish(story, step, "warned");
 }
 
-function shown(step) {
-  return STEPS.includes(step) ? step : SAVE;
-}
-
-function begin(story, step) {
-  for (const earlier of STEPS.slice(0, STEPS.indexOf(step))) {
-    if (["waiting", "running", "retrying"].includes(story.steps[earlier])) story.steps[earlier] = "done";
-  }
-  story.steps[step] = "running";
-}
-
+/** A step has ended: its wait is over, and what was waiting for it runs. */
 function finish(story, step, state) {
-  const next = STEPS[STEPS.indexOf(step) + 1];
-  begin(story, next);
   story.steps[step] = state;
+  delete story.waits[step];
+  const isOpen = (name) => ["waiting", "running", "retrying"].includes(story.steps[name]);
+  const next = STEPS.find((name) => isOpen(name));
+  if (next && story.steps[next] === "waiting") story.steps[next] = "running";
+}
+
+/** Saving begins when both optional steps have ended, whatever was told of them. */
+function endOptional(story) {
+  for (const step of [COVER, EMBED]) {
+    if (["running", "retrying"].includes(story.steps[step])) finish(story, step, "skipped");
+  }
 }
 
 function settle(story, step, isThere) {
@@ -141,14 +145,15 @@ function settle(story, step, isThere) {
 }
 
 function close(story, step, state) {
-  const current = STEPS.find((name) => ["running", "retrying"].includes(story.steps[name]));
-  const at = step ? shown(step) : current;
+  const running = STEPS.filter((name) => ["running", "retrying"].includes(story.steps[name]));
+  for (const name of running) story.steps[name] = "waiting";
+  const at = step ? shownStep(step) : running[0];
   if (at) story.steps[at] = state;
 }
 
 function reopen(story) {
   story.error = null;
-  story.wait = null;
+  story.waits = {};
   const at = STEPS.find((name) => ["failed", "stopped"].includes(story.steps[name]));
   if (at) story.steps[at] = "running";
 }

@@ -1,6 +1,12 @@
 /**
- * The sentences: events, steps, reasons and times as people say them.
+ * The sentences: events, steps, reasons and times in plain English.
  */
+
+/** Retries after the first try, as in docs/the-way-of-an-import.md. */
+const RETRIES = { "fetch-metadata": 3, "upload-cover": 5, "generate-embedding": 2, "save-to-database": 3, "save-to-fallback": 3 };
+
+/** “Retry 2 of 3”. */
+export const retryText = (step, retry) => `retry ${retry}${RETRIES[step] ? ` of ${RETRIES[step]}` : ""}`;
 
 export const STEP_LABELS = {
   "fetch-metadata": "Metadata",
@@ -10,14 +16,14 @@ export const STEP_LABELS = {
 };
 
 export const STATE_LABELS = {
-  waiting: "to do",
-  running: "at work",
-  retrying: "waits to try again",
+  waiting: "not started",
+  running: "running",
+  retrying: "waiting to retry",
   done: "done",
-  warned: "done with a warning",
+  warned: "skipped with a warning",
   skipped: "not needed",
   failed: "failed",
-  stopped: "stopped",
+  stopped: "cancelled",
 };
 
 export const STATUS_LABELS = {
@@ -36,33 +42,35 @@ const SOURCES = {
 };
 
 const REASONS = {
-  BOOK_NOT_FOUND: "no source that was asked knows this book",
-  PROVIDER_ERROR: "the source has trouble",
-  PROVIDER_TIMEOUT: "the source is slow",
-  PROVIDER_RATE_LIMITED: "the source asks for a pause",
-  PROVIDER_AUTH: "the source refuses our key",
-  METADATA_INCOMPLETE: "the source knows the book, but not its title",
-  COVER_FAILED: "the cover could not be fetched",
-  COVER_TIMEOUT: "the cover's host is slow",
-  COVER_REFUSED: "the cover was refused",
+  BOOK_NOT_FOUND: "no source has this book",
+  PROVIDER_ERROR: "the source returned an error",
+  PROVIDER_TIMEOUT: "the source timed out",
+  PROVIDER_RATE_LIMITED: "the source is rate limiting us",
+  PROVIDER_AUTH: "the source rejected the API key",
+  METADATA_INCOMPLETE: "the source has no title for this book",
+  COVER_FAILED: "the cover could not be downloaded",
+  COVER_TIMEOUT: "the cover download timed out",
+  COVER_REFUSED: "the cover was rejected",
   EMBEDDING_FAILED: "the embedding could not be computed",
-  EMBEDDING_TIMEOUT: "the embedder is slow",
-  EMBEDDING_REFUSED: "the embedder refused",
+  EMBEDDING_TIMEOUT: "computing the embedding timed out",
+  EMBEDDING_REFUSED: "the embedder rejected the request",
   SAVE_FAILED: "the book could not be saved",
-  DEADLINE_EXCEEDED: "it took longer than a job may",
+  DEADLINE_EXCEEDED: "the import exceeded its time limit",
   CANCELLED: "it was cancelled",
-  INTERNAL_ERROR: "something broke in the server",
-  UNREACHABLE: "Bookline does not answer",
+  INTERNAL_ERROR: "the server had an internal error",
+  UNREACHABLE: "the server cannot be reached",
 };
 
 export const sourceName = (source) => SOURCES[source] ?? source ?? "unknown";
 
-/** Why, in words; a code that is not known stands for itself. */
+/** The reason, in words; a code that is not known stands for itself. */
 export const reasonOf = (error) => REASONS[error?.code] ?? error?.message ?? error?.code ?? "unknown";
 
 export const stepLabel = (step) => STEP_LABELS[step] ?? (step === "save-to-fallback" ? "Save" : step);
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+export const shortened = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -78,11 +86,11 @@ export function sentenceOf(event) {
     case "workflow_progress":
       return sentenceOfProgress(event.status, data);
     case "workflow_retry":
-      return `${stepLabel(data.step)}: try ${data.attempt} failed, ${reasonOf(data.error)}. Next try after ${seconds(data.delayMs)}.`;
+      return `${stepLabel(data.step)}: try ${data.attempt} failed, ${reasonOf(data.error)}. ${capital(retryText(data.step, data.attempt))} in ${seconds(data.delayMs)}.`;
     case "workflow_warning":
-      return `${stepLabel(data.step)}: went on without it, ${reasonOf(data)}.`;
+      return `${stepLabel(data.step)}: skipped, ${reasonOf(data)}.`;
     case "workflow_resumed":
-      return data.by === "restart" ? "The server had stopped; the import went on where it was." : "Tried again by hand.";
+      return data.by === "restart" ? "The server restarted; the import resumed where it was." : "Retried on request.";
     default:
       return `${event.type}.`;
   }
@@ -91,19 +99,19 @@ export function sentenceOf(event) {
 function sentenceOfProgress(status, data) {
   switch (status) {
     case "started":
-      return "The import began.";
+      return "Import started.";
     case "metadata_fetched":
-      return `${sourceName(data.metadata?.source)} knows it: ${titleAndAuthor(data.metadata ?? {})}.`;
+      return `Found at ${sourceName(data.metadata?.source)}: ${titleAndAuthor(data.metadata ?? {})}.`;
     case "cover_uploaded":
-      return `The cover is stored, ${data.width} × ${data.height} pixels.`;
+      return `Cover stored, ${data.width} × ${data.height} pixels.`;
     case "embedding_generated":
-      return `Its meaning is computed: ${data.dimensions} numbers by ${data.model}.`;
+      return `Embedding computed: ${data.dimensions} dimensions, ${data.model}.`;
     case "completed":
-      return data.storedIn === "kv" ? "Kept aside; it moves into the library by itself." : "Saved in the library.";
+      return data.storedIn === "kv" ? "Saved in the fallback store; it moves to the library automatically." : "Saved in the library.";
     case "failed":
       return `Failed: ${reasonOf(data.error)}.`;
     case "cancelled":
-      return "Cancelled; nothing more is saved.";
+      return "Cancelled. Nothing was saved.";
     default:
       return `${status}.`;
   }

@@ -1,5 +1,5 @@
 /**
- * Moving over: who goes by the workflow, what the gates say, and the buttons that change it.
+ * The rollout: what share of imports uses the workflow, what the gates say, and the controls.
  *
  * Way:     app.js → here → /v2/rollout, /v2/metrics/imports; drawn by share.js, gates.js, changes.js,
  *          figures.js
@@ -18,7 +18,7 @@ import { plural } from "./words.js";
 const FRESH_MS = 4_000;
 
 /** Fills `view`; `params.window` is how far back the numbers go. Answers how to leave. */
-export function showMoving(view, { client, params }) {
+export function showRollout(view, { client, params }) {
   const stop = new AbortController();
   const confirm = createConfirm();
   const share = createShare();
@@ -28,8 +28,8 @@ export function showMoving(view, { client, params }) {
   const incidents = createIncidents({ ask, openOne });
   const changes = createChanges();
   const figures = createFigures({ window: params.get("window") in WINDOWS ? params.get("window") : "24h", onWindow });
-  const note = h("p.note", { role: "status" }, "Fetching the rollout…");
-  const heading = h("h1", { tabindex: -1 }, "Moving over");
+  const note = h("p.note", { role: "status" }, "Loading the rollout…");
+  const heading = h("h1", { tabindex: -1 }, "Rollout");
   const done = h("section.moved", { "aria-labelledby": "moved-title", hidden: true });
   const stand = h("section.stand-of", { "aria-label": "The rollout", hidden: true }, share.element, acts.element);
   const watch = h("div.watch", { hidden: true },
@@ -80,7 +80,7 @@ export function showMoving(view, { client, params }) {
     if (hasLegacy) {
       share.update(rollout);
       acts.update(rollout);
-      setText(gatesTitle, rollout.nextStage === null ? "Gates, looked at on" : `Gates to ${rollout.nextStage} %`);
+      setText(gatesTitle, rollout.nextStage === null ? "Gates" : `Gates for ${rollout.nextStage} %`);
       gates.update(gatesThatCount(rollout));
       incidents.update(rollout.incidents);
     } else {
@@ -90,12 +90,12 @@ export function showMoving(view, { client, params }) {
   }
 
   function fail(error) {
-    const again = h("button.quiet.small", { type: "button", on: { click: refresh } }, "Try again");
-    note.replaceChildren(`The rollout could not be read: ${error.message}. `, again);
+    const again = h("button.quiet.small", { type: "button", on: { click: refresh } }, "Retry");
+    note.replaceChildren(`The rollout could not be loaded: ${error.message}. `, again);
   }
 
   function onWindow(window) {
-    history.replaceState(null, "", `#/moving?window=${window}`);
+    history.replaceState(null, "", `#/rollout?window=${window}`);
     count().catch(() => {});
   }
 
@@ -114,10 +114,10 @@ export function showMoving(view, { client, params }) {
   async function openOne(text) {
     try {
       take(await client.request("PUT", "/v2/rollout", { body: { incident: text, reason: `incident: ${text}` }, signal: stop.signal }));
-      announce("The incident is open.");
+      announce("The incident was opened.");
       return true;
     } catch (error) {
-      remark(`That was refused: ${error.message}.`);
+      remark(`The incident was not opened: ${error.message}.`);
       return false;
     }
   }
@@ -134,26 +134,31 @@ export function showMoving(view, { client, params }) {
   };
 }
 
+/** Worth a place among the views: legacy runs something, or may at the next import. */
+export function isRolloutInUse({ hasLegacy, percent, killSwitch, users, open }) {
+  return hasLegacy && (percent < 100 || killSwitch || open.legacy > 0 || Object.values(users).includes("legacy"));
+}
+
 const newestOf = ({ history }) => history[0]?.number ?? 0;
 
 /** What has changed since the last look is worth a word to somebody who listens. */
 function tell(before, now) {
   if (!before || !now.hasLegacy) return;
-  if (before.percent !== now.percent) announce(`${now.percent} percent go by the workflow now.`);
+  if (before.percent !== now.percent) announce(`${now.percent} percent of imports use the workflow now.`);
   if (before.killSwitch !== now.killSwitch) announce(`The kill switch is ${now.killSwitch ? "on" : "off"}.`);
   const wasBroken = new Set(before.gates.filter(({ broken }) => broken).map(({ gate }) => gate));
   if (now.gates.some(({ gate, broken }) => broken && !wasBroken.has(gate))) announce("A gate is broken.");
 }
 
-// ------------------------------------------------------------------ nothing left to move
+// ------------------------------------------------------------------ no legacy importer
 function showMoved(element, { open }) {
   const text = open.legacy
-    ? `${plural(open.legacy, "legacy job was", "legacy jobs were")} left open, and nothing runs them any more.`
-    : "Nothing is left to move, and there is nothing to roll back to.";
+    ? `${plural(open.legacy, "legacy job")} left open: there is no legacy importer to run them.`
+    : "The migration is complete; a rollback is no longer possible.";
   if (element.dataset.text === text) return;
   element.dataset.text = text;
   element.replaceChildren(
     h("p.percent", { "aria-hidden": "true" }, "100 %"),
-    h("h2", { id: "moved-title" }, "Everything goes by the workflow"),
-    h("p", {}, "This Bookline has no legacy importer. ", text));
+    h("h2", { id: "moved-title" }, "All imports use the workflow"),
+    h("p", {}, "This deployment has no legacy importer. ", text));
 }

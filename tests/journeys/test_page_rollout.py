@@ -1,4 +1,4 @@
-"""Moving over, as somebody sees it who opens the page: browser, server, importers, all real.
+"""The rollout, as somebody sees it who opens the page: browser, server, importers, all real.
 
 Not here: the browser and its windows: page_browser.py; the other views: test_page.py.
 """
@@ -41,7 +41,7 @@ def open_page(browser: Any) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One where a few imports of each method have ended."""
-    with Stack(tmp_path_factory.mktemp("moving")) as stack:
+    with Stack(tmp_path_factory.mktemp("rollout")) as stack:
         if HAS_LEGACY:
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(lambda way: stack.finish_import(*way), WAYS))
@@ -86,7 +86,7 @@ def answer(page: Page, opener: str, button: str, reason: str = "") -> None:
 @with_legacy
 def test_an_advance_is_confirmed_and_keeps_its_reason(stack: Stack, open_page: Open) -> None:
     at(stack, percent=0)
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
     expect(page.locator(".percent")).to_have_text("0 %")
 
     answer(page, "Advance to 10 %", "Advance", "the testers are happy")
@@ -102,13 +102,13 @@ def test_an_advance_is_confirmed_and_keeps_its_reason(stack: Stack, open_page: O
 @with_legacy
 def test_a_refused_advance_shows_which_gate_and_by_how_much(stack: Stack, open_page: Open) -> None:
     at(stack, percent=10, incident="grey covers")
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
 
     answer(page, "Advance to 50 %", "Advance")
 
     refusal = page.get_by_role("dialog").get_by_role("alert")
-    expect(refusal).to_contain_text("Enough imports: 100 missing")
-    expect(refusal).to_contain_text("No incident: 1 open")
+    expect(refusal).to_contain_text("Sample size: 100 missing")
+    expect(refusal).to_contain_text("No open incident: 1 open")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert rollout(stack)["percent"] == 10
@@ -117,10 +117,10 @@ def test_a_refused_advance_shows_which_gate_and_by_how_much(stack: Stack, open_p
 @with_legacy
 def test_a_question_may_be_left_and_nothing_happens(stack: Stack, open_page: Open) -> None:
     before = at(stack, percent=50)
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
 
     page.get_by_role("button", name="Roll back").click()
-    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("button", name="Cancel").click()
 
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert rollout(stack)["history"] == before["history"]
@@ -129,16 +129,18 @@ def test_a_question_may_be_left_and_nothing_happens(stack: Stack, open_page: Ope
 @with_legacy
 def test_a_rollback_and_the_kill_switch(stack: Stack, open_page: Open) -> None:
     at(stack, percent=50)
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
 
-    answer(page, "Kill switch", "Pull it", "phones ring")
-    expect(page.locator(".share-says")).to_contain_text("the kill switch is on. Without it, 50 %")
+    answer(page, "Kill switch on", "Turn on", "phones ring")
+    expect(page.locator(".share-says")).to_contain_text(
+        "the kill switch is on. When it is off: 50 %"
+    )
     expect(page.get_by_role("button", name="Advance to")).to_be_hidden()
-    answer(page, "Kill switch off", "Switch it off")
+    answer(page, "Kill switch off", "Turn off")
     expect(page.locator(".percent")).to_have_text("50 %")
     answer(page, "Roll back", "Roll back", "still ringing")
 
-    expect(page.locator(".share-says")).to_contain_text("everybody goes by legacy")
+    expect(page.locator(".share-says")).to_contain_text("all use legacy")
     expect(page.get_by_role("button", name="Roll back")).to_be_hidden()
     assert (rollout(stack)["percent"], rollout(stack)["killSwitch"]) == (0, False)
 
@@ -147,70 +149,88 @@ def test_a_rollback_and_the_kill_switch(stack: Stack, open_page: Open) -> None:
 def test_incidents_are_opened_and_resolved(stack: Stack, open_page: Open) -> None:
     at(stack, percent=10)
     text = '<b>grey</b> covers & "more"'
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
 
-    page.get_by_label("What is wrong?").fill(text)
+    page.get_by_label("Describe the incident").fill(text)
     page.keyboard.press("Enter")
 
     line = page.locator(".incidents li")
     expect(line).to_contain_text(text)
-    expect(page.locator('.gate[data-gate="waiting"]', has_text="No incident")).to_be_visible()
+    expect(page.locator('.gate[data-gate="waiting"]', has_text="No open incident")).to_be_visible()
     answer(page, "Resolve incident", "Resolve", "mended")
     expect(line).to_have_count(0)
-    expect(page.locator('.gate[data-gate="passed"]', has_text="No incident")).to_be_visible()
+    expect(page.locator('.gate[data-gate="passed"]', has_text="No open incident")).to_be_visible()
     assert page.locator("main b").count() == 0
 
 
 @with_legacy
 def test_what_others_change_appears_by_itself(stack: Stack, open_page: Open) -> None:
     at(stack, percent=10)
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
     expect(page.locator(".percent")).to_have_text("10 %")
-    page.get_by_label("What is wrong?").fill("half a sent")
+    page.get_by_label("Describe the incident").fill("half a sent")
 
     at(stack, percent=50, automatic=True)
 
     expect(page.locator(".percent")).to_have_text("50 %")
-    expect(page.locator("#announcer")).to_contain_text("50 percent go by the workflow now.")
-    expect(page.locator(".share-facts")).to_contain_text("yes: gates advance it")
-    expect(page.get_by_label("What is wrong?")).to_be_focused()
-    expect(page.get_by_label("What is wrong?")).to_have_value("half a sent")
+    expect(page.locator("#announcer")).to_contain_text(
+        "50 percent of imports use the workflow now."
+    )
+    expect(page.locator(".share-facts")).to_contain_text("on: the gates advance it")
+    expect(page.get_by_label("Describe the incident")).to_be_focused()
+    expect(page.get_by_label("Describe the incident")).to_have_value("half a sent")
 
 
 # ------------------------------------------------------------------ numbers
 @with_legacy
 def test_numbers_stand_side_by_side_with_their_curves(stack: Stack, open_page: Open) -> None:
-    page = open_page(f"{stack.url}/#/moving?window=1h")
+    page = open_page(f"{stack.url}/#/rollout?window=1h")
 
     expect(page.locator(".figures thead")).to_contain_text("Difference")
-    expect(page.locator(".figures tbody tr", has_text="Success")).to_contain_text("100.0 %")
-    expect(page.locator(".figures tbody tr", has_text="no such book")).to_be_visible()
-    picture = page.get_by_role("img", name="Workflow: half of the imports are done within")
+    expect(page.locator(".figures tbody tr", has_text="Success rate")).to_contain_text("100.0 %")
+    expect(page.locator(".figures tbody tr", has_text="book not found")).to_be_visible()
+    picture = page.get_by_role("img", name="Workflow: half of the imports finish within")
     expect(picture).to_be_visible()
     expect(picture.locator("polyline")).to_have_count(2)
     expect(page.get_by_role("button", name="1 hour")).to_have_attribute("aria-pressed", "true")
 
 
 def test_the_window_is_chosen_and_kept_in_the_address(moved: Stack, open_page: Open) -> None:
-    page = open_page(f"{moved.url}/#/moving")
+    page = open_page(f"{moved.url}/#/rollout")
     expect(page.get_by_role("button", name="24 hours")).to_have_attribute("aria-pressed", "true")
 
     page.get_by_role("button", name="7 days").click()
 
     expect(page.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("button", name="24 hours")).to_have_attribute("aria-pressed", "false")
-    assert page.evaluate("location.hash") == "#/moving?window=7d"
+    assert page.evaluate("location.hash") == "#/rollout?window=7d"
 
 
 def test_without_legacy_everything_goes_by_the_workflow(moved: Stack, open_page: Open) -> None:
-    page = open_page(f"{moved.url}/#/moving")
+    page = open_page(f"{moved.url}/#/rollout")
 
-    expect(page.get_by_role("heading", name="Everything goes by the workflow")).to_be_visible()
+    expect(page.get_by_role("heading", name="All imports use the workflow")).to_be_visible()
     expect(page.locator(".moved")).to_contain_text("no legacy importer")
-    expect(page.get_by_role("heading", name="The workflow in numbers")).to_be_visible()
+    expect(page.get_by_role("heading", name="Workflow metrics")).to_be_visible()
     expect(page.locator(".curves polyline")).to_have_count(1)
     expect(page.locator(".gates, .stand-of, .incidents").first).to_be_hidden()
     expect(page.locator("main button:visible")).to_have_count(4)  # the windows
+
+
+# ------------------------------------------------------------------ among the views
+@with_legacy
+def test_the_rollout_is_a_view_only_where_one_is_in_use(stack: Stack, open_page: Open) -> None:
+    seen = {}
+    for percent in (50, 100):
+        at(stack, percent=percent)
+        page = open_page(stack.url)
+        with page.expect_response("**/v2/rollout"):
+            page.reload()
+        expect(page.locator("#link")).to_contain_text("connected")
+        page.wait_for_timeout(100)
+        seen[percent] = page.get_by_role("link", name="Rollout").count()
+
+    assert seen == {50: 1, 100: 0}
 
 
 # ------------------------------------------------------------------ for everybody
@@ -228,7 +248,7 @@ def show(page: Page) -> None:
 
 
 def test_a_phone_needs_no_sideways_scroll(either: Stack, open_page: Open) -> None:
-    page = open_page(f"{either.url}/#/moving", viewport=PHONE, is_mobile=True)
+    page = open_page(f"{either.url}/#/rollout", viewport=PHONE, is_mobile=True)
     show(page)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -237,7 +257,7 @@ def test_a_phone_needs_no_sideways_scroll(either: Stack, open_page: Open) -> Non
 @with_legacy
 def test_the_keyboard_is_enough(stack: Stack, open_page: Open) -> None:
     at(stack, percent=0)
-    page = open_page(f"{stack.url}/#/moving")
+    page = open_page(f"{stack.url}/#/rollout")
     page.get_by_role("button", name="Advance to 10 %").focus()
 
     page.keyboard.press("Enter")
@@ -256,7 +276,7 @@ def test_axe_finds_nothing_serious(
         axe = read_axe(Path(request.config.cache.mkdir("axe")))
     except NoAxe as error:
         pytest.skip(str(error))
-    page = open_page(f"{either.url}/#/moving", reduced_motion="reduce")
+    page = open_page(f"{either.url}/#/rollout", reduced_motion="reduce")
     show(page)
     faults = []
 
