@@ -13,9 +13,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from bookline.batches.feeder import Feeder
+from bookline.batches.service import Batches
+from bookline.batches.there import AlreadyThere
 from bookline.book import Book, Metadata
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
@@ -27,7 +31,7 @@ from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.folders import check_databases, make_private, remember_databases
 from bookline.imports import Imports
-from bookline.job import ImportInput
+from bookline.job import ImportInput, Job
 from bookline.measures import Measures
 from bookline.migration.gates import Gates
 from bookline.migration.rollouts import Rollouts
@@ -46,6 +50,7 @@ from bookline.ports import (
     Steps,
     StoredObject,
 )
+from bookline.progress.batches import BATCH_PREFIX, Batch
 from bookline.progress.hub import Hub
 from bookline.progress.journal import Journal, Limits
 from bookline.providers.google_books import GoogleBooks
@@ -90,6 +95,8 @@ class App:
 
     settings: Settings
     imports: Imports
+    batches: Batches
+    there: AlreadyThere
     journal: Journal
     hub: Hub
     limits: Limits
@@ -255,7 +262,12 @@ async def running(
         if old is None and (left := (await rollouts.open_jobs())["legacy"]):
             log.warning("%d legacy jobs are open, and there is no legacy importer any more", left)
 
-        hub = Hub(journal, journal)
+        async def find_story(stream_id: str) -> Job | Batch | None:
+            if stream_id.startswith(BATCH_PREFIX):
+                return await stores.batches.find(stream_id)
+            return await journal.find(stream_id)
+
+        hub = Hub(find_story, journal)
         measures.watchers.set_function(lambda: hub.watchers)
         measures.running.set_function(
             lambda: len(engine.running) + sum(len(one.running) for one in others)
@@ -263,6 +275,7 @@ async def running(
         upkeep = Upkeep(
             node, engine, journal, now_ms, retention_days=settings.retention_days,
             fallback=fallback, library=library, objects=objects, others=others,
+            remove_batches=stores.batches.remove_old,
         )  # fmt: skip
         group = await stack.enter_async_context(_stopped_at_the_end())
         group.append(asyncio.create_task(hub.run(), name="hub"))
@@ -277,13 +290,34 @@ async def running(
             journal, engines, usable=settings.usable_sources, node=node.node_id, clock=now_ms,
             choose=rollouts.choose,
         )  # fmt: skip
+        there = AlreadyThere(
+            partial(_find_books, library), journal.find, usable=settings.usable_sources,
+            completes=settings.complete, clock=now_ms,
+        )  # fmt: skip
+        batches = Batches(stores.batches, imports, clock=now_ms)
+        feeder = Feeder(
+            store=stores.batches, batches=batches, imports=imports, there=there.titles,
+            node=node.node_id,
+        )  # fmt: skip
+        batches.stir = feeder.stir
+        stack.callback(journal.subscribe(feeder.hear))
+        group.append(asyncio.create_task(feeder.run(), name="batches"))
         yield App(
-            settings=settings, imports=imports, journal=journal, hub=hub, limits=limits,
+            settings=settings, imports=imports, batches=batches, there=there,
+            journal=journal, hub=hub, limits=limits,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep, readiness=readiness,
             measures=measures, rollouts=rollouts,
             legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
+
+
+async def _find_books(library: Library | None, isbns: Sequence[str]) -> dict[str, Book]:
+    """Those that the library has."""
+    if library is None:
+        return {}
+    found = [await library.find(isbn) for isbn in dict.fromkeys(isbns)]
+    return {book.isbn: book for book in found if book is not None}
 
 
 def _checks(

@@ -86,35 +86,47 @@ class Imports:
 
     async def _start(self, order: Order, method: str | None) -> tuple[Job, bool]:
         isbn = read_isbn(order.isbn)
-        self._check_source(order.source)
+        self.check_source(order.source)
         _check_length("userId", order.user_id, USER_ID_CHARS)
         # What was asked for, not what was chosen: a rollout that moves on is not another body.
         idempotency = _idempotency(order, isbn.isbn13, method)
         if method is None:
             method = await self._choose(order.user_id, isbn.isbn13)
         self._check_method(method)
+        job = self.new_job(isbn.isbn13, order.isbn, order.source, order.user_id, method)
+        opened = await self._jobs.open(job, idempotency)
+        is_new = opened.job_id == job.job_id
+        if is_new:
+            await self.hand_over(job)
+        return opened, is_new
+
+    def new_job(
+        self, isbn13: str, input_isbn: str, source: str, user_id: str | None,
+        method: str = "workflow", batch_id: str | None = None,
+    ) -> Job:  # fmt: skip
+        """A job under a new id, not kept yet."""
         now = self._clock()
-        job = Job(
+        return Job(
             order=ImportInput(
-                job_id=f"import-{isbn}-{now}-{secrets.token_urlsafe(12)}",
-                isbn=isbn.isbn13,
-                input_isbn=order.isbn,
-                source=order.source,
-                user_id=order.user_id,
+                job_id=f"import-{isbn13}-{now}-{secrets.token_urlsafe(12)}",
+                isbn=isbn13,
+                input_isbn=input_isbn,
+                source=source,
+                user_id=user_id,
             ),
             method=method,
             created_ms=now,
             updated_ms=now,
             node=self._node,
+            batch_id=batch_id,
         )
-        opened = await self._jobs.open(job, idempotency)
-        is_new = opened.job_id == job.job_id
-        if is_new:
-            try:
-                await self._engines[method].start(job.order)
-            except StoreDown as error:
-                log.warning("%s is kept and starts later: %s", job.job_id, error)
-        return opened, is_new
+
+    async def hand_over(self, job: Job) -> None:
+        """A kept job to its engine; one that the engine does not take now starts later."""
+        try:
+            await self._engines[job.method].start(job.order)
+        except StoreDown as error:
+            log.warning("%s is kept and starts later: %s", job.job_id, error)
 
     async def find(self, job_id: str) -> Job:
         """Raises: Refused (JOB_NOT_FOUND, INVALID_REQUEST)."""
@@ -122,6 +134,11 @@ class Imports:
         if job is None:
             raise Refused("JOB_NOT_FOUND", f"there is no job {job_id}")
         return job
+
+    async def batch_of(self, job_id: str) -> str | None:
+        """The batch that the job is in, if it is in one."""
+        job = await self._jobs.find(job_id)
+        return None if job is None else job.batch_id
 
     async def list(
         self,
@@ -169,7 +186,8 @@ class Imports:
                 {"method": method, "methods": sorted(self._engines)},
             )  # fmt: skip
 
-    def _check_source(self, source: str) -> None:
+    def check_source(self, source: str) -> None:
+        """Raises: Refused (INVALID_SOURCE, SOURCE_NOT_CONFIGURED)."""
         if source not in SOURCES:
             raise Refused(
                 "INVALID_SOURCE",
@@ -208,16 +226,22 @@ def _check_one_of(name: str, value: str | None, allowed: Collection[str]) -> Non
 
 
 def _idempotency(order: Order, isbn13: str, method: str | None) -> Idempotency | None:
-    key = order.idempotency_key
+    body = json.dumps([isbn13, order.source, order.user_id, method])
+    return idempotency_of(order.idempotency_key, order.caller, body.encode())
+
+
+def idempotency_of(key: str | None, caller: str, body: bytes) -> Idempotency | None:
+    """A caller's key with what it stands for; None without one. Raises: Refused."""
     if key is None:
         return None
     if not 1 <= len(key) <= IDEMPOTENCY_KEY_CHARS:
         raise Refused(
             "INVALID_REQUEST", f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS} characters"
         )
-    body = json.dumps([isbn13, order.source, order.user_id, method])
-    return Idempotency(key=_hash(f"{order.caller}\0{key}"), body=_hash(body))
+    return Idempotency(
+        key=_hash(f"{caller}\0{key}".encode("utf-8", "surrogatepass")), body=_hash(body)
+    )
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

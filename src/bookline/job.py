@@ -137,10 +137,16 @@ class Job:
     def is_over(self) -> bool:
         return self.status in TERMINAL
 
+    @property
+    def last_seq(self) -> int:
+        """Of its last event; 0 before the first."""
+        return int(self.last_event["seq"]) if self.last_event else 0
+
     def to_json(self) -> Json:
         event = self.last_event
         return {
             "jobId": self.order.job_id,
+            "batchId": self.batch_id,
             "isbn": self.order.isbn,
             "inputIsbn": self.order.input_isbn,
             "source": self.order.source,

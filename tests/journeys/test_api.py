@@ -19,8 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ORIGIN = "https://shelf.example"
 JOB_FIELDS = {
-    "jobId", "isbn", "inputIsbn", "source", "method", "status", "step", "attempt", "progress",
-    "createdAt", "lastUpdated", "lastEvent", "data", "result", "error",
+    "jobId", "batchId", "isbn", "inputIsbn", "source", "method", "status", "step", "attempt",
+    "progress", "createdAt", "lastUpdated", "lastEvent", "data", "result", "error",
 }  # fmt: skip
 RESULT_FIELDS = {
     "success", "isbn", "title", "source", "saved", "storedIn", "coverR2Key", "coverUrl",

@@ -74,6 +74,13 @@ async def job_ids(api: Server) -> list[str]:
     return [job["jobId"] for job in jobs]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def batch_ids(api: Server) -> list[str]:
+    """Batches that are over."""
+    started = [await api.post("/v2/import/batch", {"items": [isbn, "none"]}) for isbn in ISBNS]
+    return [answer["data"]["batchId"] for _, answer, _ in started]
+
+
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -83,22 +90,31 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 # ------------------------------------------------------------------ the tour
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 async def test_every_answer_is_one_that_the_document_tells(
-    api: Server, document: dict[str, Any], job_ids: list[str], mode: GenerationMode
+    api: Server,
+    document: dict[str, Any],
+    job_ids: list[str],
+    batch_ids: list[str],
+    mode: GenerationMode,
 ) -> None:
     """Right data finds real jobs and books; wrong data is refused with a documented code."""
-    toured = await asyncio.to_thread(tour, api, document, job_ids, mode)
+    toured = await asyncio.to_thread(tour, api, document, (job_ids, batch_ids), mode)
 
     if mode is GenerationMode.POSITIVE:
         assert set(toured) == {name for name, _ in operations(document)}
         starts = [*toured["POST /v2/import"], *toured["POST /v2/import/workflow"]]
         assert 202 in starts
+        assert 202 in toured["POST /v2/import/batch"]
+        assert 200 in toured["GET /v2/import/batch/{batch_id}/items"]
         assert 200 in toured["GET /v2/import/status/{job_id}"]
         assert 200 in toured["GET /v2/books/{isbn}"]
     assert "Traceback" not in api.log
 
 
 def tour(
-    api: Server, document: dict[str, Any], job_ids: list[str], mode: GenerationMode
+    api: Server,
+    document: dict[str, Any],
+    ids: tuple[list[str], list[str]],
+    mode: GenerationMode,
 ) -> dict[str, list[int]]:
     """The statuses that each operation answered with. Raises: what does not conform."""
     schema = schemathesis.openapi.from_dict(document)
@@ -119,7 +135,7 @@ def tour(
         def ask(case: Case[Any], number: int) -> None:
             more = [negative_data_rejection] if mode is GenerationMode.NEGATIVE else []
             if mode is GenerationMode.POSITIVE:
-                make_real(case, number, job_ids)
+                make_real(case, number, *ids)
             answer = case.call(base_url=api.url, timeout=10)
             toured.setdefault(f"{case.method.upper()} {case.path}", []).append(answer.status_code)
             case.validate_response(answer, checks=[*CHECKS, *more])
@@ -129,17 +145,21 @@ def tour(
     return toured
 
 
-def make_real(case: Case[Any], number: int, job_ids: list[str]) -> None:
-    """Three times in four the request is about a job or book that there is."""
+def make_real(case: Case[Any], number: int, job_ids: list[str], batch_ids: list[str]) -> None:
+    """Three times in four the request is about a job, batch or book that there is."""
     if number == 3:
         return
     if "job_id" in case.path_parameters:
         case.path_parameters["job_id"] = job_ids[number]
     if "isbn" in case.path_parameters:
         case.path_parameters["isbn"] = ISBNS[number]
-    if isinstance(case.body, dict):
+    if "batch_id" in case.path_parameters:
+        case.path_parameters["batch_id"] = batch_ids[number]
+    if case.path == "/v2/import/batch":
+        case.body = {"items": [ISBNS[number]]}
+    elif isinstance(case.body, dict):
         case.body["isbn"] = ISBNS[number]
-    if case.path == "/v2/import/events/{job_id}":
+    if case.path.endswith(("/events/{job_id}", "/events")):
         case.headers.pop("Last-Event-ID", None)
 
 

@@ -26,6 +26,7 @@ CORE = {
     "progress.records",
     "progress.journal",
     "progress.rules",
+    "progress.batches",
     "ports",
     "time_limit",
 }
@@ -49,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.records": {"job", "progress.events", "values"},
     "progress.journal": {"job", "progress.events", "progress.records", "values"},
     "progress.rules": CORE,
+    "progress.batches": {"job", "values"},
     "ports": {"isbn", "book", "job", "retries", "values"},
     "folders": {"errors"},
     "settings": {"errors", "folders"},
@@ -60,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": CORE,
     "providers": CORE,
     "imports": CORE | {"logs"},
+    "batches": CORE | {"imports", "logs", "reading", "shelves", "stores.batches"},
     "progress": CORE,
     "live": CORE | {"progress"},
     "net": CORE | {"settings", "providers.answers"},  # Rate; Retry-After
@@ -74,6 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": CORE
     | {
         "app",
+        "batches",
         "folders",
         "imports",
         "live",
@@ -82,6 +86,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "measures",
         "progress",
         "settings",
+        "shelves",
+        "threads",
     },
     "migration": CORE,
     "migration.legacy": CORE

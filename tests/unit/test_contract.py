@@ -13,6 +13,7 @@ from typer.main import get_command
 from bookline.api.envelope import STATUS
 from bookline.api.server import create_server
 from bookline.cli.main import app
+from bookline.progress.batches import BATCH_EVENT_TYPES
 from bookline.progress.events import EVENT_TYPES, PROGRESS
 from bookline.settings import Settings, read_settings
 
@@ -41,7 +42,7 @@ def test_each_route_is_in_the_contract_and_no_other(tmp_path: Path) -> None:
     settings = read_settings({"BOOKLINE_DATA_DIR": str(tmp_path)}, None)
     document = create_server(settings)._app.openapi()  # type: ignore[attr-defined]
     served = {
-        f"{method.upper()} {re.sub('{job_id}', '{jobId}', path)}"
+        f"{method.upper()} {path.replace('{job_id}', '{jobId}').replace('{batch_id}', '{batchId}')}"
         for path, methods in document["paths"].items()
         for method in methods
     }
@@ -58,7 +59,7 @@ def test_each_code_is_in_the_contract_with_its_status() -> None:
 
 
 def test_each_type_and_status_of_an_event_is_in_the_contract() -> None:
-    assert first_cells("Events") == {*EVENT_TYPES, "ping"}
+    assert first_cells("Events") == {*EVENT_TYPES, *BATCH_EVENT_TYPES, "ping"}
     assert all(f"`{status}`" in section(CONTRACT, "Events") for status in PROGRESS)
 
 

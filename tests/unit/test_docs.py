@@ -22,6 +22,8 @@ from bookline.cli.main import app
 from bookline.job import CANCELLED, FAILED, JOB_STATUSES, METHODS
 from bookline.live import session
 from bookline.page import __path__ as page_path
+from bookline.progress import batches
+from bookline.progress.batches import BATCH_EVENT_TYPES
 from bookline.progress.events import EVENT_TYPES, PROGRESS, WORKFLOW_PROGRESS
 from bookline.settings import PREFIX, Settings, read_settings
 
@@ -201,6 +203,21 @@ def test_each_event_is_shown_once_and_is_what_its_heading_says(title: str) -> No
     else:
         assert (message["type"], message["status"]) == (WORKFLOW_PROGRESS, title)
         assert message["progress"] == PROGRESS.get(title, message["progress"])
+
+
+@pytest.mark.parametrize("title", BATCH_EVENT_TYPES)
+def test_each_event_of_a_batch_is_shown_as_it_is(title: str) -> None:
+    text = section(section(read("errors-and-events.md"), "Batch events"), f"`{title}`", 3)
+    [block] = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    shown = json.loads(block)
+    data = shown["data"]
+
+    made = json.loads(batches.message_of(title, shown["batchId"], shown["seq"], data, 0))
+    assert {**made, "timestamp": shown["timestamp"]} == shown
+    if title == batches.BATCH_ITEM:
+        assert set(data) == set(batches.item_data(batches.Item(index=0, input="")))
+    else:
+        assert batches.standing(data["counts"], data["etaSeconds"]) == data
 
 
 def test_the_share_that_each_status_stands_for_is_told() -> None:

@@ -28,6 +28,7 @@ STATUS: Mapping[str, int] = {
     "NOT_FOUND": 404,
     "JOB_NOT_FOUND": 404,
     "BOOK_NOT_FOUND": 404,
+    "BATCH_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "INVALID_STATE": 409,
     "PAYLOAD_TOO_LARGE": 413,

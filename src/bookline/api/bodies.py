@@ -15,6 +15,7 @@ from bookline.errors import InvalidIsbn, Refused
 from bookline.imports import Order
 from bookline.migration.rollout import Change
 from bookline.migration.rollouts import ACTOR_CHARS, REASON_CHARS, WEEK_MS
+from bookline.threads import in_thread
 from bookline.values import Json
 
 if TYPE_CHECKING:
@@ -26,21 +27,36 @@ _WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-async def read_body(request: Request) -> Json:
+async def read_body(request: Request, most_bytes: int = BODY_BYTES) -> Json:
     """The JSON object of a request.
 
     Raises: Refused (PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST).
     """
+    return await read_object(await read_json_bytes(request, most_bytes))
+
+
+async def read_json_bytes(request: Request, most_bytes: int) -> bytes:
+    """A body that says that it is JSON. Raises: Refused."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise Refused("UNSUPPORTED_MEDIA_TYPE", "send Content-Type: application/json")
+    return await read_bytes(request, most_bytes)
+
+
+async def read_bytes(request: Request, most_bytes: int) -> bytes:
+    """The whole body. Raises: Refused (PAYLOAD_TOO_LARGE)."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES:
-            raise Refused("PAYLOAD_TOO_LARGE", f"a body may have {BODY_BYTES} bytes")
+        if len(body) > most_bytes:
+            raise Refused("PAYLOAD_TOO_LARGE", f"a body may have {most_bytes} bytes")
+    return bytes(body)
+
+
+async def read_object(body: bytes) -> Json:
+    """Raises: Refused (INVALID_REQUEST)."""
     try:
-        value = json.loads(body)
+        value = json.loads(body) if len(body) <= BODY_BYTES else await in_thread(json.loads, body)
     except (ValueError, RecursionError) as error:
         raise Refused("INVALID_REQUEST", "the body is not JSON") from error
     if not isinstance(value, dict):
@@ -60,16 +76,21 @@ def read_order(body: Json, headers: Mapping[str, str], caller: str) -> Order:
         raise InvalidIsbn("", "isbn is missing")
     if not isinstance(isbn, str):
         raise InvalidIsbn(str(isbn)[:64], "isbn must be a string")
-    source = body.get("source")
-    if source is not None and not isinstance(source, str):
-        raise Refused("INVALID_SOURCE", "source must be a string")
     return Order(
         isbn=_utf8("isbn", isbn),
-        source="auto" if source is None else source,
-        user_id=_optional_text(body, "userId"),
+        source=read_source(body),
+        user_id=optional_text(body, "userId"),
         idempotency_key=headers.get("idempotency-key"),
         caller=caller,
     )
+
+
+def read_source(body: Json) -> str:
+    """Unchecked, but a text. Raises: Refused (INVALID_SOURCE)."""
+    source = body.get("source")
+    if source is not None and not isinstance(source, str):
+        raise Refused("INVALID_SOURCE", "source must be a string")
+    return "auto" if source is None else source
 
 
 def read_method(body: Json, headers: Mapping[str, str]) -> str | None:
@@ -77,7 +98,7 @@ def read_method(body: Json, headers: Mapping[str, str]) -> str | None:
 
     Raises: Refused (INVALID_REQUEST) when both are given and differ.
     """
-    method = _optional_text(body, "method")
+    method = optional_text(body, "method")
     cohort = headers.get("bookline-method")
     if None not in {method, cohort} and method != cohort:
         raise Refused("INVALID_REQUEST", "method and Bookline-Method name different methods")
@@ -99,12 +120,12 @@ TEXTS = ("salt", "incident")
 
 def read_change(body: Json, caller: str) -> WantedChange:
     """Raises: Refused (INVALID_REQUEST) for anything that is none, and for nothing at all."""
-    _check_names(body, (*CHANGES, "reason", "actor"))
+    check_names(body, (*CHANGES, "reason", "actor"))
     given = {name: body[name] for name in CHANGES if body.get(name) is not None}
     if not given and body.get("reason") is None:
         raise Refused("INVALID_REQUEST", f"nothing to change: send one of {', '.join(CHANGES)}")
     for name in TEXTS:
-        _optional_text(body, name)
+        optional_text(body, name)
     for name in ("percent", "resolve"):
         if name in given and (isinstance(given[name], bool) or not isinstance(given[name], int)):
             raise Refused("INVALID_REQUEST", f"{name} must be a whole number")
@@ -127,19 +148,19 @@ def read_change(body: Json, caller: str) -> WantedChange:
 
 def read_reason(body: Json, caller: str) -> WantedChange:
     """Raises: Refused (INVALID_REQUEST)."""
-    _check_names(body, ("reason", "actor"))
+    check_names(body, ("reason", "actor"))
     return _wanted(body, caller, Change())
 
 
 def _wanted(body: Json, caller: str, change: Change) -> WantedChange:
-    reason, actor = _optional_text(body, "reason") or "", _optional_text(body, "actor") or caller
+    reason, actor = optional_text(body, "reason") or "", optional_text(body, "actor") or caller
     for name, text, most in (("reason", reason, REASON_CHARS), ("actor", actor, ACTOR_CHARS)):
         if len(text) > most:
             raise Refused("INVALID_REQUEST", f"{name} may have {most} characters")
     return WantedChange(change=change, actor=actor, reason=reason)
 
 
-def _check_names(body: Json, known: Sequence[str]) -> None:
+def check_names(body: Json, known: Sequence[str]) -> None:
     unknown = [ascii(name)[:50] for name in body if name not in known]
     if unknown:
         raise Refused(
@@ -166,7 +187,7 @@ def read_limit(request: Request, default: int) -> int:
     return int(text)
 
 
-def _optional_text(body: Json, name: str) -> str | None:
+def optional_text(body: Json, name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise Refused("INVALID_REQUEST", f"{name} must be a string")

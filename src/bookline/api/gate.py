@@ -9,7 +9,8 @@ Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for Rate
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import unquote_plus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,10 +30,14 @@ from bookline.settings import Rate, Settings, is_loopback
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 PAGE_PREFIX = "/page/"
-TOKEN_ROUTES = ("/v2/import/events/", "/v2/import/status/")
+JOB_EVENTS = "/v2/import/events/"
+TOKEN_ROUTES = (JOB_EVENTS, "/v2/import/status/")
+BATCH_EVENTS = re.compile(r"/v2/import/batch/([^/]{1,100})/events")
 # Not limited: probes, scrapes, the page's own files, and covers, of which a shelf shows hundreds.
 UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
-STARTS = frozenset({"/v2/import", "/v2/import/workflow", "/v1/jobs"})
+STARTS = frozenset(
+    {"/v2/import", "/v2/import/workflow", "/v2/import/batch", "/v2/import/file", "/v1/jobs"}
+)
 GOODBYE_SECONDS = 1.0
 EXPOSED = "Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag"
 SAFE_HEADERS = {
@@ -40,6 +45,14 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
+
+
+BatchOf = Callable[[str], Awaitable[str | None]]
+"""The batch of a job, if it is in one."""
+
+
+async def _no_batch(job_id: str) -> None:
+    return None
 
 
 class Gate:
@@ -69,6 +82,7 @@ class Gate:
         self.limits: Limits | None = None
         self.hub: Hub | None = None
         self.measures: Measures | None = None
+        self.batch_of: BatchOf = _no_batch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -149,7 +163,7 @@ class Gate:
             caller = self._keys.match(headers.get("authorization"))
             if caller is not None:
                 scope["state"]["caller"] = caller
-            elif not self._has_token(scope, path):
+            elif not await self._has_token(scope, path):
                 return failure(
                     scope,
                     "UNAUTHORIZED",
@@ -159,11 +173,21 @@ class Gate:
             know_peer(scope)
         return await self._limited(scope, path, method, extra)
 
-    def _has_token(self, scope: Scope, path: str) -> bool:
+    async def _has_token(self, scope: Scope, path: str) -> bool:
+        """A job's token opens its status and events, a batch's its events and those of its jobs."""
+        token = scope["state"]["token"]
+        if token is None or scope["method"] not in {"GET", "HEAD"}:
+            return False
+        if batch := BATCH_EVENTS.fullmatch(path):
+            return self._tokens.opens(token, batch[1], self._clock())
         for prefix in TOKEN_ROUTES:
-            if path.startswith(prefix) and scope["method"] == "GET":
-                token = scope["state"]["token"] or ""
-                return self._tokens.opens(token, path.removeprefix(prefix), self._clock())
+            job_id = path.removeprefix(prefix)
+            if not path.startswith(prefix):
+                continue
+            if self._tokens.opens(token, job_id, self._clock()):
+                return True
+            batch_id = await self.batch_of(job_id) if prefix == JOB_EVENTS else None
+            return batch_id is not None and self._tokens.opens(token, batch_id, self._clock())
         return False
 
     async def _limited(

@@ -41,6 +41,22 @@ MORE: Mapping[str, tuple[str, ...]] = {
         "UNSUPPORTED_MEDIA_TYPE",
         "WORKFLOW_FAILED",
     ),
+    "batch": ("BATCH_NOT_FOUND",),
+    "batches": (
+        "INVALID_SOURCE",
+        "SOURCE_NOT_CONFIGURED",
+        "INVALID_STATE",
+        "PAYLOAD_TOO_LARGE",
+        "UNSUPPORTED_MEDIA_TYPE",
+    ),
+    "batch control": ("BATCH_NOT_FOUND", "INVALID_STATE"),
+    "choice": (
+        "BATCH_NOT_FOUND",
+        "INVALID_ISBN",
+        "INVALID_STATE",
+        "PAYLOAD_TOO_LARGE",
+        "UNSUPPORTED_MEDIA_TYPE",
+    ),
     "change": ("INVALID_STATE", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"),
     "start": (
         "INVALID_ISBN",
@@ -87,11 +103,23 @@ def json_body(
 ) -> dict[str, Any]:
     """A request body that the route reads itself (capped, with our own errors)."""
     schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
     headers = [IDEMPOTENCY_KEY] * is_start + [METHOD] * takes_method
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "parameters": headers,
     }
+
+
+def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """The schema with its parts where they are meant: the document has no place for them."""
+    if isinstance(schema, list):
+        return [_inlined(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(parts[schema["$ref"].removeprefix("#/$defs/")], parts)
+    return {name: _inlined(one, parts) for name, one in schema.items()}
 
 
 def event_stream(message: type[BaseModel]) -> dict[str, Any]:

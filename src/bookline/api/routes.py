@@ -23,6 +23,7 @@ from bookline.isbn import read_isbn
 from bookline.job import Job
 from bookline.live import session, sse, websocket
 from bookline.measures import CONTENT_TYPE
+from bookline.progress.batches import Batch
 
 NEEDED = frozenset({"journal", "engine", "fallback"})
 QUERY_CHARS = 500  # our choice: a question, not a book
@@ -204,19 +205,22 @@ async def jobs(
 
 @router.websocket("/ws/progress")
 async def progress(socket: WebSocket) -> None:
-    """Watch one import: `?jobId=…[&after=seq]`."""
+    """Watch one import or batch: `?jobId=…[&after=seq]`, `?batchId=…`."""
     here: App = socket.app.state.bookline
-    await websocket.serve(socket, here.hub, here.journal, _may_watch)
+    await websocket.serve(socket, here.hub, _may_watch)
 
 
-def _may_watch(socket: WebSocket, job_id: str, token: str | None) -> bool:
+def _may_watch(
+    socket: WebSocket, story: Job | Batch | None, stream_id: str, token: str | None
+) -> bool:
     """A given token must be right; without one, a key is needed where keys are set."""
     keys: Keys = socket.app.state.keys
     tokens: Tokens = socket.app.state.tokens
     if not socket.scope["state"]["host_is_ours"]:
         return False
     if token is not None:
-        may = tokens.opens(token, job_id, now_ms())
+        ids = (stream_id, story.batch_id if isinstance(story, Job) else None)
+        may = any(one and tokens.opens(token, one, now_ms()) for one in ids)
     else:
         may = not keys or keys.match(socket.headers.get("authorization")) is not None
     if may and keys:

@@ -151,6 +151,7 @@ class Job(BaseModel):
     """An import as it stands."""
 
     jobId: str
+    batchId: str | None
     isbn: str
     inputIsbn: str
     source: str

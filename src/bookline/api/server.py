@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import bookline
+from bookline.api.batch_routes import router as batch_router
 from bookline.api.envelope import broken, failure, failure_of
 from bookline.api.gate import Gate
 from bookline.api.keys import Keys, Tokens, keep_secret
@@ -30,7 +31,13 @@ from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
 from bookline.settings import Settings, is_loopback, read_settings
 
-ROUTERS = (router, rollout_router, *([legacy_router] if legacy_room() else []), page_router)
+ROUTERS = (
+    router,
+    batch_router,
+    rollout_router,
+    *([legacy_router] if legacy_room() else []),
+    page_router,
+)
 ABOUT = """Give it an ISBN and it imports the book, durably, with every step shown live.
 
 Every answer has one shape: `{"success", "data", "error"?, "metadata"}`. Watch an import over
@@ -59,6 +66,7 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
             gate.limits = here.limits
             gate.hub = here.hub
             gate.measures = here.measures
+            gate.batch_of = here.imports.batch_of
             yield
 
     app = FastAPI(

@@ -41,6 +41,7 @@ class Upkeep:
         library: Library | None,
         objects: ObjectStore,
         others: Sequence[OtherImporter] = (),
+        remove_batches: Callable[[int], Awaitable[int]],
     ) -> None:
         self._recovery = Recovery(node, engine, journal, clock)
         self._node = node
@@ -52,6 +53,7 @@ class Upkeep:
         self._library = library
         self._objects = objects
         self._others = others
+        self._remove_batches = remove_batches
         self._importers: list[DbosEngine | OtherImporter] = [engine, *others]
 
     async def run(self) -> None:
@@ -74,6 +76,8 @@ class Upkeep:
             for engine in self._importers:
                 await engine.remove(ids)
             removed += len(ids)
+        while await self._remove_batches(self._clock() - self._retention_ms):
+            pass
         await self._journal.remove_records(self._clock() - RECORD_MS)
         return removed
 

@@ -9,6 +9,7 @@ import re
 import time
 
 from bookline.errors import Refused
+from bookline.progress.batches import BATCH_PREFIX
 from bookline.values import iso
 
 DONE = 1000  # after the job's last event
@@ -50,8 +51,9 @@ def find_token(protocols: list[str]) -> tuple[str | None, str | None]:
     return None, None
 
 
-def ping(job_id: str) -> str:
+def ping(stream_id: str) -> str:
     """A message that says only that we are there: no ``seq``, never replayed."""
     now = iso(time.time_ns() // 1_000_000)
-    message = {"type": "ping", "jobId": job_id, "timestamp": now}
+    name = "batchId" if stream_id.startswith(BATCH_PREFIX) else "jobId"
+    message = {"type": "ping", name: stream_id, "timestamp": now}
     return json.dumps(message, separators=(",", ":"))

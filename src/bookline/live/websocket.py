@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.frames import Frame, Opcode
 
 from bookline.errors import Refused, StoreDown
+from bookline.job import Job
 from bookline.live.session import (
     BAD_TOKEN,
     DONE,
@@ -29,12 +30,12 @@ from bookline.live.session import (
     ping,
     read_after,
 )
+from bookline.progress.batches import BATCH_PREFIX, Batch
 from bookline.progress.events import Event
 from bookline.progress.hub import Hub, TooSlow, Watch
-from bookline.progress.journal import Jobs
 
-MayWatch = Callable[[WebSocket, str, str | None], bool]
-"""(connection, job id, token) → whether this watcher may see this job."""
+MayWatch = Callable[[WebSocket, Job | Batch | None, str, str | None], bool]
+"""(connection, job or batch, its id, token) → whether this watcher may see it."""
 
 LINE = "bookline.line"
 """Name of the ASGI extension whose ``line`` is a Line."""
@@ -53,29 +54,37 @@ class Line(Protocol):
         """The same, with a ping before them. Who has not answered the last one is cut off."""
 
 
-async def serve(socket: WebSocket, hub: Hub, jobs: Jobs, may_watch: MayWatch) -> None:
+async def serve(socket: WebSocket, hub: Hub, may_watch: MayWatch) -> None:
     """One watcher, from its first byte to its closing code."""
     offered, protocol = find_token(socket.scope.get("subprotocols", []))
     token = socket.scope["state"]["token"] or offered
     await socket.accept(subprotocol=protocol)
-    job_id = socket.query_params.get("jobId", "")
+    job_id = _stream_id(socket)
     try:
         after = read_after(socket.query_params.get("after"))
     except Refused as error:
         await socket.close(BAD_TOKEN, str(error))
         return
-    if not may_watch(socket, job_id, token):
-        await socket.close(BAD_TOKEN, "send an API key or this job's token")
-        return
     try:
-        is_known = await jobs.find(job_id) is not None
+        story = await hub.find(job_id)
     except StoreDown:
         await socket.close(TOO_SLOW, "the journal cannot be read; come back with after")
         return
-    if not is_known:
-        await socket.close(UNKNOWN_JOB, "there is no such job")
+    if not may_watch(socket, story, job_id, token):
+        await socket.close(BAD_TOKEN, "send an API key, or the token of this job or batch")
+        return
+    if story is None:
+        await socket.close(UNKNOWN_JOB, "there is no such job or batch")
         return
     await _tell(socket, hub, job_id, after)
+
+
+def _stream_id(socket: WebSocket) -> str:
+    """The job's id or the batch's, each under its own name."""
+    batch_id = socket.query_params.get("batchId")
+    if batch_id is None:
+        return socket.query_params.get("jobId", "")
+    return batch_id if batch_id.startswith(BATCH_PREFIX) else ""
 
 
 async def _tell(socket: WebSocket, hub: Hub, job_id: str, after: int) -> None:

@@ -1,4 +1,4 @@
-"""Fan-out: each watcher of a job gets each of its events once, in order, from any process.
+"""Fan-out: each watcher of a job or batch gets each of its events once, in order, from any process.
 
 Way:      the journal tells of commits → here → live/
 Rule 1:   a watcher's queue is bounded. One that overflows is told so and may come back with
@@ -11,12 +11,13 @@ Rule 3:   a watcher that is in step and has a short cut is told within the pass 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from bookline.errors import StoreDown
 from bookline.job import Job
+from bookline.progress.batches import Batch
 from bookline.progress.events import Event
-from bookline.progress.journal import EventLog, Jobs
+from bookline.progress.journal import EventLog
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ PING_LOOKS = 28  # looks for whose ping is due within PING_SECONDS
 
 ShortCut = Callable[[Sequence[Event]], bool]
 """Sends events (none: a ping) at once and says True, or False where they would have to wait."""
+
+
+FindStory = Callable[[str], Awaitable[Job | Batch | None]]
+"""The job or batch with this id, as it stands."""
 
 
 class TooSlow(Exception):
@@ -45,6 +50,7 @@ class Watch:
 
     def __init__(self, job_id: str, after: int, short_cut: ShortCut = lambda events: False) -> None:
         self.job_id = job_id
+        """Or a batch's id."""
         self.seq = after
         """The last event that was handed out."""
         self.has_gap = True
@@ -134,11 +140,11 @@ class Watch:
 class Hub:
     """The watchers of this process."""
 
-    def __init__(self, jobs: Jobs, log: EventLog) -> None:
-        self._jobs = jobs
+    def __init__(self, find: FindStory, log: EventLog) -> None:
+        self.find = find
         self._log = log
         self._watches: dict[str, set[Watch]] = defaultdict(set)
-        self._found: dict[str, Job | None] = {}
+        self._found: dict[str, Job | Batch | None] = {}
         self.is_closing = False
 
     @property
@@ -210,18 +216,18 @@ class Hub:
 
     async def _is_over(self, watch: Watch) -> bool:
         """All was handed out, and no more will come unless somebody retries the job."""
-        job = await self._find(watch.job_id)
-        if job is None:
+        story = await self._find(watch.job_id)
+        if story is None:
             return True
-        if job.last_event is not None and job.last_event["seq"] > watch.seq:
+        if story.last_seq > watch.seq:
             watch.has_gap = True
             return False
-        return job.is_over
+        return story.is_over
 
-    async def _find(self, job_id: str) -> Job | None:
-        """The job. The many watchers that ask within one pass of the loop share the answer."""
+    async def _find(self, job_id: str) -> Job | Batch | None:
+        """The job or batch. The watchers that ask within one pass of the loop share the answer."""
         if job_id not in self._found:
-            self._found[job_id] = await self._jobs.find(job_id)
+            self._found[job_id] = await self.find(job_id)
             asyncio.get_running_loop().call_soon(self._found.clear)
         return self._found[job_id]
 

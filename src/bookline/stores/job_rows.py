@@ -25,6 +25,11 @@ SAVE = """
     WHERE job_id = :job_id
 """
 
+KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
+           VALUES (:key, :body, :job_id, :at_ms)
+           ON CONFLICT (key) DO UPDATE SET body = excluded.body, job_id = excluded.job_id,
+                                           at_ms = excluded.at_ms"""
+
 
 def insertion(job: Job) -> Json:
     """The values of ``INSERT``."""

@@ -18,12 +18,14 @@ from bookline.progress import rules
 from bookline.progress.events import News
 from bookline.progress.journal import Attempt, Claim, Idempotency
 from bookline.progress.rules import ANY_EPOCH, JobRow, Known, Mark
+from bookline.stores import batch_rows
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Database, Session
 from bookline.stores.event_log import SqlEventLog, Told
 from bookline.stores.job_rows import (
     INSERT,
     JOB,
+    KNOW,
     SAVE,
     insertion,
     read_job,
@@ -41,10 +43,6 @@ _ROW = "SELECT * FROM jobs WHERE job_id = :job_id"
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
 _TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
            VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
-_KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
-           VALUES (:key, :body, :job_id, :at_ms)
-           ON CONFLICT (key) DO UPDATE SET body = excluded.body, job_id = excluded.job_id,
-                                           at_ms = excluded.at_ms"""
 
 
 class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
@@ -68,7 +66,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
                 if known is not None:
                     return known
                 session.execute(
-                    _KNOW,
+                    KNOW,
                     {"key": idempotency.key, "body": idempotency.body, "job_id": job.job_id,
                      "at_ms": job.created_ms},
                 )  # fmt: skip
@@ -214,6 +212,8 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             )  # fmt: skip
             told.append(event)
         session.execute(SAVE, saving(row))
+        if row.job.batch_id is not None:
+            told += batch_rows.follow(session, row.job, self._clock())
         return story
 
 

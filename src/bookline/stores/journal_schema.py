@@ -94,6 +94,33 @@ TURNS_SET = """
     CREATE INDEX turns_free ON turns (free_at);
 """
 
+BATCHES = """
+    CREATE TABLE batches (
+        batch_id TEXT PRIMARY KEY, name TEXT, format TEXT NOT NULL, source TEXT NOT NULL,
+        refresh INTEGER NOT NULL, header TEXT NOT NULL, delimiter TEXT NOT NULL,
+        created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, status TEXT NOT NULL,
+        cancel_requested INTEGER NOT NULL DEFAULT 0, last_seq INTEGER NOT NULL DEFAULT 0,
+        progress_ms INTEGER NOT NULL DEFAULT 0, progress_seq INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE INDEX batches_newest ON batches (created_ms, batch_id) WHERE status <> 'receiving';
+    CREATE INDEX batches_open ON batches (status, created_ms, batch_id)
+        WHERE status IN ('receiving', 'running');
+    CREATE INDEX batches_over ON batches (updated_ms) WHERE status IN ('completed', 'cancelled');
+    CREATE TABLE batch_items (
+        batch_id TEXT NOT NULL, place INTEGER NOT NULL, line INTEGER, input TEXT NOT NULL,
+        isbn TEXT, source TEXT NOT NULL, user_id TEXT, title TEXT, authors TEXT NOT NULL,
+        open_library_id TEXT, reading TEXT, cells TEXT NOT NULL, state TEXT NOT NULL,
+        todo TEXT NOT NULL, job_id TEXT, error TEXT, candidates TEXT,
+        tries INTEGER NOT NULL DEFAULT 0, due_ms INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (batch_id, place)
+    );
+    CREATE INDEX batch_items_state ON batch_items (batch_id, state, place);
+    CREATE INDEX batch_items_todo ON batch_items (batch_id, todo, due_ms, place)
+        WHERE todo <> '';
+    CREATE INDEX batch_items_isbn ON batch_items (batch_id, isbn) WHERE isbn IS NOT NULL;
+    CREATE INDEX batch_items_job ON batch_items (job_id) WHERE job_id IS NOT NULL;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
-    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET,
+    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES,
 )  # fmt: skip

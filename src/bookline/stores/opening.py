@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bookline.stores import journal_schema, library_schema, vectors
+from bookline.stores.batches import SqlBatches
 from bookline.stores.database import Database
 from bookline.stores.journal import SqlJournal
 from bookline.stores.library import SqlLibrary
@@ -27,6 +28,7 @@ class Stores:
     """What shares the journal's tables."""
 
     journal: SqlJournal
+    batches: SqlBatches
     limits: SqlLimits
     rollout: SqlRollout
 
@@ -77,8 +79,10 @@ def library_tables_in_memory() -> InMemory:
 
 
 def _stores(database: Database, clock: Clock) -> Stores:
+    journal = SqlJournal(database, clock)
     return Stores(
-        journal=SqlJournal(database, clock),
+        journal=journal,
+        batches=SqlBatches(journal, clock),
         limits=SqlLimits(database, clock),
         rollout=SqlRollout(database),
     )

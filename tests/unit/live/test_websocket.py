@@ -66,7 +66,7 @@ class Watcher:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"]["token"] = None
             socket = WebSocket(scope, receive, send)
-            await websocket.serve(socket, hub, journal, lambda *who: True)
+            await websocket.serve(socket, hub, lambda *who: True)
 
         config = uvicorn.Config(app, log_config=None, ws_per_message_deflate=False)
         self.wire = Wire()
@@ -112,7 +112,7 @@ async def journal() -> SqlJournal:
 
 @pytest.fixture
 async def hub(journal: SqlJournal) -> AsyncIterator[Hub]:
-    hub = Hub(journal, journal)
+    hub = Hub(journal.find, journal)
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
     yield hub

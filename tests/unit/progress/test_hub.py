@@ -31,7 +31,7 @@ async def journal() -> SqlJournal:
 
 @pytest.fixture
 async def hub(journal: SqlJournal) -> AsyncIterator[Hub]:
-    async with running(Hub(journal, journal)) as made:
+    async with running(Hub(journal.find, journal)) as made:
         yield made
 
 
@@ -266,7 +266,7 @@ async def test_every_event_is_seen_once_and_in_order_however_it_comes(
     journal = Lossy(journal_tables_in_memory(), lambda: 1_000)
     journal.fates = fates
     await open_job(journal)
-    async with running(Hub(journal, journal)) as hub:
+    async with running(Hub(journal.find, journal)) as hub:
         watcher = Watcher(hub, after)
         for number in range(20):
             journal.tell("job", some(number))
@@ -281,7 +281,7 @@ async def test_events_of_another_process_are_seen(tmp_path: Path) -> None:
     here = open_stores(tmp_path, lambda: 1_000).journal
     there = open_stores(tmp_path, lambda: 1_000).journal
     await open_job(there)
-    async with running(Hub(here, here)) as hub:
+    async with running(Hub(here.find, here)) as hub:
         watcher = Watcher(hub)
         await until(lambda: hub.watchers == 1)
 
@@ -388,7 +388,7 @@ async def test_who_leaves_is_forgotten(hub: Hub, journal: SqlJournal) -> None:
 
 
 async def test_a_hub_that_has_ended_hears_no_more(journal: SqlJournal) -> None:
-    async with running(Hub(journal, journal)):
+    async with running(Hub(journal.find, journal)):
         assert len(journal.fanout._hearers) == 1
 
     assert journal.fanout._hearers == []
@@ -414,7 +414,7 @@ async def test_a_journal_that_cannot_be_read_is_told_to_the_watcher() -> None:
     journal = Down(journal_tables_in_memory(), lambda: 1_000)
     await open_job(journal)
     journal.is_down = True
-    hub = Hub(journal, journal)
+    hub = Hub(journal.find, journal)
 
     with pytest.raises(StoreDown):
         await Watcher(hub).end()
@@ -424,7 +424,7 @@ async def test_a_journal_that_cannot_be_read_is_told_to_the_watcher() -> None:
 async def test_a_hub_outlives_a_journal_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
     journal = Down(journal_tables_in_memory(), lambda: 1_000)
     await open_job(journal)
-    async with running(Hub(journal, journal)) as hub:
+    async with running(Hub(journal.find, journal)) as hub:
         watcher = Watcher(hub)
         await until(lambda: hub.watchers == 1)
 

@@ -1,0 +1,266 @@
+"""The routes of batches: each reads its request, asks one thing, answers with the envelope.
+
+Way:      gate.py → here → batches/service.py, the hub
+Not here: what makes a list wrong: batches/items.py.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from bookline.api import batch_schemas, bodies, schemas
+from bookline.api.envelope import success
+from bookline.api.keys import Tokens
+from bookline.api.openapi import event_stream, failures, json_body
+from bookline.api.routes import Cursor, Here, Limit, Token
+from bookline.app import App, now_ms
+from bookline.batches.items import items_of_json
+from bookline.batches.service import BatchOrder, Opened, opened_json
+from bookline.errors import Refused
+from bookline.live import session, sse
+from bookline.progress.batches import Batch, Item
+from bookline.shelves.writing import write_failed
+from bookline.threads import in_thread
+from bookline.values import Json
+
+BATCH_BYTES = 20 * 1024 * 1024  # docs/contract.md
+CHOICE_BYTES = 256 * 1024  # docs/contract.md
+BATCH_FIELDS = ("items", "source", "name")
+
+BatchId = Annotated[str, Path(description="as the start answered", max_length=100)]
+Index = Annotated[int, Path(description="the item's place in the list, from 0")]
+Refresh = Annotated[
+    bool, Query(description="fetch books that are in the library with all their data, too")
+]
+
+router = APIRouter(tags=["batches"])
+
+
+@router.post(
+    "/v2/import/batch",
+    status_code=202,
+    response_model=schemas.Success[batch_schemas.OpenedBatch],
+    responses=failures("batches"),
+    openapi_extra=json_body(batch_schemas.BatchRequest),
+    summary="Start many imports",
+)
+async def start_batch(request: Request, here: Here, refresh: Refresh = False) -> Response:
+    """The whole list is kept before the answer. Items whose ISBN or source is wrong are refused
+    one by one; a list of the wrong shape is refused as a whole."""
+    raw = await bodies.read_json_bytes(request, BATCH_BYTES)
+    body = await bodies.read_object(raw)
+    bodies.check_names(body, BATCH_FIELDS)
+    source = bodies.read_source(body)
+    here.imports.check_source(source)
+    items = await in_thread(items_of_json, body.get("items"), source, here.imports.check_source)
+    order = BatchOrder(
+        items=items,
+        name=bodies.optional_text(body, "name"),
+        source=source,
+        refresh=refresh,
+        idempotency_key=request.headers.get("idempotency-key"),
+        caller=request.scope["state"]["caller"],
+        body=raw + bytes([refresh]),
+    )
+    return _opened(request, await here.batches.start(order))
+
+
+def _opened(request: Request, opened: Opened) -> Response:
+    base = str(request.base_url).rstrip("/")
+    batch_id = opened.batch.batch_id
+    status_url = f"{base}/v2/import/batch/{batch_id}"
+    tokens: Tokens = request.app.state.tokens
+    data = {
+        **opened_json(opened),
+        "statusUrl": status_url,
+        "eventsUrl": f"{status_url}/events",
+        "wsUrl": f"ws{base.removeprefix('http')}/ws/progress?batchId={batch_id}",
+        "token": tokens.issue(batch_id, now_ms()),
+    }
+    return success(request, data, status=202, headers={"Location": status_url})
+
+
+@router.get(
+    "/v2/import/batches",
+    response_model=schemas.Success[batch_schemas.Counted[batch_schemas.Batch]],
+    responses=failures("list"),
+    summary="Batches, newest first",
+)
+async def batches(
+    request: Request, here: Here, limit: Limit = None, cursor: Cursor = None
+) -> Response:
+    """A page of batches with their counts."""
+    page, total = await here.batches.list(limit=bodies.read_limit(request, 50), cursor=cursor)
+    items = [batch.to_json() for batch in page.items]
+    return success(request, {"items": items, "nextCursor": page.next_cursor, "total": total})
+
+
+@router.get(
+    "/v2/import/batch/{batch_id}",
+    response_model=schemas.Success[batch_schemas.Batch],
+    responses=failures("batch"),
+    summary="One batch as it stands",
+)
+async def batch(request: Request, here: Here, batch_id: BatchId) -> Response:
+    """Every item is counted in exactly one state: `total` is the sum of the others."""
+    return success(request, (await here.batches.find(batch_id)).to_json())
+
+
+@router.get(
+    "/v2/import/batch/{batch_id}/items",
+    response_model=schemas.Success[batch_schemas.Counted[batch_schemas.Item]],
+    responses=failures("batch"),
+    summary="A batch's items, in their order",
+)
+async def items(
+    request: Request,
+    here: Here,
+    batch_id: BatchId,
+    state: Annotated[str | None, Query(description="only these, as named in `counts`")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response:
+    """A page of items."""
+    page, total = await here.batches.items(
+        batch_id, state=state, limit=bodies.read_limit(request, 50), cursor=cursor
+    )
+    found = [item.to_json() for item in page.items]
+    return success(request, {"items": found, "nextCursor": page.next_cursor, "total": total})
+
+
+@router.get(
+    "/v2/import/batch/{batch_id}/events",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Server-Sent Events: `id:` is the event's seq, `data:` its message. "
+            "The whole story behind `after`, then what comes, closed after the last event.",
+            "content": event_stream(batch_schemas.BatchMessage),
+        },
+        204: {"description": "The batch is over and all of it is known: come back no more."},
+        **failures("batch"),
+    },
+    summary="Watch one batch (SSE)",
+)
+async def events(
+    request: Request,
+    here: Here,
+    batch_id: BatchId,
+    after: Annotated[int | None, Query(ge=0, le=10**15 - 1, description="seq seen last")] = None,
+    token: Token = None,
+) -> Response:
+    """Counts and ends: full replay, then live. `Last-Event-ID` counts before `after`."""
+    found = await here.batches.find(batch_id)
+    seen = session.read_last_event_id(request.headers.get("last-event-id"))
+    seen = after or 0 if seen is None else seen
+    return sse.stream(here.hub, batch_id, seen, is_over=found.is_over and found.last_seq <= seen)
+
+
+@router.post(
+    "/v2/import/batch/{batch_id}/cancel",
+    status_code=202,
+    response_model=schemas.Success[batch_schemas.Batch],
+    responses=failures("batch control"),
+    summary="Cancel all that is open",
+)
+async def cancel(request: Request, here: Here, batch_id: BatchId) -> Response:
+    """What waits is cancelled at once, what runs at its next step's edge."""
+    return success(request, (await here.batches.cancel(batch_id)).to_json(), status=202)
+
+
+@router.post(
+    "/v2/import/batch/{batch_id}/retry",
+    status_code=202,
+    response_model=schemas.Success[batch_schemas.Batch],
+    responses=failures("batch control"),
+    summary="Retry all that failed",
+)
+async def retry(request: Request, here: Here, batch_id: BatchId) -> Response:
+    """Each failed item goes on where it failed, under the same job id."""
+    return success(request, (await here.batches.retry(batch_id)).to_json(), status=202)
+
+
+@router.post(
+    "/v2/import/batch/{batch_id}/items/{index}/choose",
+    response_model=schemas.Success[batch_schemas.Item],
+    responses=failures("choice"),
+    openapi_extra=json_body(batch_schemas.Choice, is_start=False),
+    summary="Answer a review",
+)
+async def choose(request: Request, here: Here, batch_id: BatchId, index: Index) -> Response:
+    """Which book a row without an ISBN means, or that it is to be skipped."""
+    body = await bodies.read_body(request, CHOICE_BYTES)
+    isbn = _read_choice(body)
+    return success(request, (await here.batches.choose(batch_id, index, isbn)).to_json())
+
+
+def _read_choice(body: Json) -> str | None:
+    """The ISBN, or None to skip."""
+    bodies.check_names(body, ("isbn", "skip"))
+    isbn, skip = bodies.optional_text(body, "isbn"), body.get("skip")
+    if not (skip is None or skip is True) or (isbn is None) == (skip is None):
+        raise Refused("INVALID_REQUEST", 'send either {"isbn": "9780451524935"} or {"skip": true}')
+    return isbn
+
+
+@router.get(
+    "/v2/import/batch/{batch_id}/failed",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "What did not arrive, in the form in which it came, with two columns or "
+            "fields more: `code` and `reason`. Fix it and send it again.",
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"type": "object"}},
+            },
+        },
+        **failures("batch"),
+    },
+    summary="What did not arrive",
+)
+async def failed(here: Here, batch_id: BatchId) -> Response:
+    """Failed, refused, cancelled and open reviews; not what was skipped."""
+    found = await here.batches.find(batch_id)
+    if found.header or found.format == "list":
+        kind, ending, pieces = "text/csv; charset=utf-8", "csv", _failed_table(here, found)
+    else:
+        kind, ending, pieces = "application/json", "json", _failed_json(here, found)
+    name = f'attachment; filename="{batch_id}-failed.{ending}"'
+    return StreamingResponse(pieces, media_type=kind, headers={"Content-Disposition": name})
+
+
+async def _failed_table(here: App, found: Batch) -> AsyncIterator[str]:
+    yield "".join(write_failed(found.header, found.delimiter, ()))
+    async for some in here.batches.not_arrived(found.batch_id):
+        rows = [(_cells(item), *_why(item)) for item in some]
+        lines = list(write_failed(found.header, found.delimiter, rows))
+        yield "".join(lines[bool(found.header) :])
+
+
+async def _failed_json(here: App, found: Batch) -> AsyncIterator[str]:
+    mark = '{"items":['
+    async for some in here.batches.not_arrived(found.batch_id):
+        for item in some:
+            yield mark + json.dumps(_as_it_came(item))
+            mark = ","
+    yield '{"items":[]}' if mark != "," else "]}"
+
+
+def _cells(item: Item) -> Sequence[str]:
+    return [str(cell) for cell in item.cells] if isinstance(item.cells, list) else []
+
+
+def _as_it_came(item: Item) -> dict[str, Any]:
+    code, reason = _why(item)
+    value = item.cells if isinstance(item.cells, dict) else {"isbn": item.cells}
+    return {**value, "code": code, "reason": reason}
+
+
+def _why(item: Item) -> tuple[str, str]:
+    if item.error is not None:
+        return item.error["code"], item.error["message"]
+    return "REVIEW", "Several books may be meant. Choose one, or add the ISBN."

@@ -1,0 +1,477 @@
+"""Batches in SQL tables, beside the jobs that import their items.
+
+Way:     batches/service.py and batches/feeder.py → here → batch_rows.py, a Database
+Rule 1:  the list is kept in portions, so that no long list holds the writer; until its last portion
+         the batch is ``receiving`` and nobody sees it.
+Rule 2:  what is to be done for an item is kept with it (``todo``) and taken off in the transaction
+         that does it. Two processes that take the same item do it once.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from bookline.errors import Refused
+from bookline.job import CANCELLED, FAILED, QUEUED, Job
+from bookline.progress import rules
+from bookline.progress.batches import (
+    ALREADY_THERE,
+    CANCELLED_ERROR,
+    IMPORT,
+    RECEIVING,
+    REVIEW,
+    SKIPPED,
+    Batch,
+    Item,
+)
+from bookline.progress.journal import Idempotency
+from bookline.progress.rules import Known
+from bookline.stores.batch_rows import (
+    INSERT_BATCH,
+    INSERT_ITEM,
+    batch_values,
+    counts_of,
+    dump,
+    eta_of,
+    follow,
+    item_values,
+    moved,
+    read_batch,
+    read_item,
+)
+from bookline.stores.cursors import read_cursor, write_cursor
+from bookline.stores.database import Session
+from bookline.stores.event_log import SqlEventLog, Told
+from bookline.stores.job_rows import INSERT, KNOW, insertion, read_job
+from bookline.values import Json, Page
+
+PORTION = 1_000  # items in one transaction: about 20 ms of the writer
+REMOVE_MOST = 1_000  # items removed at once
+RECEIVING_MS = 3_600_000  # a list that is not whole after this time never will be
+
+_ITEM = "SELECT * FROM batch_items WHERE batch_id = :batch_id AND place = :place"
+
+
+class SqlBatches:
+    """Fills the port Batches. ``clock`` gives epoch milliseconds."""
+
+    def __init__(self, log: SqlEventLog, clock: Callable[[], int]) -> None:
+        self._log = log
+        self._database = log.database
+        self._clock = clock
+
+    # -------------------------------------------------------------- as callers see them
+    async def open(
+        self, batch: Batch, items: Sequence[Item], idempotency: Idempotency | None = None
+    ) -> str:
+        """The id of the batch, kept whole; or of that which the same key and body opened in 24 h.
+
+        Raises: Refused (INVALID_STATE) when the key stood for another body; StoreDown.
+        """
+        if idempotency is not None:
+            known = await self._database.look_up(lambda session: self._known(session, idempotency))
+            if known is not None:
+                return known
+        values = batch_values(batch, RECEIVING)
+        await self._database.write(
+            lambda session: session.execute(INSERT_BATCH, values), batch.batch_id
+        )
+        for start in range(0, len(items), PORTION):
+            await self._keep(batch.batch_id, items[start : start + PORTION])
+        return await self._log.write_and_tell(
+            lambda session, told: self._begin(session, told, batch, idempotency), batch.batch_id
+        )
+
+    async def _keep(self, batch_id: str, items: Sequence[Item]) -> None:
+        rows = [item_values(batch_id, item) for item in items]
+
+        def work(session: Session) -> None:
+            for row in rows:
+                session.execute(INSERT_ITEM, row)
+
+        await self._database.write(work, batch_id)
+
+    def _begin(
+        self, session: Session, told: Told, batch: Batch, idempotency: Idempotency | None
+    ) -> str:
+        if idempotency is not None:
+            known = self._known(session, idempotency)
+            if known is not None:  # another one with this key was faster; ours is cleared away
+                return known
+            session.execute(
+                KNOW,
+                {"key": idempotency.key, "body": idempotency.body, "job_id": batch.batch_id,
+                 "at_ms": batch.created_ms},
+            )  # fmt: skip
+        session.execute(
+            "UPDATE batches SET status = 'running' WHERE batch_id = :batch_id",
+            {"batch_id": batch.batch_id},
+        )
+        told += moved(session, batch.batch_id, (), self._clock(), begins=True)
+        return batch.batch_id
+
+    def _known(self, session: Session, idempotency: Idempotency) -> str | None:
+        rows = session.execute(
+            "SELECT * FROM idempotency WHERE key = :key", {"key": idempotency.key}
+        )
+        known = [Known(body=row["body"], job_id=row["job_id"], at_ms=row["at_ms"]) for row in rows]
+        return rules.check_known(known[0] if known else None, idempotency, self._clock())
+
+    async def find(self, batch_id: str) -> Batch | None:
+        return await self._database.read(lambda session: self._find(session, batch_id))
+
+    def _find(self, session: Session, batch_id: str) -> Batch | None:
+        rows = session.execute(
+            "SELECT * FROM batches WHERE batch_id = :batch_id AND status <> 'receiving'",
+            {"batch_id": batch_id},
+        )
+        return self._counted(session, read_batch(rows[0])) if rows else None
+
+    def _counted(self, session: Session, batch: Batch) -> Batch:
+        counts = counts_of(session, batch.batch_id)
+        eta = eta_of(session, batch.batch_id, counts, self._clock())
+        return replace(batch, counts=counts, eta_seconds=eta)
+
+    async def list(self, *, limit: int, cursor: str | None) -> tuple[Page[Batch], int]:
+        """Newest first, and how many there are. Raises: Refused for a cursor that is not ours."""
+        at_ms, batch_id = read_cursor(cursor, int, str) if cursor else (2**62, "")
+
+        def work(session: Session) -> tuple[Sequence[Batch], int]:
+            rows = session.execute(
+                """SELECT * FROM batches WHERE status <> 'receiving'
+                       AND (created_ms, batch_id) < (:at_ms, :batch_id)
+                   ORDER BY created_ms DESC, batch_id DESC LIMIT :limit""",
+                {"at_ms": at_ms, "batch_id": batch_id, "limit": limit + 1},
+            )
+            [total] = session.execute(
+                "SELECT count(*) AS n FROM batches WHERE status <> 'receiving'"
+            )
+            found = [read_batch(row) for row in rows]
+            shown = [self._counted(session, batch) for batch in found[:limit]]
+            return [*shown, *found[limit:]], total["n"]
+
+        batches, total = await self._database.read(work)
+        last = batches[limit - 1] if len(batches) > limit else None
+        cursor = write_cursor(last.created_ms, last.batch_id) if last else None
+        return Page(items=batches[:limit], next_cursor=cursor), total
+
+    async def items(
+        self, batch_id: str, *, states: Collection[str] | None, limit: int, cursor: str | None
+    ) -> tuple[Page[Item], int]:
+        """In their order, and how many there are. Raises: Refused for a cursor not ours."""
+        [after] = read_cursor(cursor, int) if cursor else (-1,)
+        term = "" if states is None else "AND state IN :states"
+        values = {"batch_id": batch_id, "after": after, "limit": limit + 1}
+        if states is not None:
+            values["states"] = list(states)
+
+        def work(session: Session) -> tuple[Sequence[Item], int]:
+            rows = session.execute(
+                f"""SELECT * FROM batch_items WHERE batch_id = :batch_id AND place > :after {term}
+                    ORDER BY place LIMIT :limit""",
+                values,
+            )
+            counts = counts_of(session, batch_id)
+            total = sum(n for state, n in counts.items() if states is None or state in states)
+            return [read_item(row) for row in rows], total
+
+        items, total = await self._database.read(work)
+        more = len(items) > limit
+        cursor = write_cursor(items[limit - 1].index) if more else None
+        return Page(items=items[:limit], next_cursor=cursor), total
+
+    async def repeated(self, batch_id: str) -> int:
+        """Items behind the first of an ISBN."""
+
+        def work(session: Session) -> int:
+            [row] = session.execute(
+                """SELECT count(isbn) - count(DISTINCT isbn) AS n FROM batch_items
+                   WHERE batch_id = :batch_id AND isbn IS NOT NULL""",
+                {"batch_id": batch_id},
+            )
+            return int(row["n"])
+
+        return await self._database.read(work)
+
+    async def request_cancel(self, batch_id: str) -> None:
+        """What waits is cancelled; what a job has is left to it (``open_jobs``).
+
+        Raises: Refused (BATCH_NOT_FOUND, INVALID_STATE).
+        """
+
+        def work(session: Session, told: Told) -> None:
+            batch = self._get(session, batch_id)
+            if batch.is_over:
+                raise Refused(
+                    "INVALID_STATE", f"The batch is {batch.status}: there is nothing to cancel."
+                )
+            rows = session.execute(
+                """UPDATE batch_items SET state = :state, todo = '', error = :error
+                   WHERE batch_id = :batch_id AND todo <> '' RETURNING *""",
+                {"batch_id": batch_id, "state": CANCELLED, "error": dump(CANCELLED_ERROR)},
+            )
+            items = _in_order(map(read_item, rows))
+            told += moved(session, batch_id, items, self._clock(), cancelling=True)
+
+        await self._log.write_and_tell(work, batch_id)
+
+    async def request_retry(self, batch_id: str) -> None:
+        """All that failed is put on the to-do list.
+
+        Raises: Refused (BATCH_NOT_FOUND; INVALID_STATE when nothing has failed).
+        """
+
+        def work(session: Session, told: Told) -> None:
+            self._get(session, batch_id)
+            rows = session.execute(
+                """UPDATE batch_items SET state = :queued, error = NULL, tries = 0, due_ms = 0,
+                       todo = CASE WHEN job_id IS NOT NULL THEN 'retry'
+                                   WHEN isbn IS NOT NULL THEN 'import' ELSE 'lookup' END
+                   WHERE batch_id = :batch_id AND state = :failed RETURNING *""",
+                {"batch_id": batch_id, "queued": QUEUED, "failed": FAILED},
+            )
+            if not rows:
+                raise Refused("INVALID_STATE", "No item of this batch has failed.")
+            told += moved(session, batch_id, _in_order(map(read_item, rows)), self._clock())
+
+        await self._log.write_and_tell(work, batch_id)
+
+    async def choose(self, batch_id: str, index: int, isbn: str | None) -> Item:
+        """The answer to a review: this ISBN-13, or None to skip the item.
+
+        Raises: Refused (BATCH_NOT_FOUND, NOT_FOUND, INVALID_STATE).
+        """
+
+        def work(session: Session, told: Told) -> Item:
+            self._get(session, batch_id)
+            place = {"batch_id": batch_id, "place": index}
+            rows = session.execute(_ITEM, place)
+            if not rows:
+                raise Refused("NOT_FOUND", f"This batch has no item {index}.")
+            item = read_item(rows[0])
+            if item.state != REVIEW:
+                raise Refused(
+                    "INVALID_STATE", f"Item {index} is {item.state}: there is nothing to choose."
+                )
+            chosen = {"state": QUEUED, "todo": IMPORT} if isbn else {"state": SKIPPED, "todo": ""}
+            [row] = session.execute(
+                """UPDATE batch_items SET state = :state, todo = :todo, isbn = :isbn, due_ms = 0
+                   WHERE batch_id = :batch_id AND place = :place RETURNING *""",
+                {**place, **chosen, "isbn": isbn},
+            )
+            item = read_item(row)
+            told += moved(session, batch_id, [item], self._clock())
+            return item
+
+        return await self._log.write_and_tell(work, batch_id)
+
+    def _get(self, session: Session, batch_id: str) -> Batch:
+        batch = self._find(session, batch_id)
+        if batch is None:
+            raise Refused("BATCH_NOT_FOUND", f"There is no batch {batch_id}.")
+        return batch
+
+    # -------------------------------------------------------------- as the feeder works them off
+    async def running(self) -> Sequence[Batch]:
+        """Those with open items, oldest first, without counts."""
+
+        def work(session: Session) -> Sequence[Batch]:
+            rows = session.execute(
+                "SELECT * FROM batches WHERE status = 'running' ORDER BY created_ms, batch_id"
+            )
+            return [read_batch(row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def open_jobs(self, node: str) -> int:
+        """Jobs of batches that this process has and that are not over."""
+
+        def work(session: Session) -> int:
+            [row] = session.execute(
+                """SELECT count(*) AS n FROM jobs WHERE status IN ('queued', 'running')
+                   AND node = :node AND batch_id IS NOT NULL""",
+                {"node": node},
+            )
+            return int(row["n"])
+
+        return await self._database.read(work)
+
+    async def jobs_to_cancel(self, batch_id: str) -> Sequence[str]:
+        """Its open jobs that nobody has cancelled."""
+
+        def work(session: Session) -> Sequence[str]:
+            rows = session.execute(
+                """SELECT job_id FROM jobs WHERE batch_id = :batch_id
+                   AND status IN ('queued', 'running') AND cancel_requested = 0""",
+                {"batch_id": batch_id},
+            )
+            return [row["job_id"] for row in rows]
+
+        return await self._database.read(work)
+
+    async def take(self, batch_id: str, todo: str, limit: int) -> Sequence[Item]:
+        """The next items for which this is to be done, in their order; they stay on the list."""
+
+        def work(session: Session) -> Sequence[Item]:
+            rows = session.execute(
+                """SELECT * FROM batch_items WHERE batch_id = :batch_id AND todo = :todo
+                       AND todo <> '' AND due_ms <= :now_ms
+                   ORDER BY due_ms, place LIMIT :limit""",
+                {"batch_id": batch_id, "todo": todo, "now_ms": self._clock(), "limit": limit},
+            )
+            return [read_item(row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def begin(
+        self, batch_id: str, jobs: Mapping[int, Job], there: Mapping[int, str]
+    ) -> Sequence[Job]:
+        """Gives items to import their jobs; those in ``there`` (index → title) need none.
+
+        The answer are the jobs that are new, kept as queued: items of an ISBN that the batch has
+        already share its job.
+        """
+
+        def work(session: Session, told: Told) -> Sequence[Job]:
+            opened = []
+            for index in sorted({*jobs, *there}):
+                rows = session.execute(_ITEM, {"batch_id": batch_id, "place": index})
+                if not rows or rows[0]["todo"] != IMPORT:
+                    continue  # it was cancelled, or another process was faster
+                item = read_item(rows[0])
+                same = {"batch_id": batch_id, "isbn": item.isbn}
+                if index in there:
+                    told += self._is_there(session, same, there[index])
+                    continue
+                known = session.execute(
+                    """SELECT jobs.* FROM batch_items JOIN jobs ON jobs.job_id = batch_items.job_id
+                       WHERE batch_items.batch_id = :batch_id AND batch_items.isbn = :isbn
+                         AND jobs.status <> 'cancelled'
+                       ORDER BY jobs.created_ms DESC LIMIT 1""",
+                    same,
+                )
+                job = read_job(known[0]) if known else jobs[index]
+                if not known:
+                    session.execute(INSERT, insertion(job))
+                    opened.append(job)
+                session.execute(
+                    """UPDATE batch_items SET job_id = :job_id, todo = ''
+                       WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import'""",
+                    {**same, "job_id": job.job_id},
+                )
+                told += follow(session, job, self._clock())
+            return opened
+
+        return await self._log.write_and_tell(work, batch_id)
+
+    def _is_there(self, session: Session, same: Json, title: str) -> Told:
+        rows = session.execute(
+            """UPDATE batch_items SET state = :state, todo = '', title = :title
+               WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import' RETURNING *""",
+            {**same, "state": ALREADY_THERE, "title": title},
+        )
+        items = _in_order(map(read_item, rows))
+        return moved(session, same["batch_id"], items, self._clock())
+
+    async def follow_job(self, job_id: str) -> None:
+        """The items of a job that cannot be retried stand as it does; without one, as new ones."""
+
+        def work(session: Session, told: Told) -> None:
+            rows = session.execute("SELECT * FROM jobs WHERE job_id = :id", {"id": job_id})
+            if rows:
+                told += follow(session, read_job(rows[0]), self._clock())
+                return
+            session.execute(
+                """UPDATE batch_items SET todo = 'import', job_id = NULL
+                   WHERE job_id = :id AND todo = 'retry'""",
+                {"id": job_id},
+            )
+
+        await self._log.write_and_tell(work, job_id)
+
+    async def found(self, batch_id: str, index: int, isbn: str) -> None:
+        """A look-up was sure: the item is imported under this ISBN-13."""
+
+        def work(session: Session) -> None:
+            session.execute(
+                """UPDATE batch_items SET isbn = :isbn, todo = :todo, due_ms = 0, tries = 0
+                   WHERE batch_id = :batch_id AND place = :place AND todo = 'lookup'""",
+                {"batch_id": batch_id, "place": index, "isbn": isbn, "todo": IMPORT},
+            )
+
+        await self._database.write(work, batch_id)
+
+    async def look_up_later(self, batch_id: str, index: int, due_ms: int) -> None:
+        """A look-up failed and comes again then."""
+
+        def work(session: Session) -> None:
+            session.execute(
+                """UPDATE batch_items SET tries = tries + 1, due_ms = :due_ms
+                   WHERE batch_id = :batch_id AND place = :place AND todo = 'lookup'""",
+                {"batch_id": batch_id, "place": index, "due_ms": due_ms},
+            )
+
+        await self._database.write(work, batch_id)
+
+    async def end_look_up(
+        self,
+        batch_id: str,
+        index: int,
+        *,
+        candidates: Sequence[Json] = (),
+        error: Json | None = None,
+    ) -> None:
+        """A look-up was not sure: to review with candidates, or failed with an error."""
+
+        def work(session: Session, told: Told) -> None:
+            rows = session.execute(
+                """UPDATE batch_items SET state = :state, todo = '', error = :error,
+                       candidates = :candidates
+                   WHERE batch_id = :batch_id AND place = :place AND todo = 'lookup' RETURNING *""",
+                {"batch_id": batch_id, "place": index, "error": dump(error),
+                 "state": FAILED if error else REVIEW, "candidates": dump(list(candidates))},
+            )  # fmt: skip
+            if rows:
+                told += moved(session, batch_id, [read_item(rows[0])], self._clock())
+
+        await self._log.write_and_tell(work, batch_id)
+
+    # -------------------------------------------------------------- upkeep
+    async def remove_old(self, before_ms: int) -> int:
+        """Batches that were over before then go, a portion at a time; those with reviews stay.
+
+        The answer is 0 once there is nothing left to remove.
+        """
+        now_ms = self._clock()
+
+        def work(session: Session) -> int:
+            rows = session.execute(
+                """SELECT batch_id FROM batches
+                   WHERE status IN ('completed', 'cancelled') AND updated_ms < :before_ms
+                     AND NOT EXISTS (SELECT 1 FROM batch_items
+                                     WHERE batch_items.batch_id = batches.batch_id
+                                       AND batch_items.state = 'review') LIMIT 1""",
+                {"before_ms": before_ms},
+            ) or session.execute(
+                """SELECT batch_id FROM batches
+                   WHERE status = 'receiving' AND created_ms < :begun_ms LIMIT 1""",
+                {"begun_ms": now_ms - RECEIVING_MS},
+            )
+            if not rows:
+                return 0
+            one = {"batch_id": rows[0]["batch_id"], "most": REMOVE_MOST}
+            gone = session.execute(
+                """DELETE FROM batch_items WHERE batch_id = :batch_id AND place IN (
+                       SELECT place FROM batch_items WHERE batch_id = :batch_id
+                       ORDER BY place LIMIT :most) RETURNING place""",
+                one,
+            )
+            if len(gone) < REMOVE_MOST:
+                session.execute("DELETE FROM events WHERE job_id = :batch_id", one)
+                session.execute("DELETE FROM batches WHERE batch_id = :batch_id", one)
+            return len(gone) + 1
+
+        return await self._database.write(work, "remove batches")
+
+
+def _in_order(items: Iterable[Item]) -> list[Item]:
+    return sorted(items, key=lambda item: item.index)
