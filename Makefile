@@ -5,6 +5,9 @@
 # make test-without-legacy   the same in a copy whose legacy importer is deleted
 # make check           style and types
 # make loc-report      what logic the workflow made unnecessary, counted
+# make worker          the Cloudflare Worker, built; its bench installed (needs npm)
+# make worker-dev      the Worker on this machine, with the sandbox behind it, until Ctrl-C
+# make worker-check    its tests on Cloudflare's own runtime and engine, and what would be deployed
 # make serve           the server, on the settings of the environment and .env
 # make clean           all that make made; your data stays
 #
@@ -20,7 +23,8 @@ PINS := $(if $(wildcard constraints.txt),-c constraints.txt)
 BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-without-legacy check loc-report serve clean programs
+.PHONY: help demo test test-slow test-without-legacy check loc-report serve clean programs \
+	worker worker-dev worker-check
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -51,7 +55,25 @@ check: .venv/.made-test
 loc-report: .venv/.made
 	@$(BIN)/python benchmarks/loc_report.py
 
+worker: .venv/.made-test worker/node_modules/.made
+	$(BIN)/python worker/build.py
+
+worker-dev: worker
+	$(BIN)/python worker/dev.py
+
+worker-check: worker
+	$(BIN)/python -m pytest worker/tests $(ARGS)
+
+worker/node_modules/.made: worker/package.json
+	@command -v npm >/dev/null || { \
+		echo "The Worker's bench needs Node.js with npm, which is not here; on Debian: apt-get install npm"; \
+		exit 1; }
+	@echo "Installing the Worker's bench …"
+	@cd worker && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean:
+	rm -rf worker/node_modules worker/python_modules
 	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

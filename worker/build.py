@@ -1,0 +1,95 @@
+"""What the Worker is made of, laid into ``python_modules``: our own modules and Cloudflare's SDK.
+
+Way:     make worker → here; wrangler and the bench take the folder as it is
+Rule 1:  which of our modules go along is read from their imports, beginning at ``worker/src``: no
+         list, and no file of them is changed.
+Rule 2:  a module that needs a third-party package stops the build: none is there in the Worker.
+"""
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+WORKER = Path(__file__).parent
+SOURCES = WORKER.parent / "src"
+MODULES = WORKER / "python_modules"
+PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper"}
+"""What the runtime and its SDK bring."""
+
+
+def main() -> None:
+    """Makes the folder anew; the SDK is fetched only where it is not there yet."""
+    lay_sdk()
+    needed = closure(WORKER / "src")
+    shutil.rmtree(MODULES / "bookline", ignore_errors=True)
+    for path in needed:
+        target = MODULES / path.relative_to(SOURCES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    print(f"{len(needed)} modules, {sum(path.stat().st_size for path in needed):,} bytes")
+
+
+def lay_sdk() -> None:
+    """Cloudflare's SDK as ``requirements.txt`` pins it."""
+    wanted = (WORKER / "requirements.txt").read_text()
+    stamp = MODULES / ".made-from"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(MODULES, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    subprocess.run(
+        [*pip, "--no-deps", "--no-compile", "--target", MODULES, "-r", WORKER / "requirements.txt"],
+        check=True,
+    )
+    stamp.write_text(wanted)
+
+
+def closure(start: Path) -> list[Path]:
+    """Every module below ``bookline`` that those below ``start`` need, directly or not.
+
+    Raises: SystemExit naming a module that needs a package which the Worker does not have.
+    """
+    own = {path.stem for path in start.glob("*.py")} | {path.name for path in start.iterdir()}
+    found: dict[Path, None] = {}
+    todo = sorted(start.rglob("*.py"))
+    while todo:
+        path = todo.pop()
+        for name in imported(ast.parse(path.read_text("utf-8"))):
+            top = name.split(".")[0]
+            if top == "bookline":
+                new = [one for one in files_of(name) if one not in found]
+                found.update(dict.fromkeys(new))
+                todo.extend(new)
+            elif top not in sys.stdlib_module_names and top not in PLATFORM | own:
+                raise SystemExit(f"{path} imports {top}, which the Worker does not have")
+    return sorted(found)
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The full names of what is imported when the module is; what is imported within a function
+    or for types alone is for other machines.
+    """
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files_of(name: str) -> Iterator[Path]:
+    """The files that Python reads to import this name: its packages' and its own."""
+    place = SOURCES
+    for part in name.split("."):
+        place = place / part
+        if (place / "__init__.py").exists():
+            yield place / "__init__.py"
+        elif place.with_suffix(".py").exists():
+            yield place.with_suffix(".py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What Cloudflare starts: the door, the workflow, and the two Durable Objects of the plan.
+
+Way:     wrangler.jsonc names these classes → here → on_cloudflare/
+Source:  docs/plan-checklist.md for their names; docs/cloudflare.md for how they are deployed.
+"""
+
+from typing import Any
+
+from workers import DurableObject, Response, WorkerEntrypoint, WorkflowEntrypoint
+
+from bookline.errors import Refused
+from bookline.imports import Order
+from bookline.job import ImportInput
+from bookline.stores.drain import drain
+from on_cloudflare.cloud import Cloud
+from on_cloudflare.http import answer
+from on_cloudflare.room import WebSocketConnectionDO
+from on_cloudflare.routes import ROUTES
+from on_cloudflare.run import run_import
+
+__all__ = ["BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+
+
+def _nothing(work: Any) -> None:
+    raise NotImplementedError("nobody waits for work beside a run")
+
+
+class Default(WorkerEntrypoint):
+    """The door."""
+
+    async def fetch(self, request: Any) -> Response:
+        return await answer(ROUTES, await Cloud.of(self.env, self.ctx.waitUntil), request)
+
+    async def scheduled(self, controller: Any, env: Any, ctx: Any) -> None:
+        """Each minute: what waits in the fallback store goes into the library."""
+        cloud = await Cloud.of(self.env, _nothing)
+        if cloud.library is not None:
+            await drain(cloud.fallback, cloud.library, cloud.objects)
+
+
+class BookImportWorkflow(WorkflowEntrypoint):
+    """One import. Its instance has the job's id."""
+
+    async def run(self, event: Any, step: Any) -> dict[str, str]:
+        cloud = await Cloud.of(self.env, _nothing)
+        order = ImportInput.from_json(event["payload"])
+        journal = cloud.run_journal(order.job_id)
+        ended = await run_import(order, step, journal, cloud.steps(), cloud.policy)
+        if ended is None:
+            return {"status": "over"}
+        job, record = ended
+        await cloud.index.keep(job, record)
+        return {"status": job.status}
+
+
+class JobStateManagerDO(DurableObject):
+    """What is left of the plan's job state manager: it passes messages on (phase 3.3.1)."""
+
+    async def call(self, call: dict[str, Any]) -> dict[str, Any]:
+        """``{"action": "start" | "status", …}`` → ``{"value"}`` or ``{"refused"}``."""
+        imports = (await Cloud.of(self.env, _nothing)).imports
+        try:
+            if call.get("action") == "start":
+                order = Order(
+                    isbn=_text(call, "isbn", "INVALID_ISBN"), source=call.get("source") or "auto",
+                    caller=call.get("caller") or "",
+                )  # fmt: skip
+                job, _is_new = await imports.start(order, "workflow")
+                return {"value": {"jobId": job.job_id}}
+            if call.get("action") == "status":
+                job = await imports.find(_text(call, "jobId", "MISSING_JOB_ID"))
+                event = job.last_event
+                status = event["status"] if event and event["status"] else job.status
+                return {"value": {"jobId": job.job_id, "status": status, "lastEvent": event}}
+            raise Refused("INVALID_REQUEST", 'action must be "start" or "status"')
+        except Refused as error:
+            return {"refused": [error.code, error.message, error.details]}
+
+
+def _text(call: dict[str, Any], name: str, code: str) -> str:
+    value = call.get(name)
+    if not isinstance(value, str):
+        raise Refused(code, f"{name} is missing, or no string")
+    return value

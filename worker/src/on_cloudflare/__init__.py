@@ -1,0 +1,1 @@
+"""Cloudflare's products behind Bookline's ports. Adapters only: nothing is decided here."""

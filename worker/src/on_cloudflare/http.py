@@ -1,0 +1,239 @@
+"""Requests and answers: read, routed and sent as the contract says.
+
+Way:      entry.py → ``answer`` → routes.py
+Rule 1:   the shape of an answer, its codes and messages are api/answers.py's.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from workers import Response
+
+from bookline.api import answers
+from bookline.errors import Refused
+from bookline.live.session import find_token
+from bookline.values import Json
+from on_cloudflare.cloud import Cloud
+from on_cloudflare.plain import load, now_ms
+
+BODY_BYTES = 16 * 1024  # docs/contract.md
+BATCH_BYTES = 20 * 2**20  # docs/contract.md
+PLAIN = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request, as routes see it."""
+
+    cloud: Cloud
+    request: Any
+    method: str
+    base: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    request_id: str
+    caller: str = ""
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self.query.get(name, default)
+
+    def listed(self, header: str) -> list[str]:
+        """A header's parts between commas."""
+        return listed(self.headers, header)
+
+    def whole_number(self, name: str, default: int, most: int) -> int:
+        """Raises: Refused (INVALID_REQUEST)."""
+        text = self.query.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= most):
+            raise Refused("INVALID_REQUEST", f"{name} must be a whole number from 1 to {most}")
+        return int(text)
+
+    async def json(self, known: tuple[str, ...], most_bytes: int = BODY_BYTES) -> Json:
+        """The body's object.
+
+        Raises: Refused (PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST).
+        """
+        kind = (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise Refused("UNSUPPORTED_MEDIA_TYPE", "send Content-Type: application/json")
+        body = await self.body(most_bytes)
+        try:
+            value = load(body.decode())
+        except ValueError as error:
+            raise Refused("INVALID_REQUEST", "the body is not JSON") from error
+        if not isinstance(value, dict):
+            raise Refused(
+                "INVALID_REQUEST", 'the body must be an object like {"isbn": "9780451524935"}'
+            )
+        unknown = [ascii(name)[:50] for name in value if name not in known]
+        if unknown:
+            raise Refused(
+                "INVALID_REQUEST", f"{', '.join(unknown[:5])}: there are only {', '.join(known)}"
+            )
+        return value
+
+    async def body(self, most_bytes: int) -> bytes:
+        """Raises: Refused (PAYLOAD_TOO_LARGE)."""
+        too_large = Refused("PAYLOAD_TOO_LARGE", f"a body may have {most_bytes} bytes")
+        length = self.headers.get("content-length") or "0"
+        if length.isdigit() and int(length) > most_bytes:
+            raise too_large
+        body = (await self.request.js_object.arrayBuffer()).to_bytes()
+        if len(body) > most_bytes:
+            raise too_large
+        return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """An answer, before it goes out."""
+
+    data: object = None
+    """Of the envelope."""
+    body: bytes | None = None
+    """Instead of an envelope."""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[..., Awaitable[Sent | Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """``path`` has its variable parts in braces; ``query`` names the parameters that it reads."""
+
+    method: str
+    path: str
+    handler: Handler
+    query: tuple[str, ...] = ()
+    is_open: bool = False
+    """Answers without a key."""
+    takes_token: bool = False
+    """A job's own token opens it."""
+
+    def match(self, path: str) -> dict[str, str] | None:
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
+        found = re.fullmatch(pattern, path)
+        return found.groupdict() if found else None
+
+
+async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Response:
+    """The answer to a request, whatever happens."""
+    request_id = answers.new_request_id()
+    url = urlsplit(request.url)
+    method = str(request.method)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    cors = _cors(cloud, headers)
+    if method == "OPTIONS" and "access-control-request-method" in headers:
+        return Response(None, status=204, headers={**cors, **PREFLIGHT})
+    try:
+        sent = await _route(routes, cloud, request, method, url, headers, request_id)
+    except Exception as error:
+        failure = answers.failure_of(error, f"{method} {url.path}", request_id)
+        sent = Sent(
+            body=answers.encode(failure.to_json(request_id)), status=failure.status,
+            headers={**JSON, **failure.headers},
+        )  # fmt: skip
+    if isinstance(sent, Response):
+        return sent
+    body, more = sent.body, dict(sent.headers)
+    if body is None and sent.status not in {204, 304}:
+        body = answers.encode(answers.success_json(sent.data, request_id))
+        more = {**JSON, **more}
+    told = {**SAFE, **cors, **more, "x-request-id": request_id}
+    return Response(None if method == "HEAD" else body, status=sent.status, headers=told)
+
+
+JSON = {"content-type": "application/json"}
+SAFE = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD, POST, PUT, OPTIONS",
+    "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
+    "access-control-max-age": "600",
+}
+
+
+def _cors(cloud: Cloud, headers: Mapping[str, str]) -> dict[str, str]:
+    origin = headers.get("origin")
+    allowed = [one.strip() for one in cloud.var("CORS_ORIGINS").split(",") if one.strip()]
+    if origin is None or origin not in allowed:
+        return {"vary": "Origin"}
+    return {"vary": "Origin", "access-control-allow-origin": origin}
+
+
+async def _route(
+    routes: tuple[Route, ...], cloud: Cloud, request: Any, method: str, url: Any,
+    headers: Mapping[str, str], request_id: str,
+) -> Sent | Response:  # fmt: skip
+    asked_for = "GET" if method == "HEAD" else method
+    fits = [(route, values) for route in routes if (values := route.match(url.path)) is not None]
+    if not fits:
+        raise Refused("NOT_FOUND", f"there is nothing at {url.path[:200]}")
+    mine = [(route, values) for route, values in fits if route.method == asked_for]
+    if not mine:
+        allowed = ", ".join(sorted({route.method for route, _ in fits}))
+        raise Refused("METHOD_NOT_ALLOWED", f"{method} is not allowed here, only {allowed}")
+    route, values = mine[0]
+    _refuse_foreign(cloud, headers, url)
+    query = {name: given[-1] for name, given in parse_qs(url.query, keep_blank_values=True).items()}
+    token = _token(query, headers) if route.takes_token else None
+    caller = _caller(cloud, route, headers, token, values.get("job_id") or query.get("jobId", ""))
+    unknown = sorted(set(query) - {*route.query, *(("token",) if route.takes_token else ())})
+    if unknown:
+        names = ", ".join(ascii(name)[:50] for name in unknown[:5])
+        raise Refused("INVALID_REQUEST", f"unknown query parameter: {names}")
+    asked = Asked(
+        cloud=cloud, request=request, method=method, base=f"{url.scheme}://{url.netloc}",
+        path=url.path, query=query, headers=headers, request_id=request_id, caller=caller,
+    )  # fmt: skip
+    return await route.handler(asked, **values)
+
+
+def _token(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+    return query.get("token") or find_token(listed(headers, "sec-websocket-protocol"))[0]
+
+
+def listed(headers: Mapping[str, str], name: str) -> list[str]:
+    """A header's parts between commas."""
+    return [one.strip() for one in (headers.get(name) or "").split(",")]
+
+
+def _caller(
+    cloud: Cloud, route: Route, headers: Mapping[str, str], token: str | None, job_id: str
+) -> str:
+    """Whose keys of idempotency these are. Raises: Refused (UNAUTHORIZED, FORBIDDEN)."""
+    if token is not None and cloud.tokens.opens(token, job_id, now_ms()):
+        return "token"
+    if route.is_open:
+        return ""
+    if token is not None and "authorization" not in headers:
+        raise Refused("UNAUTHORIZED", "this token does not open this job, or its time is over")
+    if not cloud.keys:
+        if cloud.var("INSECURE") == "on":
+            return ""
+        raise Refused(
+            "FORBIDDEN", "this Worker has no API_KEYS yet, so it answers nobody: set that secret"
+        )
+    caller = cloud.keys.match(headers.get("authorization"))
+    if caller is None:
+        raise Refused("UNAUTHORIZED", "send an API key: Authorization: Bearer …")
+    return caller
+
+
+def _refuse_foreign(cloud: Cloud, headers: Mapping[str, str], url: Any) -> None:
+    """Requests that a foreign web page makes its visitor's browser send. Raises: Refused."""
+    origin = headers.get("origin")
+    allowed = [one.strip() for one in cloud.var("CORS_ORIGINS").split(",") if one.strip()]
+    if origin is not None:
+        if origin in allowed or origin == f"{url.scheme}://{url.netloc}":
+            return
+    elif headers.get("sec-fetch-site") != "cross-site":
+        return
+    raise Refused("FORBIDDEN", "requests from other web pages are refused; see CORS_ORIGINS")

@@ -1,0 +1,90 @@
+"""All jobs in one table of D1: what the list of jobs and the records of imports are read from.
+
+Way:      journal.py keeps here what a job's own object has decided
+Rule 1:   a job's truth is in its object. Here is how it stood when it was opened and when it ended;
+          of those that are open, a list asks their objects.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from bookline.errors import StoreDown
+from bookline.job import QUEUED, RUNNING, Job
+from bookline.progress.records import ImportRecord
+from bookline.progress.rules import JobRow
+from bookline.stores.database import Session
+from bookline.stores.job_rows import INSERT, SAVE, insertion, saving
+from bookline.stores.journal import SqlJournal
+from bookline.stores.records import keep_record
+from bookline.values import Page
+from on_cloudflare.d1 import D1Database
+from on_cloudflare.journal import Rooms
+from on_cloudflare.plain import dump, job_from_plain, now_ms
+
+log = logging.getLogger(__name__)
+
+OPEN = (QUEUED, RUNNING)
+"""Both stand here as queued: which it is now, the job's object knows."""
+_THERE = "SELECT job_id FROM jobs WHERE job_id = :job_id"
+_LAST = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
+           VALUES (:job_id, :seq, :key, 0, :message, :at_ms)
+           ON CONFLICT (job_id, seq) DO NOTHING"""
+
+
+class D1Index:
+    """Fills ``Index``."""
+
+    def __init__(self, database: D1Database, rooms: Rooms) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._table = SqlJournal(database, now_ms)
+
+    async def keep(self, job: Job, record: ImportRecord | None = None) -> None:
+        """How the job stands now, with its record when it has ended. Never fails."""
+
+        def work(session: Session) -> None:
+            if not session.execute(_THERE, {"job_id": job.job_id}):
+                session.execute(INSERT, insertion(job))
+            event = job.last_event
+            row = JobRow(job=job, last_seq=event["seq"] if event else 0)
+            session.execute(SAVE, saving(row))
+            if event is not None:
+                session.execute(
+                    _LAST,
+                    {"job_id": job.job_id, "seq": event["seq"], "key": str(event["seq"]),
+                     "message": dump(event), "at_ms": job.updated_ms},
+                )  # fmt: skip
+            if record is not None:
+                keep_record(session, record)
+
+        try:
+            await self._database.write(work)
+        except StoreDown as error:
+            log.warning("the list of jobs lacks %s as it is now: %s", job.job_id, error)
+
+    async def list(
+        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+    ) -> Page[Job]:
+        kept = QUEUED if status in OPEN else status
+        page = await self._table.list(status=kept, method=method, limit=limit, cursor=cursor)
+        items = await asyncio.gather(*(self._now(job) for job in page.items))
+        return replace(page, items=[job for job in items if status in {None, job.status}])
+
+    async def _now(self, job: Job) -> Job:
+        if job.is_over:
+            return job
+        found = await self._rooms.ask(job.job_id, "find", job_id=job.job_id)
+        return job_from_plain(found) if found else job
+
+
+class NoIndex:
+    """Where DB is not bound: jobs are known by their id alone."""
+
+    async def keep(self, job: Job, record: ImportRecord | None = None) -> None:
+        """Nowhere."""
+
+    async def list(
+        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+    ) -> Page[Job]:
+        raise StoreDown("the list of jobs needs the binding DB")

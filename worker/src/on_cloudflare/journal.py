@@ -1,0 +1,153 @@
+"""A job's journal, asked from elsewhere: the port Jobs for the door, and what a run writes.
+
+Way:      imports.py and run.py → here → room.py, one object a job
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from bookline.engine.tries import Ending
+from bookline.errors import Refused, StoreDown
+from bookline.job import Job
+from bookline.progress.events import News
+from bookline.progress.journal import Idempotency
+from bookline.progress.records import ImportRecord
+from bookline.values import Json, Page
+from on_cloudflare.plain import (
+    dump,
+    ended_from_plain,
+    job_from_plain,
+    job_to_plain,
+    load,
+    news_to_plain,
+)
+
+
+class Index(Protocol):
+    """Where all jobs stand, to list them by. Never fails: it can be made anew from the journals."""
+
+    async def keep(self, job: Job, record: ImportRecord | None = None) -> None: ...
+
+    async def list(
+        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+    ) -> Page[Job]: ...
+
+
+class Rooms:
+    """The objects by name; ``namespace`` is the binding WEBSOCKET_DO."""
+
+    def __init__(self, namespace: Any) -> None:
+        self._namespace = namespace
+
+    def stub(self, name: str) -> Any:
+        return self._namespace.getByName(name)
+
+    async def ask(self, name: str, do: str, **asked: object) -> Any:
+        """Raises: Refused as the journal does, StoreDown when the object cannot be reached."""
+        try:
+            text = await self.stub(name).ask(dump({"do": do, **asked}))
+        except Exception as error:
+            raise StoreDown(f"the journal of {name}: {str(error).splitlines()[-1]}") from error
+        answer = load(text)
+        if "refused" in answer:
+            raise Refused(*answer["refused"])
+        return answer["value"]
+
+
+class DurableJobs:
+    """Fills the port Jobs."""
+
+    def __init__(self, rooms: Rooms, index: Index) -> None:
+        self._rooms = rooms
+        self._index = index
+
+    async def open(self, job: Job, idempotency: Idempotency | None = None) -> Job:
+        """A key's object says first which job it stands for; a job that it knew and that was never
+        opened is opened now.
+        """
+        if idempotency is not None:
+            told = asdict(idempotency)
+            kept = await self._ask(
+                f"key-{idempotency.key}", "open", job=job_to_plain(job), idempotency=told
+            )
+            if kept.job_id != job.job_id:
+                there = await self.find(kept.job_id)
+                if there is not None:
+                    return there
+                job = kept
+        opened = await self._ask(job.job_id, "open", job=job_to_plain(job))
+        await self._index.keep(opened)
+        return opened
+
+    async def find(self, job_id: str) -> Job | None:
+        found = await self._rooms.ask(job_id, "find", job_id=job_id)
+        return found and job_from_plain(found)
+
+    async def list(
+        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+    ) -> Page[Job]:
+        return await self._index.list(status=status, method=method, limit=limit, cursor=cursor)
+
+    async def request_cancel(self, job_id: str) -> Job:
+        await self._known(job_id)
+        job, record = ended_from_plain(await self._rooms.ask(job_id, "cancel", job_id=job_id))
+        if job.is_over:
+            await self._index.keep(job, record)
+        return job
+
+    async def reopen(self, job_id: str, node: str) -> Job:
+        await self._known(job_id)
+        job = await self._ask(job_id, "reopen", job_id=job_id, node=node)
+        await self._index.keep(job)
+        return job
+
+    async def _known(self, job_id: str) -> None:
+        if await self.find(job_id) is None:
+            raise Refused("JOB_NOT_FOUND", f"there is no job {job_id}")
+
+    async def _ask(self, name: str, do: str, **asked: object) -> Job:
+        return job_from_plain(await self._rooms.ask(name, do, **asked))
+
+
+class RunJournal:
+    """One job's journal as its run writes it. News ride with the next mark or the end."""
+
+    def __init__(self, rooms: Rooms, job_id: str, node: str) -> None:
+        self._rooms = rooms
+        self._job_id = job_id
+        self._node = node
+        self._news: list[News] = []
+        self.run: int | None = None
+        """Known from the first mark on."""
+
+    def tell(self, news: News) -> None:
+        """Kept with the next call."""
+        self._news.append(news)
+
+    async def begin(self, step: str, attempt: int) -> Json:
+        begun: Json = await self._ask(
+            "begin", node=self._node, step=step, attempt=attempt, run=self.run
+        )
+        self.run = begun["run"]
+        return begun
+
+    async def failed(self, step: str, attempt: int) -> bool:
+        """Tells what waits, and that this try is over. Whether the job was cancelled."""
+        return bool(await self._ask("failed", run=self.run, step=step, attempt=attempt))
+
+    async def finish(self, ending: Ending) -> tuple[Job, ImportRecord | None] | None:
+        """The job as it ended, and its record; None when it had ended already."""
+        told = await self._ask(
+            "finish", run=self.run, end=news_to_plain(ending.news), result=ending.result,
+            error=ending.error,
+        )  # fmt: skip
+        return told and ended_from_plain(told)
+
+    async def _ask(self, do: str, **asked: object) -> Any:
+        """News that did not arrive wait for the next call."""
+        news: Sequence[News] = tuple(self._news)
+        told = [news_to_plain(one) for one in news]
+        answer = await self._rooms.ask(self._job_id, do, job_id=self._job_id, news=told, **asked)
+        del self._news[: len(news)]
+        return answer

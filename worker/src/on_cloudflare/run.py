@@ -1,0 +1,137 @@
+"""A run on Cloudflare Workflows: its native retries carry out what ``Tries`` has decided.
+
+Way:      entry.py → ``run_import`` → workflow.py → ``CloudflareRun.do`` → steps/
+Rule 1:   only a try that is to be repeated raises: a give-up and the last failure are results, so
+          code, message and tries come back from a replay as they were.
+Rule 2:   ``run`` begins anew after each wait and each crash; only what stands in a step's callback
+          may write. So a job is claimed by the first try that really runs.
+Rule 3:   the engine counts a try that its process died in. The next one tells of it.
+Source:   https://developers.cloudflare.com/workflows/build/sleeping-and-retrying/
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from bookline.engine.tries import (
+    Policy,
+    Tries,
+    died,
+    ended_by,
+    ended_well,
+    error_of,
+    is_repeated,
+    value_of,
+)
+from bookline.errors import JobStopped, StoreDown
+from bookline.job import ImportInput, Job, Warned
+from bookline.ports import Steps
+from bookline.progress.events import milestone, retry, warning
+from bookline.progress.journal import Attempt
+from bookline.progress.records import ImportRecord
+from bookline.retries import Step
+from bookline.values import Json
+from bookline.workflow import import_book
+from on_cloudflare.journal import RunJournal
+from on_cloudflare.plain import dump, load, now_ms
+
+log = logging.getLogger(__name__)
+
+Ended = tuple[Job, ImportRecord | None]
+NET_SECONDS = 5.0  # behind a try's own limit: the engine's limit is for a try that hangs
+PATIENCE_SECONDS = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)  # how long the journal may be away at the end
+
+
+class TryAgain(Exception):
+    """What makes the engine repeat a try."""
+
+
+async def run_import(
+    order: ImportInput, step: Any, journal: RunJournal, steps: Steps, policy: Policy
+) -> Ended | None:
+    """Runs one import to its end, and writes the end; None when it had ended already."""
+    run = CloudflareRun(order.job_id, step, journal, policy)
+    try:
+        result = await import_book(order, run, steps)
+    except JobStopped as stop:
+        ending = ended_by(journal.run or 1, stop)
+    else:
+        ending = ended_well(journal.run or 1, result)
+    return await _patiently(partial(journal.finish, ending))
+
+
+class CloudflareRun:
+    """Fills the port Run. ``step`` is the engine's WorkflowStep."""
+
+    def __init__(self, job_id: str, step: Any, journal: RunJournal, policy: Policy) -> None:
+        self._job_id = job_id
+        self._step = step
+        self._journal = journal
+        self._policy = policy
+        self._wake_ms: dict[str, int] = {}
+
+    async def tell(self, status: str, data: Json) -> None:
+        self._journal.tell(milestone(status, data))
+
+    async def warn(self, warned: Warned) -> None:
+        self._journal.tell(warning(warned))
+
+    async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        async def one_try(ctx: Any) -> str:
+            return dump(await self._try(step, ctx["attempt"], work))
+
+        def delay(_: Any) -> int:
+            return max(0, self._wake_ms.get(step.name, 0) - now_ms())
+
+        longest = step.retries.delay_after(step.retries.limit) * self._policy.retry_scale
+        config = {
+            "retries": {"limit": step.retries.limit, "delay": delay, "backoff": "constant"},
+            "timeout": round((step.limit_seconds + longest + NET_SECONDS) * 1000),
+        }
+        try:
+            kept = load(await self._step.do(step.name, config=config)(one_try)())
+        except Exception as error:  # the engine's own: the process died in the last try
+            log.warning("%s of %s: %s", step.name, self._job_id, str(error).splitlines()[-1])
+            last = {"error": error_of(step.failed_code, str(died(step))), "wakeMs": None}
+            kept = {"attempt": step.retries.limit + 1, "outcome": last}
+        return value_of(step, kept["attempt"], kept["outcome"])
+
+    async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
+        """What the engine keeps of the step. Raises: TryAgain."""
+        begun = await self._journal.begin(step.name, attempt)
+        tries = Tries(
+            job_id=self._job_id,
+            deadline_ms=begun["startedMs"] + round(self._policy.deadline_seconds * 1000),
+            policy=self._policy,
+            clock=now_ms,
+        )
+        if begun["died"]:
+            outcome = tries.failed(step, attempt - 1, died(step))
+            if not is_repeated(outcome):
+                return {"attempt": attempt - 1, "outcome": outcome}
+            self._tell_retry(step, attempt - 1, outcome)
+            await asyncio.sleep((outcome["wakeMs"] - now_ms()) / 1000)
+        outcome = await tries.outcome_of(step, attempt, Attempt(cancelled=begun["cancelled"]), work)
+        if is_repeated(outcome):
+            self._tell_retry(step, attempt, outcome)
+            if await self._journal.failed(step.name, attempt):
+                return {"attempt": attempt + 1, "outcome": {"stop": "cancelled"}}
+            self._wake_ms[step.name] = outcome["wakeMs"]
+            raise TryAgain(outcome["error"]["message"])
+        return {"attempt": attempt, "outcome": outcome}
+
+    def _tell_retry(self, step: Step, attempt: int, outcome: Json) -> None:
+        delay_ms, wake_ms = outcome["delayMs"], outcome["wakeMs"]
+        self._journal.tell(retry(step.name, attempt, delay_ms, outcome["error"], wake_ms))
+
+
+async def _patiently(ask: Callable[[], Awaitable[Ended | None]]) -> Ended | None:
+    for pause_seconds in PATIENCE_SECONDS:
+        try:
+            return await ask()
+        except StoreDown as down:
+            log.warning("asked again in %g s: %s", pause_seconds, down)
+        await asyncio.sleep(pause_seconds)
+    return await ask()
