@@ -4,8 +4,8 @@ import asyncio
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,7 +113,6 @@ def on_disk(open_stores: OpenStores, clock: Clock) -> Any:
 async def elsewhere(open_stores: OpenStores, clock: Clock, on_disk: SqlJournal) -> Any:
     """Another process' journal on the tables of ``on_disk``."""
     made = open_stores(clock).journal
-    await made.others()
     yield made
     made.close()
 
@@ -832,64 +831,98 @@ async def test_who_has_left_hears_no_more(journal: Journal) -> None:
     assert [event.seq for event in stayed] == [1]
 
 
-async def test_what_is_new_since_the_last_look_is_seen_once(journal: Journal) -> None:
-    await journal.open(a_job())
-    journal.tell("job-1", some("before"))
-    await settled(journal)
-    assert list(await journal.others()) == []
-
-    journal.tell("job-1", some("a"))
-    journal.tell("job-1", some("b"))
-    await settled(journal)
-
-    assert [event.seq for event in await journal.others()] == [2, 3]
-    assert list(await journal.others()) == []
+async def until_heard(heard: list[Event], *seqs: int) -> None:
+    """Waits until these were heard, in whatever order, once or more."""
+    async with asyncio.timeout(10):
+        while {event.seq for event in heard} != set(seqs):
+            await asyncio.sleep(0.002)
 
 
-async def test_another_process_sees_each_event_exactly_once(
+@asynccontextmanager
+async def listening(journal: SqlJournal, *ids: str) -> AsyncIterator[list[Event]]:
+    """What is heard of these jobs, of this process and of others."""
+    heard: list[Event] = []
+    end = journal.subscribe(heard.extend)
+    task = asyncio.create_task(journal.listen(lambda: ids))
+    yield heard
+    end()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_another_process_hears_each_event(on_disk: SqlJournal, elsewhere: SqlJournal) -> None:
+    await on_disk.open(a_job())
+
+    async with listening(elsewhere, "job-1") as heard:
+        await asyncio.sleep(0.05)
+        for number in range(30):
+            on_disk.tell("job-1", some(str(number)))
+            if number % 7 == 0:
+                await asyncio.sleep(0.03)
+
+        await until_heard(heard, *range(1, 31))
+
+
+async def test_who_listens_late_finds_that_something_was_missed(
     on_disk: SqlJournal, elsewhere: SqlJournal
 ) -> None:
+    """The last event of the story comes: who has not seen those before it reads them."""
     await on_disk.open(a_job())
-    seen: list[int] = []
-
-    for number in range(30):
+    for number in range(3):
         on_disk.tell("job-1", some(str(number)))
-        if number % 7 == 0:
-            seen += [event.seq for event in await elsewhere.others()]
     await settled(on_disk)
-    seen += [event.seq for event in await elsewhere.others()]
 
-    assert seen == list(range(1, 31))
+    async with listening(elsewhere, "job-1") as heard:
+        await until_heard(heard, 3)
 
 
-async def test_more_events_than_one_look_takes_come_with_the_next(
+async def test_what_nobody_wants_is_not_read(on_disk: SqlJournal, elsewhere: SqlJournal) -> None:
+    await on_disk.open(a_job())
+    await on_disk.open(a_job("quiet"))
+
+    async with listening(elsewhere, "quiet") as heard:
+        on_disk.tell("job-1", some("x"))
+        on_disk.tell("quiet", some("y"))
+        await settled(on_disk)
+
+        async with asyncio.timeout(10):
+            while not any(event.job_id == "quiet" for event in heard):
+                await asyncio.sleep(0.002)
+
+
+async def test_more_events_than_one_look_takes_are_heard(
     on_disk: SqlJournal, elsewhere: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bookline.stores.event_log.OTHERS_MOST", 4)
     await on_disk.open(a_job())
-    for number in range(9):
-        on_disk.tell("job-1", some(str(number)))
-    await settled(on_disk)
 
-    looks = [[event.seq for event in await elsewhere.others()] for _ in range(4)]
+    async with listening(elsewhere, "job-1") as heard:
+        await asyncio.sleep(0.05)
+        for number in range(9):
+            on_disk.tell("job-1", some(str(number)))
+        await settled(on_disk)
 
-    assert looks == [[1, 2, 3, 4], [5, 6, 7, 8], [9], []]
+        async with asyncio.timeout(10):
+            while 9 not in {event.seq for event in heard}:
+                await asyncio.sleep(0.002)
 
 
-async def test_another_process_sees_what_comes_after_a_clean_up(
+async def test_another_process_hears_what_comes_after_a_clean_up(
     on_disk: SqlJournal, elsewhere: SqlJournal, clock: Clock
 ) -> None:
     """An event's place must not be given again, or others take the new one for a known one."""
     await on_disk.open(a_job("old"))
-    await run_to(on_disk, FAILED, "old")
-    assert len(await elsewhere.others()) == 1
-    await on_disk.remove_finished(clock() + 1, MOST)
-    await on_disk.open(a_job("new"))
+    async with listening(elsewhere, "old", "new") as heard:
+        await run_to(on_disk, FAILED, "old")
+        await until_heard(heard, 1)
+        await on_disk.remove_finished(clock() + 1, MOST)
+        await on_disk.open(a_job("new"))
 
-    on_disk.tell("new", some("x"))
-    await settled(on_disk)
+        on_disk.tell("new", some("x"))
 
-    assert [event.job_id for event in await elsewhere.others()] == ["new"]
+        async with asyncio.timeout(10):
+            while "new" not in {event.job_id for event in heard}:
+                await asyncio.sleep(0.002)
 
 
 async def test_two_processes_share_the_jobs(on_disk: SqlJournal, elsewhere: SqlJournal) -> None:
@@ -963,7 +996,7 @@ async def test_one_failing_write_does_not_take_its_group_down(on_disk: SqlJourna
 
 async def test_a_writes_own_error_reaches_its_caller_alone(on_disk: SqlJournal) -> None:
     def broken(db: Session) -> None:
-        db.execute("INSERT INTO turns VALUES ('half', 1)")
+        db.execute("INSERT INTO turns (key, free_at) VALUES ('half', 1)")
         raise LookupError("mine")
 
     failed, opened = await asyncio.gather(
@@ -993,7 +1026,7 @@ ASKS: dict[str, Callable[[SqlJournal], Any]] = {
     "list": lambda journal: journal.list(status=None, method=None, limit=1, cursor=None),
     "claim": lambda journal: journal.claim("job-1", NODE),
     "read": lambda journal: journal.read("job-1", 0, 1),
-    "others": lambda journal: journal.others(),
+    "listen": lambda journal: journal.listen(tuple),
     "counts": lambda journal: journal.counts(),
 }
 

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 QUEUE_MOST = 256  # events that may wait for one watcher; an import has a dozen
 REPLAY_MOST = 200  # events read at once
-POLL_SECONDS = 0.02  # how late another process' event may be; a look costs 4 µs
 DOWN_SECONDS = 1.0  # until a journal that cannot be read is asked again
 PING_SECONDS = 28.0  # docs/contract.md: 30 s, and who misses two is found within 60 s
 PING_LOOKS = 28  # looks for whose ping is due within PING_SECONDS
@@ -152,20 +151,27 @@ class Hub:
         return sum(len(watches) for watches in self._watches.values())
 
     async def run(self) -> None:
-        """Until cancelled: hears this process' commits at once, and looks for others'."""
+        """Until cancelled: hears this process' commits at once, and those of others."""
         end = self._log.subscribe(self._hear)
-        loop = asyncio.get_running_loop()
-        look_at = loop.time()
         try:
-            while True:
-                await asyncio.sleep(POLL_SECONDS)
-                if self._watches:
-                    await self._hear_others()
-                if (now := loop.time()) >= look_at:
-                    look_at = now + PING_SECONDS / PING_LOOKS
-                    self._ping(now)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen())
+                tasks.create_task(self._keep_pinging())
         finally:
             end()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._log.listen(self._watches.keys)
+            except StoreDown as error:
+                log.warning("events of other processes could not be read: %s", error)
+            await asyncio.sleep(DOWN_SECONDS)
+
+    async def _keep_pinging(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS / PING_LOOKS)
+            self._ping(asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Lets every watcher go (1001): they come back after the restart."""
@@ -183,8 +189,6 @@ class Hub:
 
     async def serve(self, watch: Watch) -> AsyncGenerator[Sequence[Event], None]:
         """The same without what goes by the watch's short cut. Ends also when it has left."""
-        if not self._watches:
-            await self._hear_others()  # what came before is replayed, not heard
         self._watches[watch.job_id].add(watch)
         try:
             while not (self.is_closing or watch.has_left):
@@ -230,13 +234,6 @@ class Hub:
             self._found[job_id] = await self.find(job_id)
             asyncio.get_running_loop().call_soon(self._found.clear)
         return self._found[job_id]
-
-    async def _hear_others(self) -> None:
-        try:
-            self._hear(await self._log.others())
-        except StoreDown as error:
-            log.warning("events of other processes could not be read: %s", error)
-            await asyncio.sleep(DOWN_SECONDS)
 
     def _hear(self, events: Sequence[Event]) -> None:
         ready: dict[str, list[Event]] = defaultdict(list)

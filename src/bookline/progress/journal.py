@@ -115,11 +115,17 @@ class EventLog(Protocol):
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]: ...
 
     def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Calls ``hear`` in the event loop after each commit here; the answer ends it."""
+        """Calls ``hear`` in the event loop after each commit here, and with what ``listen`` finds;
+        the answer ends it.
+        """
         ...
 
-    async def others(self) -> Sequence[Event]:
-        """What was committed since the last call, here or elsewhere. Cheap when nothing was."""
+    async def listen(self, wanted: Callable[[], Collection[str]]) -> None:
+        """Until cancelled: lets the subscribed hear what other processes tell of these jobs.
+
+        An event may come late or twice; where some were missed, the story's last one comes.
+        Raises: StoreDown; it may be called again.
+        """
         ...
 
 

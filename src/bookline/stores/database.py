@@ -12,7 +12,7 @@ Rule 4:  work that reads what it then writes names a key (the job's id, the book
 Rule 5:  work may be run again after a rollback: it starts afresh, and changes nothing outside.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -79,8 +79,17 @@ class Database(Protocol):
         """The same for look-ups by key, which no list holds up."""
         ...
 
-    async def version(self) -> object:
-        """Another value once another process has committed. Cheap."""
+    @property
+    def commits_in_order(self) -> bool:
+        """Whether a row's rising id is also the order in which all see it."""
+        ...
+
+    def announce(self, names: Iterable[str]) -> None:
+        """Tells the other processes soon that there is news of these. May be lost."""
+        ...
+
+    def changes(self) -> AsyncIterator[Collection[str] | None]:
+        """What other processes announce, for ever; None where something may have been missed."""
         ...
 
     def close(self) -> None:

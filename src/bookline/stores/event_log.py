@@ -1,17 +1,19 @@
 """Events in the journal's table: kept first, then told to those who hear.
 
 Way:     stores/journal.py writes through here; progress/hub.py reads and hears
-Rule 1:  hearers are told of an event after its commit, in the order of the commits.
+Rule 1:  hearers are told of an event after its commit; of one story, in its order.
+Rule 2:  what is heard of other processes may come late, twice or not at all (then the last event
+         of its story comes): who hears reads what is missing.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
 from bookline.progress.events import Event
 from bookline.progress.fanout import Fanout
-from bookline.stores.database import Database, Session
+from bookline.stores.database import Database, Row, Session
 from bookline.stores.job_rows import read_event
 
 T = TypeVar("T")
@@ -20,6 +22,12 @@ Told = list[Event]
 OTHERS_MOST = 1_000  # events of other processes read at once
 _READ = """SELECT job_id, seq, message, terminal FROM events
            WHERE job_id = :job_id AND seq > :after ORDER BY seq LIMIT :limit"""
+_BEHIND = """SELECT id, job_id, seq, message, terminal FROM events
+             WHERE id > :seen ORDER BY id LIMIT :limit"""
+_LAST = """SELECT events.job_id, events.seq, events.message, events.terminal
+           FROM (SELECT job_id, max(seq) AS seq FROM events WHERE job_id IN :ids GROUP BY job_id)
+               AS latest
+           JOIN events ON events.job_id = latest.job_id AND events.seq = latest.seq"""
 
 
 class SqlEventLog:
@@ -28,7 +36,6 @@ class SqlEventLog:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.fanout = Fanout()
-        self._seen_version: object = None
         self._seen_id: int | None = None
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
@@ -40,25 +47,64 @@ class SqlEventLog:
     def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         return self.fanout.subscribe(hear)
 
-    async def others(self) -> Sequence[Event]:
-        version = await self.database.version()
-        if version == self._seen_version:  # no other connection has committed (4 µs to know)
-            return ()
+    async def listen(self, wanted: Callable[[], Collection[str]]) -> None:
+        self._seen_id = None
+        async for names in self.database.changes():
+            ids = wanted()
+            if not ids:
+                self._seen_id = None
+                continue
+            if names is not None:
+                events = await self._announced(names, ids)
+            elif self.database.commits_in_order and self._seen_id is not None:
+                events = await self._behind()
+            else:
+                events = await self._last(list(ids))
+            if events:
+                self.fanout.tell(events)
+
+    async def _announced(self, names: Collection[str], ids: Collection[str]) -> Sequence[Event]:
+        """What others have told of these stories. A name is ``{job id} {seq}``."""
+        least: dict[str, int] = {}
+        for name in names:
+            job_id, _, seq = name.partition(" ")
+            if job_id in ids:
+                least[job_id] = min(int(seq), least.get(job_id, int(seq)))
+
+        def work(session: Session) -> Sequence[Event]:
+            return [
+                read_event(row)
+                for job_id, seq in least.items()
+                for row in session.execute(
+                    _READ, {"job_id": job_id, "after": seq - 1, "limit": OTHERS_MOST}
+                )
+            ]
+
+        return await self.database.read(work) if least else ()
+
+    async def _behind(self) -> Sequence[Event]:
+        """All that came since the last look, here or elsewhere."""
+
+        def work(session: Session) -> Sequence[Row]:
+            return session.execute(_BEHIND, {"seen": self._seen_id, "limit": OTHERS_MOST})
+
+        events: list[Event] = []
+        while rows := await self.database.read(work):
+            self._seen_id = rows[-1]["id"]
+            events += map(read_event, rows)
+            if len(rows) < OTHERS_MOST:
+                break
+        return events
+
+    async def _last(self, ids: Sequence[str]) -> Sequence[Event]:
+        """The last event of each story: whoever has not seen those before it finds a gap."""
 
         def work(session: Session) -> tuple[int, Sequence[Event]]:
-            if self._seen_id is None:
-                [newest] = session.execute("SELECT coalesce(max(id), 0) AS id FROM events")
-                return newest["id"], ()
-            rows = session.execute(
-                """SELECT id, job_id, seq, message, terminal FROM events
-                   WHERE id > :seen ORDER BY id LIMIT :limit""",
-                {"seen": self._seen_id, "limit": OTHERS_MOST},
-            )
-            return (rows[-1]["id"] if rows else self._seen_id), [read_event(row) for row in rows]
+            [newest] = session.execute("SELECT coalesce(max(id), 0) AS id FROM events")
+            rows = session.execute(_LAST, {"ids": ids})
+            return newest["id"], [read_event(row) for row in rows]
 
         self._seen_id, events = await self.database.read(work)
-        if len(events) < OTHERS_MOST:
-            self._seen_version = version
         return events
 
     async def write_and_tell(self, work: Callable[[Session, Told], T], job_id: str) -> T:
@@ -75,6 +121,7 @@ class SqlEventLog:
         def hear(done: "Future[T]") -> None:
             if told and done.exception() is None:
                 self.fanout.tell(told)
+                self.database.announce(f"{event.job_id} {event.seq}" for event in told)
 
         done = self.database.write_soon(afresh, job_id)
         done.add_done_callback(hear)

@@ -11,7 +11,7 @@ Source:  https://www.psycopg.org/psycopg3/docs/, https://www.postgresql.org/docs
 import asyncio
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
@@ -21,6 +21,7 @@ from psycopg import sql as quoting
 from bookline.errors import StoreDown
 from bookline.stores.database import BooklineNewer, Migration, PerProduct, Work, run_script
 from bookline.stores.postgres_lanes import Lane, Line, Readers, in_words, nothing
+from bookline.stores.postgres_news import Messenger
 from bookline.stores.postgres_session import Connection, PostgresSession, translated_schema
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ T = TypeVar("T")
 LANES = 2  # our choice: as many transactions at once as one process has use for
 READERS = 2  # our choice: lists and searches at once
 FINDERS = 1  # look-ups by key, which no list holds up
-CONNECTIONS: Final = LANES + READERS + FINDERS
+CONNECTIONS: Final = LANES + READERS + FINDERS + 1  # and one to tell and listen
 MIGRATING = 0x626F6F6B  # the advisory lock of whoever changes the schema
 
 
@@ -41,6 +42,7 @@ class Connections:
         self.is_closed = False
         self._line = Line(url, schema)
         self._lanes = [Lane(self._line, number) for number in range(LANES)]
+        self.news = Messenger(self._line, f"{schema}_news")
         self._turns = itertools.count()
         self._readers = Readers(self._line, READERS, "postgres-reader")
         self._finders = Readers(self._line, FINDERS, "postgres-finder")
@@ -75,6 +77,7 @@ class Connections:
         self.is_closed = True
         for lane in self._lanes:
             lane.close()
+        self.news.close()
         self._readers.close()
         self._finders.close()
 
@@ -84,6 +87,8 @@ class Postgres:
 
     Raises: StoreDown when they cannot be opened, BooklineNewer for tables of a later version.
     """
+
+    commits_in_order = False
 
     def __init__(
         self, connections: Connections, name: str, migrations: Sequence[Migration]
@@ -111,9 +116,12 @@ class Postgres:
         self._check_open()
         return await self.connections.look_up(work)
 
-    async def version(self) -> object:
-        query = "SELECT CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS version"
-        return await self.look_up(lambda session: session.execute(query)[0]["version"])
+    def announce(self, names: Iterable[str]) -> None:
+        self.connections.news.announce(names)
+
+    def changes(self) -> AsyncIterator[Collection[str] | None]:
+        self._check_open()
+        return self.connections.news.changes()
 
     def close(self) -> None:
         """Keeps what waits. The connections are shared: whoever opened them closes them."""

@@ -17,7 +17,7 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,7 @@ _Item = tuple[Work[object], Future[object]]
 
 BUSY_SECONDS = 30.0
 GROUP_MOST = 500  # pieces of work in one transaction: bounds the time one commit may take
+POLL_SECONDS = 0.02  # how late another process' commit may be noticed
 QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
 _LIST = re.compile(r"\bIN (:\w+)")
 _NOTHING: Mapping[str, object] = {}
@@ -64,6 +65,8 @@ class Sqlite:
 
     Raises: StoreDown when it cannot be opened, BooklineNewer for tables of a later version.
     """
+
+    commits_in_order = True
 
     def __init__(
         self, path: Path, migrations: Sequence[Migration], *, on_connect: OnConnect | None = None
@@ -112,11 +115,19 @@ class Sqlite:
         with self._finding:
             return self._ask(self._finder, work)
 
-    async def version(self) -> object:
-        def ask(_: object) -> object:
+    def announce(self, names: Iterable[str]) -> None:
+        """Nothing to do: the file itself shows that something was committed."""
+
+    async def changes(self) -> AsyncIterator[None]:
+        def version(_: object) -> object:
             return self._finder.execute("PRAGMA data_version").fetchone()[0]
 
-        return await self.look_up(ask)
+        seen: object = None
+        while True:
+            if (now := await self.look_up(version)) != seen:  # 4 µs to know
+                seen = now
+                yield None
+            await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:
         if self._closed:
@@ -192,6 +203,8 @@ class InMemory:
     Fills the port Database, for tests and for trying things out.
     """
 
+    commits_in_order = True
+
     def __init__(
         self, migrations: Sequence[Migration], *, on_connect: OnConnect | None = None
     ) -> None:
@@ -225,8 +238,17 @@ class InMemory:
     async def look_up(self, work: Work[T]) -> T:
         return self.write_soon(work).result()
 
-    async def version(self) -> object:
-        return self._connection.total_changes
+    def announce(self, names: Iterable[str]) -> None:
+        """Nobody else is there."""
+
+    async def changes(self) -> AsyncIterator[None]:
+        seen = -1
+        while not self._closed:
+            if (now := self._connection.total_changes) != seen:
+                seen = now
+                yield None
+            await asyncio.sleep(POLL_SECONDS)
+        raise StoreDown("memory is closed")
 
     def close(self) -> None:
         if not self._closed:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -234,16 +234,18 @@ async def test_a_gap_is_filled_from_the_journal(hub: Hub, journal: SqlJournal) -
 
 
 class Lossy(SqlJournal):
-    """Whose subscribers hear some events not, some twice, and some late."""
+    """Whose subscribers at first hear some events not, some twice, and some late."""
 
     fates: Sequence[str] = ()
 
     def subscribe(self, hear: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         late: list[Event] = []
+        met: set[int] = set()
 
         def lossy(events: Sequence[Event]) -> None:
             for event in events:
-                fate = self.fates[event.seq % len(self.fates)]
+                fate = self.fates[event.seq % len(self.fates)] if event.seq not in met else "heard"
+                met.add(event.seq)
                 if fate == "late":
                     late.append(event)
                 elif fate != "lost":
@@ -404,10 +406,10 @@ class Down(SqlJournal):
             raise StoreDown("disk")
         return await super().read(job_id, after, limit)
 
-    async def others(self) -> Sequence[Event]:
-        if self.is_down:
-            raise StoreDown("disk")
-        return await super().others()
+    async def listen(self, wanted: Callable[[], Collection[str]]) -> None:
+        while not self.is_down:
+            await asyncio.sleep(0.001)
+        raise StoreDown("disk")
 
 
 async def test_a_journal_that_cannot_be_read_is_told_to_the_watcher() -> None:
