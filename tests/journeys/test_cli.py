@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 ORWELL = "9780451524935"
@@ -452,4 +454,38 @@ async def test_the_demo_goes_as_it_should(tmp_path: Path) -> None:
 
     assert demo.returncode == 0, err.decode()
     assert "12 books imported, 1 with warnings; 1 failed" in err.decode()
+    assert "The server was killed" in err.decode()
     assert "George Orwell" in out.decode()
+
+
+async def test_the_demo_waits_until_somebody_watches(tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
+    ours, theirs = os.openpty()
+    demo = await asyncio.create_subprocess_exec(
+        *COMMAND, "demo", "--port", "0", cwd=tmp_path, env=clean, stdin=theirs,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert demo.stderr is not None
+    told: list[str] = []
+
+    async def hear(words: str) -> None:
+        while words not in "".join(told[-1:]):
+            line = await demo.stderr.readline()  # type: ignore[union-attr]
+            assert line, "".join(told)
+            told.append(line.decode())
+
+    async with asyncio.timeout(RUN_SECONDS):
+        await hear("press Enter")
+        assert not any("queued" in line for line in told)
+        url = re.search(r"http://\S+?(?=[, ])", "".join(told))
+        assert url is not None
+        async with aiohttp.ClientSession() as page, page.get(url[0]) as answer:
+            assert answer.status == 200
+        await hear("12 books imported")
+        await hear("Ctrl-C ends")
+        demo.send_signal(signal.SIGINT)
+        await demo.stderr.read()
+
+        assert await demo.wait() == 0
+    os.close(ours)
+    os.close(theirs)

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from bookline.cli.opening import address
 from bookline.cli.serving import announce, listen, until_told
@@ -46,7 +47,7 @@ async def serve_in_processes(
     with contextlib.closing(listen(settings.host, settings.port)) as listening:
         url = address(settings.host, listening.getsockname()[1])
         async with AsyncExitStack() as stack:
-            children = [_Child(listening, place, options, environment) for place in range(count)]
+            children = [Child(listening, place, options, environment) for place in range(count)]
             for child in children:
                 stack.push_async_callback(child.stop)
             told = asyncio.create_task(until_told())
@@ -67,13 +68,13 @@ async def serve_in_processes(
             await asyncio.gather(*(child.stop() for child in children))
 
 
-async def _start(children: list["_Child"]) -> None:
+async def _start(children: list["Child"]) -> None:
     first, *others = children
     await first.start()
     await asyncio.gather(*(child.start() for child in others))
 
 
-class _Child:
+class Child:
     """One server process."""
 
     def __init__(
@@ -82,7 +83,10 @@ class _Child:
         place: int,
         options: list[str],
         environment: Mapping[str, str],
+        folder: Path | None = None,
     ) -> None:
+        """``folder`` is where it runs: whose ``.env`` it reads."""
+        self._folder = folder
         self._listening = listening
         self._place = place
         self._options = options
@@ -97,7 +101,7 @@ class _Child:
             sys.executable, "-m", "bookline", "serve", *self._options,
             "--socket", str(number), "--core", str(self._place),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            pass_fds=[number], env=self._environment, start_new_session=True,
+            pass_fds=[number], env=self._environment, cwd=self._folder, start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         if await self._process.stdout.readline() != READY:
@@ -109,10 +113,16 @@ class _Child:
             code = await self._process.wait()
             if self._stopping:
                 return
-            say(f"server process {self._place + 1} ended ({code}) and is started again")
+            say(f"server process {self._place + 1} ended ({code}) and is being restarted")
             await asyncio.sleep(AGAIN_SECONDS)
             with contextlib.suppress(TryLater):
                 await self.start()
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would: SIGKILL. ``keep`` starts it again."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def stop(self) -> None:
         """Ends it as SIGTERM does. Safe twice."""
