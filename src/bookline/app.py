@@ -21,6 +21,7 @@ from bookline.batches.feeder import Feeder
 from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
 from bookline.book import Book, Metadata
+from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
@@ -190,6 +191,7 @@ async def running(
         stores = open_stores(folder, now_ms)
         journal, limits = stores.journal, stores.limits
         stack.callback(stores.journal.close)
+        steady = Steady(now_ms, await journal.last_moment())
         library = None
         if settings.library:
             library = open_library(folder / LIBRARY_FILE)
@@ -254,7 +256,7 @@ async def running(
             others.append(legacy)
             engines["legacy"] = legacy
         rollouts = Rollouts(
-            stores.rollout, journal, clock=now_ms,
+            stores.rollout, journal, clock=now_ms, steady=steady,
             start_percent=settings.workflow_rollout_percent, has_legacy=old is not None,
             deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
         )  # fmt: skip
@@ -273,9 +275,9 @@ async def running(
             lambda: len(engine.running) + sum(len(one.running) for one in others)
         )
         upkeep = Upkeep(
-            node, engine, journal, now_ms, retention_days=settings.retention_days,
-            fallback=fallback, library=library, objects=objects, others=others,
-            remove_batches=stores.batches.remove_old,
+            node, engine, journal, now_ms, steady=steady,
+            retention_days=settings.retention_days, fallback=fallback, library=library,
+            objects=objects, others=others, remove_batches=stores.batches.remove_old,
         )  # fmt: skip
         group = await stack.enter_async_context(_stopped_at_the_end())
         group.append(asyncio.create_task(hub.run(), name="hub"))

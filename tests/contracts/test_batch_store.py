@@ -445,7 +445,7 @@ async def test_an_old_batch_with_its_job_gone_keeps_its_states(bench: Bench) -> 
     [job] = await bench.begin(0)
     await bench.end(job, FAILED)
 
-    await bench.stores.journal.remove_finished(bench.clock() + 1, 10)
+    await bench.stores.journal.remove_finished([job.job_id], bench.clock() + 1)
 
     assert await bench.states() == ["failed"]
     await bench.stores.batches.request_retry(BATCH)

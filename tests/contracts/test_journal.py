@@ -284,7 +284,7 @@ async def test_a_key_is_free_again_after_a_day(journal: Journal, clock: Clock) -
 async def test_a_key_holds_for_the_whole_day(journal: Journal, clock: Clock) -> None:
     await journal.open(a_job("first", at_ms=clock()), KEY)
     clock.now_ms += 24 * HOUR_MS - 1
-    await journal.remove_finished(0, 1)
+    await journal.remove_keys(clock() - 24 * HOUR_MS)
 
     opened = await journal.open(a_job("second", at_ms=clock()), KEY)
 
@@ -915,7 +915,7 @@ async def test_another_process_hears_what_comes_after_a_clean_up(
     async with listening(elsewhere, "old", "new") as heard:
         await run_to(on_disk, FAILED, "old")
         await until_heard(heard, 1)
-        await on_disk.remove_finished(clock() + 1, MOST)
+        await on_disk.remove_finished(["old"], clock() + 1)
         await on_disk.open(a_job("new"))
 
         on_disk.tell("new", some("x"))
@@ -964,9 +964,10 @@ async def test_retention_removes_finished_jobs_with_their_events_and_nothing_els
     await journal.open(a_job("late", at_ms=clock()))
     await run_to(journal, COMPLETED, "late")
 
-    removed = await journal.remove_finished(clock(), MOST)
+    removed = await journal.finished_before(clock(), MOST)
 
     assert sorted(removed) == sorted(TERMINAL)
+    assert await journal.remove_finished([*removed, QUEUED, "late"], clock()) == len(TERMINAL)
     assert await journal.counts() == {QUEUED: 1, RUNNING: 1, COMPLETED: 1}
     assert [await journal.read(name, 0, MOST) for name in removed] == [[], [], []]
     assert [len(await journal.read(name, 0, MOST)) for name in (QUEUED, RUNNING, "late")] == [1] * 3
@@ -977,9 +978,37 @@ async def test_retention_goes_in_steps(journal: Journal, clock: Clock) -> None:
         await journal.open(a_job(f"job-{number}"))
         await run_to(journal, FAILED, f"job-{number}")
 
-    steps = [len(await journal.remove_finished(clock() + 1, 2)) for _ in range(4)]
+    steps = []
+    while ids := await journal.finished_before(clock() + 1, 2):
+        steps.append(await journal.remove_finished(ids, clock() + 1))
 
-    assert steps == [2, 2, 1, 0]
+    assert steps == [2, 2, 1]
+
+
+async def test_a_job_that_is_retried_meanwhile_is_not_removed(
+    journal: Journal, clock: Clock
+) -> None:
+    await journal.open(a_job())
+    await run_to(journal, FAILED)
+    ids = await journal.finished_before(clock() + 1, MOST)
+    await journal.reopen("job-1", NODE)
+
+    assert await journal.remove_finished(ids, clock() + 1) == 0
+
+    assert await journal.find("job-1") is not None
+
+
+async def test_the_last_moment_is_that_of_the_newest_job_or_end(
+    journal: Journal, clock: Clock
+) -> None:
+    assert await journal.last_moment() is None
+    await journal.open(a_job(at_ms=clock()))
+    assert await journal.last_moment() == clock()
+
+    clock.now_ms += HOUR_MS
+    await run_to(journal, COMPLETED)
+
+    assert await journal.last_moment() == clock()
 
 
 # ------------------------------------------------------------------ the file
@@ -1181,7 +1210,7 @@ async def test_the_records_of_one_method_can_be_asked_for(journal: Journal, cloc
 async def test_records_outlive_their_jobs(journal: Journal, clock: Clock) -> None:
     await end_one(journal, "job-1", "workflow")
 
-    assert await journal.remove_finished(clock() + 1, 10) == ["job-1"]
+    assert await journal.remove_finished(["job-1"], clock() + 1) == 1
 
     assert len(await journal.records(0)) == 1
 

@@ -61,6 +61,8 @@ def arm(step: str, edge: str, killer: Killer) -> None:
         _around_finish(killer, before=False)
     elif edge == "opened":
         _after_open(killer)
+    elif edge in {"removing", "removed"}:
+        _around_removal(edge, killer)
 
 
 def _around_effect(method: str, edge: str, killer: Killer) -> None:
@@ -154,6 +156,19 @@ def raise_version(version: str) -> None:
     """As the next Bookline: other rules for new imports, today's for those that began by them."""
     workflow.OLDER = {**workflow.OLDER, workflow.VERSION: workflow.import_book}
     workflow.VERSION = version
+
+
+def _around_removal(edge: str, killer: Killer) -> None:
+    """Retention takes a finished job out of the engine's book."""
+    real = engine.DbosEngine.remove
+
+    async def dying(*args: Any) -> None:
+        if edge == "removing":
+            killer.pass_by()
+        await real(*args)
+        killer.pass_by()
+
+    engine.DbosEngine.remove = dying  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:

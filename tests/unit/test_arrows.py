@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": {"isbn", "book", "job", "retries", "values"},
     "folders": {"errors"},
     "settings": {"errors", "folders"},
+    "clocks": set(),
     "reading": {"errors"},
     "shelves": {"errors", "isbn", "reading"},
     "measures": set(),

@@ -2,6 +2,8 @@
 
 Way:      app.py runs it; recovery.py, stores/drain.py and the journal do the work
 Rule 1:   a chore that fails is logged and comes again; it never stops the others.
+Rule 2:   a job past its retention goes from the engines first, then from the journal: a process
+          that dies in between leaves what the next pass finds again.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from bookline.engine.nodes import Nodes
 from bookline.engine.recovery import Recovery
 from bookline.ports import KeyValue, Library, ObjectStore, OtherImporter
 from bookline.progress.journal import Journal
+from bookline.progress.rules import IDEMPOTENCY_MS
 from bookline.stores.drain import drain
 
 log = logging.getLogger(__name__)
@@ -20,14 +23,14 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0  # docs/contract.md: after a restart everything open goes on within 5 s
 CANCEL_SECONDS = 0.25
 DRAIN_SECONDS = 10.0
-RETENTION_SECONDS = 3_600.0
+RETENTION_SECONDS = 3_600.0  # at most between two passes; a tenth of a short retention
 REMOVE_MOST = 500  # jobs removed at once, so that a clean-up never holds the writer for long
 DAY_MS = 86_400_000
 RECORD_MS = 7 * DAY_MS  # docs/contract.md: how long the comparison's records are kept
 
 
 class Upkeep:
-    """``clock`` gives epoch milliseconds."""
+    """``clock`` gives epoch milliseconds; ``steady`` the same for what is removed by its age."""
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Upkeep:
         journal: Journal,
         clock: Callable[[], int],
         *,
+        steady: Callable[[], int],
         retention_days: float,
         fallback: KeyValue,
         library: Library | None,
@@ -47,8 +51,9 @@ class Upkeep:
         self._node = node
         self._engine = engine
         self._journal = journal
-        self._clock = clock
+        self._steady = steady
         self._retention_ms = int(retention_days * DAY_MS)
+        self._pass_seconds = min(RETENTION_SECONDS, max(1.0, self._retention_ms / 10_000))
         self._fallback = fallback
         self._library = library
         self._objects = objects
@@ -63,22 +68,27 @@ class Upkeep:
             for other in self._others:
                 chores.create_task(_every(SWEEP_SECONDS, other.sweep))
             chores.create_task(_every(CANCEL_SECONDS, self._hear_cancels))
-            chores.create_task(_every(RETENTION_SECONDS, self.remove_old))
+            chores.create_task(_every(self._pass_seconds, self.remove_old))
             if self._library is not None:
                 chores.create_task(_every(DRAIN_SECONDS, self.drain))
 
     async def remove_old(self) -> int:
-        """Finished jobs past their retention go, with their events and records."""
+        """How many finished jobs past their retention are gone, with all that was kept of them."""
+        now_ms = self._steady()
+        before_ms = now_ms - self._retention_ms
+        removed = await self._remove_jobs(before_ms)
+        while await self._remove_batches(before_ms):
+            pass
+        await self._journal.remove_records(now_ms - RECORD_MS)
+        await self._journal.remove_keys(now_ms - IDEMPOTENCY_MS)
+        return removed
+
+    async def _remove_jobs(self, before_ms: int) -> int:
         removed = 0
-        while ids := await self._journal.remove_finished(
-            self._clock() - self._retention_ms, REMOVE_MOST
-        ):
+        while ids := await self._journal.finished_before(before_ms, REMOVE_MOST):
             for engine in self._importers:
                 await engine.remove(ids)
-            removed += len(ids)
-        while await self._remove_batches(self._clock() - self._retention_ms):
-            pass
-        await self._journal.remove_records(self._clock() - RECORD_MS)
+            removed += await self._journal.remove_finished(ids, before_ms)
         return removed
 
     async def _hear_cancels(self) -> None:

@@ -55,6 +55,8 @@ class Standing:
 class Rollouts:
     """``clock`` gives epoch milliseconds; ``start_percent`` is where a fresh deployment starts.
 
+    ``steady`` is a clock for what is lost by its age: none that is set ahead makes jobs old.
+
     Without a legacy importer (``has_legacy``) everybody goes by the workflow, whatever is kept.
     """
 
@@ -68,10 +70,12 @@ class Rollouts:
         has_legacy: bool,
         deadline_ms: int,
         gates: Gates | None = None,
+        steady: Callable[[], int] | None = None,
     ) -> None:
         self._kept = kept
         self._records = records
         self._clock = clock
+        self._steady = steady or clock
         self._start_percent = start_percent
         self.has_legacy = has_legacy
         self._deadline_ms = deadline_ms
@@ -217,7 +221,7 @@ class Rollouts:
         )
 
     async def _tally(self, rollout: Rollout) -> Mapping[str, Tally]:
-        now = self._clock()
+        now = self._steady()
         return await self._records.tally(
             begun_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
             queued_before_ms=now - self.gates.lost_queued_after_ms,

@@ -174,8 +174,20 @@ class Upkeep(Protocol):
         """Ids of this node's open jobs that somebody wants cancelled."""
         ...
 
-    async def remove_finished(self, before_ms: int, limit: int) -> Sequence[str]:
-        """Ids of jobs that ended before then and are now gone with their events."""
+    async def last_moment(self) -> int | None:
+        """When the last job came or ended, in epoch milliseconds; None where there was none."""
+        ...
+
+    async def finished_before(self, before_ms: int, limit: int) -> Sequence[str]:
+        """Ids of jobs that ended before then, the oldest first."""
+        ...
+
+    async def remove_finished(self, job_ids: Collection[str], before_ms: int) -> int:
+        """How many of these jobs, if they still ended before then, are gone with their events."""
+        ...
+
+    async def remove_keys(self, before_ms: int) -> None:
+        """Idempotency-Keys that came before then stand for nothing any more."""
         ...
 
     async def counts(self) -> Mapping[str, int]:

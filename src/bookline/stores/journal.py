@@ -53,7 +53,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         SqlEventLog.__init__(self, database)
-        SqlUpkeep.__init__(self, database, clock)
+        self._clock = clock
 
     def close(self) -> None:
         self.database.close()

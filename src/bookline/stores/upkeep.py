@@ -3,31 +3,36 @@
 Way:     engine/upkeep.py, engine/recovery.py and the legacy importer → here
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bookline.job import Job
-from bookline.progress.rules import IDEMPOTENCY_MS
 from bookline.stores.database import Database, Session
 from bookline.stores.job_rows import JOB, read_job
 
+_LEFT = f"""{JOB} WHERE jobs.status IN ('queued', 'running')
+            AND jobs.node IS NOT NULL AND NOT jobs.node IN :alive"""
+_STUCK = f"""{JOB} WHERE jobs.status IN ('queued', 'running')
+             AND jobs.node = :own AND jobs.updated_ms < :before_ms"""
+_LAST_MOMENTS = (
+    "SELECT max(created_ms) AS at_ms FROM jobs",
+    "SELECT max(updated_ms) AS at_ms FROM jobs WHERE status NOT IN ('queued', 'running')",
+    "SELECT max(finished_ms) AS at_ms FROM import_records",
+)
+
 
 class SqlUpkeep:
-    """Fills the port Upkeep. ``clock`` gives epoch milliseconds."""
+    """Fills the port Upkeep."""
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self._clock = clock
 
     async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
+        values = {"alive": list(alive), "own": own, "before_ms": own_before_ms}
+
         def work(session: Session) -> Sequence[Job]:
-            rows = session.execute(
-                f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND (
-                        NOT jobs.node IN :alive
-                        OR (jobs.node = :own AND jobs.updated_ms < :before_ms))
-                    ORDER BY jobs.created_ms""",
-                {"alive": list(alive), "own": own, "before_ms": own_before_ms},
-            )
-            return [read_job(row, row["last_message"]) for row in rows]
+            found = [*session.execute(_LEFT, values), *session.execute(_STUCK, values)]
+            found.sort(key=lambda row: row["created_ms"])
+            return [read_job(row, row["last_message"]) for row in found]
 
         return await self.database.read(work)
 
@@ -42,23 +47,40 @@ class SqlUpkeep:
 
         return await self.database.read(work)
 
-    async def remove_finished(self, before_ms: int, limit: int) -> Sequence[str]:
+    async def last_moment(self) -> int | None:
+        def work(session: Session) -> int | None:
+            moments = [session.execute(query)[0]["at_ms"] for query in _LAST_MOMENTS]
+            return max((at_ms for at_ms in moments if at_ms is not None), default=None)
+
+        return await self.database.read(work)
+
+    async def finished_before(self, before_ms: int, limit: int) -> Sequence[str]:
         def work(session: Session) -> Sequence[str]:
             rows = session.execute(
                 """SELECT job_id FROM jobs WHERE status NOT IN ('queued', 'running')
-                   AND updated_ms < :before_ms LIMIT :limit""",
+                   AND updated_ms < :before_ms ORDER BY updated_ms LIMIT :limit""",
                 {"before_ms": before_ms, "limit": limit},
             )
-            ids = [row["job_id"] for row in rows]
-            session.execute("DELETE FROM events WHERE job_id IN :ids", {"ids": ids})
-            session.execute("DELETE FROM jobs WHERE job_id IN :ids", {"ids": ids})
-            session.execute(
-                "DELETE FROM idempotency WHERE at_ms < :before_ms",
-                {"before_ms": self._clock() - IDEMPOTENCY_MS},
+            return [row["job_id"] for row in rows]
+
+        return await self.database.read(work)
+
+    async def remove_finished(self, job_ids: Collection[str], before_ms: int) -> int:
+        def work(session: Session) -> int:
+            rows = session.execute(
+                """DELETE FROM jobs WHERE job_id IN :ids AND status NOT IN ('queued', 'running')
+                   AND updated_ms < :before_ms RETURNING job_id""",
+                {"ids": list(job_ids), "before_ms": before_ms},
             )
-            return ids
+            gone = {"ids": [row["job_id"] for row in rows]}
+            session.execute("DELETE FROM events WHERE job_id IN :ids", gone)
+            return len(rows)
 
         return await self.database.write(work)
+
+    async def remove_keys(self, before_ms: int) -> None:
+        query = "DELETE FROM idempotency WHERE at_ms < :before_ms"
+        await self.database.write(lambda session: session.execute(query, {"before_ms": before_ms}))
 
     async def counts(self) -> Mapping[str, int]:
         def work(session: Session) -> Mapping[str, int]:

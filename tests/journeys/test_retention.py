@@ -1,0 +1,72 @@
+"""What is past its retention goes as a whole; what is fresh stays, wherever the clock is set."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from stack import server
+from test_crash import begin, stack, story
+
+from bookline_sandbox import Sandbox
+
+ISBN = "9780451524935"
+SHORT_DAYS = "0.00002"  # 1.7 s
+BOOKS = {
+    "engine.db": "workflow_status",
+    "legacy.db": "legacy_jobs",
+    "journal.db": "jobs",
+}
+"""Database → its table of jobs."""
+
+
+def kept(folder: Path) -> dict[str, int]:
+    """How many jobs each book knows."""
+    counts = {}
+    for name, table in BOOKS.items():
+        if (folder / name).exists():  # there may be no legacy importer
+            with sqlite3.connect(folder / name) as file:
+                [(counts[name],)] = file.execute(f"SELECT count(*) FROM {table}")
+            file.close()
+    return counts
+
+
+async def until_gone(folder: Path) -> None:
+    async with asyncio.timeout(30):
+        while any(kept(folder).values()):
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("edge", ["removing", "removed"])
+async def test_a_kill_while_jobs_are_removed_leaves_no_orphans(tmp_path: Path, edge: str) -> None:
+    place = ("save-to-database", edge, "1")
+    async with stack(tmp_path, *place, RETENTION_DAYS=SHORT_DAYS) as (_, served, client):
+        job_id = await begin(client, served.url)
+        assert job_id is not None
+        await story(client, served.url, job_id)
+
+        assert await served.death() == -9
+        before = kept(tmp_path / "data")
+        await served.start()
+        await until_gone(tmp_path / "data")
+
+    assert before["journal.db"] == 1
+
+
+async def test_a_clock_that_is_weeks_ahead_at_start_removes_nothing(tmp_path: Path) -> None:
+    ahead = """
+import time
+real = time.time_ns
+time.time_ns = lambda: real() + 40 * 86_400 * 10**9
+"""
+    async with Sandbox(port=0) as sandbox:
+        settings = sandbox.settings()
+        async with server(settings, tmp_path / "data") as api:
+            started = await api.begin(ISBN, source="google_books")
+            await api.until(started["jobId"])
+        async with server(settings, tmp_path / "data", before=ahead) as api:
+            await asyncio.sleep(1)  # the first pass begins with the start
+
+            status, _, _ = await api.get(f"/v2/import/status/{started['jobId']}")
+
+    assert status == 200
