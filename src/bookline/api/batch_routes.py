@@ -26,10 +26,6 @@ from bookline.shelves.writing import write_failed
 from bookline.threads import in_thread
 from bookline.values import Json
 
-BATCH_BYTES = 20 * 1024 * 1024  # docs/contract.md
-CHOICE_BYTES = 256 * 1024  # docs/contract.md
-BATCH_FIELDS = ("items", "source", "name")
-
 BatchId = Annotated[str, Path(description="as the start answered", max_length=100)]
 Index = Annotated[int, Path(description="the item's place in the list, from 0")]
 Refresh = Annotated[
@@ -50,9 +46,8 @@ router = APIRouter(tags=["batches"])
 async def start_batch(request: Request, here: Here, refresh: Refresh = False) -> Response:
     """The whole list is kept before the answer. Items whose ISBN or source is wrong are refused
     one by one; a list of the wrong shape is refused as a whole."""
-    raw = await bodies.read_json_bytes(request, BATCH_BYTES)
-    body = await bodies.read_object(raw)
-    bodies.check_names(body, BATCH_FIELDS)
+    raw = await bodies.read_json_bytes(request)
+    body = await bodies.read_object(request, raw)
     source = bodies.read_source(body)
     here.imports.check_source(source)
     items = await in_thread(items_of_json, body.get("items"), source, here.imports.check_source)
@@ -192,14 +187,13 @@ async def retry(request: Request, here: Here, batch_id: BatchId) -> Response:
 )
 async def choose(request: Request, here: Here, batch_id: BatchId, index: Index) -> Response:
     """Which book a row without an ISBN means, or that it is to be skipped."""
-    body = await bodies.read_body(request, CHOICE_BYTES)
+    body = await bodies.read_body(request)
     isbn = _read_choice(body)
     return success(request, (await here.batches.choose(batch_id, index, isbn)).to_json())
 
 
 def _read_choice(body: Json) -> str | None:
     """The ISBN, or None to skip."""
-    bodies.check_names(body, ("isbn", "skip"))
     isbn, skip = bodies.optional_text(body, "isbn"), body.get("skip")
     if not (skip is None or skip is True) or (isbn is None) == (skip is None):
         raise Refused("INVALID_REQUEST", 'send either {"isbn": "9780451524935"} or {"skip": true}')

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,49 +21,83 @@ from bookline.values import Json
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-BODY_BYTES = 16 * 1024  # docs/contract.md
+    from bookline.api.route_table import RouteRule
+
+USUAL_BODY_BYTES = 16 * 1024  # docs/contract.md, as those that differ:
+BODY_BYTES: Mapping[str, int] = {
+    "PATCH /v2/books/{}": 256 * 1024,
+    "PUT /v2/covers/{}": 10 * 1024 * 1024,
+    "POST /v2/import/batch": 20 * 1024 * 1024,
+    "POST /v2/import/file": 20 * 1024 * 1024,
+    "POST /v2/import/batch/{}/items/{}/choose": 256 * 1024,
+}
+"""Most bytes of a body, by method and path; a route that takes no body reads none."""
 LIMIT_MOST = 200  # our choice: items of one page
 _WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-async def read_body(request: Request, most_bytes: int = BODY_BYTES) -> Json:
-    """The JSON object of a request.
+async def read_body(request: Request) -> Json:
+    """The JSON object of a request, with no field that its route does not declare.
 
     Raises: Refused (PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST).
     """
-    return await read_object(await read_json_bytes(request, most_bytes))
+    return await read_object(request, await read_json_bytes(request))
 
 
-async def read_json_bytes(request: Request, most_bytes: int) -> bytes:
+async def read_json_bytes(request: Request) -> bytes:
     """A body that says that it is JSON. Raises: Refused."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise Refused("UNSUPPORTED_MEDIA_TYPE", "send Content-Type: application/json")
-    return await read_bytes(request, most_bytes)
+    return await read_bytes(request)
 
 
-async def read_bytes(request: Request, most_bytes: int) -> bytes:
-    """The whole body. Raises: Refused (PAYLOAD_TOO_LARGE)."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
-            raise Refused("PAYLOAD_TOO_LARGE", f"a body may have {most_bytes} bytes")
-    return bytes(body)
-
-
-async def read_object(body: bytes) -> Json:
-    """Raises: Refused (INVALID_REQUEST)."""
+async def read_object(request: Request, body: bytes) -> Json:
+    """The request's body as a JSON object, its names checked. Raises: Refused."""
+    is_small = len(body) <= USUAL_BODY_BYTES
     try:
-        value = json.loads(body) if len(body) <= BODY_BYTES else await in_thread(json.loads, body)
+        value = json.loads(body) if is_small else await in_thread(json.loads, body)
     except (ValueError, RecursionError) as error:
         raise Refused("INVALID_REQUEST", "the body is not JSON") from error
     if not isinstance(value, dict):
         raise Refused(
             "INVALID_REQUEST", 'the body must be an object like {"isbn": "9780451524935"}'
         )
+    rule = _rule(request)
+    if rule is not None and rule.body_names is not None:
+        check_names(value, rule.body_names)
     return value
+
+
+async def read_bytes(request: Request) -> bytes:
+    """The whole body, as long as its route allows. Raises: Refused (PAYLOAD_TOO_LARGE)."""
+    rule = _rule(request)
+    most = USUAL_BODY_BYTES if rule is None else rule.body_bytes
+    told = request.headers.get("content-length", "")
+    body = bytearray()
+    if not (told.isdigit() and int(told[:12]) > most):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                break
+        else:
+            return bytes(body)
+    raise Refused("PAYLOAD_TOO_LARGE", f"the body of this request may have {most} bytes")
+
+
+def _rule(request: Request) -> RouteRule | None:
+    """What gate.py found of the request's route."""
+    rule: RouteRule | None = request.scope["state"].get("rule")
+    return rule
+
+
+def check_names(given: Iterable[str], known: Sequence[str], where: str = "field") -> None:
+    """Raises: Refused (INVALID_REQUEST) that names what is not known there."""
+    unknown = [ascii(name)[:50] for name in given if name not in known]
+    if unknown:
+        there = f"known are {', '.join(known)}" if known else "this request takes none"
+        raise Refused("INVALID_REQUEST", f"unknown {where} {', '.join(unknown[:5])}: {there}")
 
 
 def read_order(body: Json, headers: Mapping[str, str], caller: str) -> Order:
@@ -158,14 +192,6 @@ def _wanted(body: Json, caller: str, change: Change) -> WantedChange:
         if len(text) > most:
             raise Refused("INVALID_REQUEST", f"{name} may have {most} characters")
     return WantedChange(change=change, actor=actor, reason=reason)
-
-
-def check_names(body: Json, known: Sequence[str]) -> None:
-    unknown = [ascii(name)[:50] for name in body if name not in known]
-    if unknown:
-        raise Refused(
-            "INVALID_REQUEST", f"{', '.join(unknown[:5])}: there are only {', '.join(known)}"
-        )
 
 
 def read_window_ms(window: str) -> int:

@@ -1,4 +1,4 @@
-"""What every request passes before its route: id, CORS, key, limit; and every error's shape.
+"""What every request passes before its route: origin, key, names, limit; and each error's shape.
 
 Way:      uvicorn → here → routes
 Rule 1:   whatever goes wrong behind here, the answer has the envelope and the CORS headers.
@@ -10,23 +10,27 @@ Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for Rate
 import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from urllib.parse import unquote_plus
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bookline.api.bodies import check_names
+from bookline.api.callers import Callers, has_plain_host
 from bookline.api.envelope import broken, failure, failure_of, new_request_id
 from bookline.api.keys import Keys, Tokens
-from bookline.api.peers import is_within, know_peer, read_networks
-from bookline.errors import BooklineError
+from bookline.api.origins import is_foreign
+from bookline.api.peers import know_peer
+from bookline.api.route_table import RouteRule, RouteTable
+from bookline.errors import BooklineError, Refused
 from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
 from bookline.progress.journal import Limits, Turn
-from bookline.settings import Rate, Settings, is_loopback
+from bookline.settings import Rate, Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 PAGE_PREFIX = "/page/"
@@ -38,12 +42,17 @@ UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
 STARTS = frozenset(
     {"/v2/import", "/v2/import/workflow", "/v2/import/batch", "/v2/import/file", "/v1/jobs"}
 )
+SOCKET = RouteRule(
+    path="/ws/progress",
+    methods=frozenset(),
+    query_names=frozenset({"jobId", "batchId", "after", "token"}),
+)
 GOODBYE_SECONDS = 1.0
 EXPOSED = "Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag"
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
@@ -66,19 +75,17 @@ class Gate:
         tokens: Tokens,
         clock: Callable[[], int],
         *,
-        routes: Sequence[str],
+        routes: RouteTable,
         any_host: bool,
     ) -> None:
         self._app = app
-        self._routes = [(route, compile_path(route)[0]) for route in routes]
+        self._routes = routes
         self._keys = keys
         self._tokens = tokens
         self._clock = clock
         self._origins = frozenset(settings.cors_origins)
-        self._proxies = read_networks(settings.trusted_proxies)
+        self._callers = Callers(settings, any_host=any_host or bool(keys))
         self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
-        self._any_host = any_host
-        self._hosts = {settings.host.lower()}
         self.limits: Limits | None = None
         self.hub: Hub | None = None
         self.measures: Measures | None = None
@@ -91,12 +98,14 @@ class Gate:
         scope.setdefault("state", {})["request_id"] = new_request_id()
         request_id.set(scope["state"]["request_id"])
         scope["state"]["token"] = _take_token(scope)
-        scope["state"]["caller"] = self._address(scope)
-        self._read_scheme(scope)
+        scope["state"]["caller"] = self._callers.address(scope)
+        self._callers.read_forwarded(scope)
         if scope["type"] == "websocket":
-            scope["state"]["host_is_ours"] = self._host_is_ours(Headers(scope=scope))
+            scope["state"]["refusal"] = self._no_to_watcher(scope)
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # whatever GET answers, without its body
+            scope, send = {**scope, "method": "GET"}, _head_of(send)
         await self._http(scope, receive, send)
 
     async def let_watchers_go(self) -> None:
@@ -133,6 +142,8 @@ class Gate:
                 await answer(scope, receive, send_more)
                 return
             await self._app(scope, receive, send_more)
+        except ClientDisconnect:
+            return  # whoever asked is gone: there is nobody to answer, and nothing is wrong
         except BooklineError as error:
             if began:
                 raise
@@ -150,15 +161,11 @@ class Gate:
     ) -> Response | None:
         """An answer instead of the route's, or None to let the request through."""
         path, method = scope["path"], scope["method"]
+        refused = self._unwelcome(headers, method, path)
+        if refused is not None:
+            return failure(scope, *refused)
         if method == "OPTIONS" and "access-control-request-method" in headers:
             return self._preflight(scope, headers)
-        if not self._host_is_ours(headers):
-            host = headers.get("host", "")[:100]
-            return failure(
-                scope,
-                "FORBIDDEN",
-                f"{host!r} is no name of this server; with API keys any is taken",
-            )
         if self._keys and not _is_open(path):
             caller = self._keys.match(headers.get("authorization"))
             if caller is not None:
@@ -171,12 +178,36 @@ class Gate:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
             know_peer(scope)
+        scope["state"]["rule"] = rule = self._routes.find(method, path)
+        _check_query(scope, rule)
         return await self._limited(scope, path, method, extra)
+
+    def _unwelcome(self, headers: Headers, method: str, path: str) -> tuple[str, str] | None:
+        """Code and reason of a refusal that comes before anything is counted."""
+        if not has_plain_host(headers):
+            return "INVALID_REQUEST", "the Host header must be one name, with or without a port"
+        if not self._callers.names_us(headers):
+            host = headers.get("host", "")[:100]
+            return "FORBIDDEN", f"{host!r} is no name of this server; with API keys any is taken"
+        if is_foreign(headers, method, path, self._origins):
+            return "FORBIDDEN", "this origin is not in BOOKLINE_CORS_ORIGINS"
+        return None
+
+    def _no_to_watcher(self, scope: Scope) -> str | None:
+        """Why a WebSocket is refused whatever it shows, for its closing code."""
+        refused = self._unwelcome(Headers(scope=scope), "GET", scope["path"])
+        if refused is not None:
+            return refused[1]
+        try:
+            _check_query(scope, SOCKET)
+        except Refused as error:
+            return error.message
+        return None
 
     async def _has_token(self, scope: Scope, path: str) -> bool:
         """A job's token opens its status and events, a batch's its events and those of its jobs."""
         token = scope["state"]["token"]
-        if token is None or scope["method"] not in {"GET", "HEAD"}:
+        if token is None or scope["method"] != "GET":
             return False
         if batch := BATCH_EVENTS.fullmatch(path):
             return self._tokens.opens(token, batch[1], self._clock())
@@ -197,7 +228,8 @@ class Gate:
         rate = self._rates["start" if is_start else "read"]
         if rate is None or self.limits is None or path == "/" or path.startswith(UNLIMITED):
             return None
-        bucket = "start" if is_start else self._route_of(path)
+        rule: RouteRule | None = scope["state"]["rule"]
+        bucket = "start" if is_start else rule.path if rule is not None else "none"
         key = f"{scope['state']['caller']}:{method}:{bucket}"
         turn = await self.limits.take(key, rate.count, rate.seconds)
         extra |= _rate_headers(rate, turn)
@@ -210,10 +242,6 @@ class Gate:
             f"{rate.count} in {rate.seconds:g} s are allowed; try again in {seconds} s",
             headers={"Retry-After": str(seconds)},
         )
-
-    def _route_of(self, path: str) -> str:
-        """One bucket a route, and one for all paths that are none."""
-        return next((route for route, fits in self._routes if fits.match(path)), "none")
 
     def _cors(self, headers: Headers) -> dict[str, str]:
         if not self._origins:
@@ -233,48 +261,46 @@ class Gate:
         return Response(
             status_code=204,
             headers={
-                "Access-Control-Allow-Methods": "GET, POST, PUT",
+                "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
                 "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
-                "Last-Event-ID, Bookline-Method",
+                "Last-Event-ID, Bookline-Method, If-None-Match",
                 "Access-Control-Max-Age": "600",
             },
         )
 
-    def _host_is_ours(self, headers: Headers) -> bool:
-        """Without keys only a loopback name is: a web page cannot rebind its own name to us."""
-        if self._any_host or self._keys:
-            return True
-        host = headers.get("host", "").lower()
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        return name in self._hosts or is_loopback(name.strip("[]"))
-
-    def _address(self, scope: Scope) -> str:
-        """The caller's address; X-Forwarded-For counts only behind configured proxies."""
-        client = scope.get("client")
-        address = client[0] if client else ""
-        if not self._is_proxy(address):
-            return address
-        forwarded = Headers(scope=scope).getlist("x-forwarded-for")
-        hops = [hop.strip() for line in forwarded for hop in line.split(",") if hop.strip()]
-        for hop in reversed(hops):
-            if not self._is_proxy(hop):
-                return hop[:64]
-        return address
-
-    def _read_scheme(self, scope: Scope) -> None:
-        """Behind a proxy that ends TLS, our URLs must be the caller's: https and wss."""
-        client = scope.get("client")
-        if client and self._is_proxy(client[0]):
-            scheme = Headers(scope=scope).get("x-forwarded-proto", "").strip().lower()
-            if scheme in {"http", "https"} and scope["type"] == "http":
-                scope["scheme"] = scheme
-
-    def _is_proxy(self, address: str) -> bool:
-        return is_within(address, self._proxies)
-
 
 def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path == "/" or path.startswith(PAGE_PREFIX)
+
+
+def _check_query(scope: Scope, rule: RouteRule | None) -> None:
+    """Raises: Refused (INVALID_REQUEST) that names a parameter which the route does not have."""
+    if rule is None or rule.query_names is None:
+        return
+    query = scope["query_string"].decode("latin-1")
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    if scope["state"]["token"] is not None:
+        names.append("token")
+    check_names(names, sorted(rule.query_names), "parameter")
+
+
+def _head_of(send: Send) -> Send:
+    """Sends the head of an answer and its end; what follows is dropped.
+
+    A stream hears of the end by ``receive``, as of any watcher that goes.
+    """
+    is_over = False
+
+    async def send_head(message: Message) -> None:
+        nonlocal is_over
+        if is_over:
+            return
+        await send(message)
+        if message["type"] == "http.response.start":
+            is_over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
 
 
 def _take_token(scope: Scope) -> str | None:

@@ -11,9 +11,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import bookline
@@ -25,6 +24,7 @@ from bookline.api.legacy_routes import router as legacy_router
 from bookline.api.openapi import completed
 from bookline.api.page import router as page_router
 from bookline.api.rollout_routes import router as rollout_router
+from bookline.api.route_table import read_routes
 from bookline.api.routes import router
 from bookline.app import legacy_room, now_ms, running
 from bookline.errors import BooklineError, Refused
@@ -85,11 +85,11 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
     app.add_exception_handler(BooklineError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_unforeseen)
     document = app.openapi
     app.openapi = lambda: completed(document())  # type: ignore[method-assign]
-    own = [route for one in ROUTERS for route in one.routes if isinstance(route, APIRoute)]
-    routes = ["/openapi.json", *(route.path for route in own)]
+    routes = read_routes([route for one in ROUTERS for route in one.routes])
     gate = Gate(app, settings, keys, tokens, now_ms, routes=routes, any_host=insecure)
     return gate
 
@@ -105,6 +105,11 @@ async def _on_ours(request: Request, error: Any) -> Response:
     return failure_of(request.scope, error)
 
 
+async def _on_gone(request: Request, error: Exception) -> Response:
+    """For nobody: whoever asked has hung up, and nothing is wrong here."""
+    return failure(request.scope, "INVALID_REQUEST", "the body broke off")
+
+
 async def _on_unforeseen(request: Request, error: Exception) -> Response:
     return broken(request.scope, error)
 
@@ -117,7 +122,7 @@ async def _on_parameters(request: Request, error: Any) -> Response:
 async def _on_http(request: Request, error: Any) -> Response:
     path = request.url.path[:200]
     if error.status_code == 405:
-        allowed = dict(error.headers or {})
+        allowed = {"Allow": _with_head((error.headers or {}).get("Allow", ""))}
         return failure(
             request.scope,
             "METHOD_NOT_ALLOWED",
@@ -127,3 +132,9 @@ async def _on_http(request: Request, error: Any) -> Response:
     if error.status_code == 404:
         return failure(request.scope, "NOT_FOUND", f"there is nothing at {path}; see /docs")
     return failure(request.scope, "INVALID_REQUEST", str(error.detail))
+
+
+def _with_head(methods: str) -> str:
+    """gate.py answers HEAD wherever GET is answered."""
+    names = {one.strip() for one in methods.split(",")}
+    return ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))

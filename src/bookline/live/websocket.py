@@ -37,6 +37,8 @@ from bookline.progress.hub import Hub, TooSlow, Watch
 MayWatch = Callable[[WebSocket, Job | Batch | None, str, str | None], bool]
 """(connection, job or batch, its id, token) → whether this watcher may see it."""
 
+REASON_CHARS = 100  # RFC 6455: a closing frame has at most 123 bytes
+
 LINE = "bookline.line"
 """Name of the ASGI extension whose ``line`` is a Line."""
 
@@ -59,6 +61,10 @@ async def serve(socket: WebSocket, hub: Hub, may_watch: MayWatch) -> None:
     offered, protocol = find_token(socket.scope.get("subprotocols", []))
     token = socket.scope["state"]["token"] or offered
     await socket.accept(subprotocol=protocol)
+    refusal: str | None = socket.scope["state"].get("refusal")
+    if refusal is not None:
+        await socket.close(BAD_TOKEN, refusal[:REASON_CHARS])
+        return
     job_id = _stream_id(socket)
     try:
         after = read_after(socket.query_params.get("after"))

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from bookline.api.bodies import BODY_BYTES, LIMIT_MOST, read_body, read_limit, read_order
+from bookline.api.bodies import LIMIT_MOST, USUAL_BODY_BYTES, read_body, read_limit, read_order
+from bookline.api.route_table import RouteRule
 from bookline.errors import Refused
 
 VALUES = st.recursive(
@@ -38,8 +39,11 @@ def only_refused(*codes: str) -> Iterator[None]:
 class Sent:
     """A request as far as ``read_body`` looks at it."""
 
-    def __init__(self, *pieces: bytes, kind: str = "application/json") -> None:
+    def __init__(
+        self, *pieces: bytes, kind: str = "application/json", rule: RouteRule | None = None
+    ) -> None:
         self.headers = {"content-type": kind}
+        self.scope = {"state": {"rule": rule}}
         self.pieces = list(pieces)
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -64,7 +68,7 @@ async def test_any_content_type_is_json_or_is_refused(kind: str) -> None:
 
 
 async def test_no_more_is_read_than_a_body_may_have() -> None:
-    sent = Sent(b"x" * BODY_BYTES, b"x", b"never asked for")
+    sent = Sent(b"x" * USUAL_BODY_BYTES, b"x", b"never asked for")
 
     with pytest.raises(Refused) as refused:
         await read_body(cast(Request, sent))

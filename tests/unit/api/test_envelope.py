@@ -39,7 +39,7 @@ def test_the_statuses_are_those_of_the_contract() -> None:
         },
         401: {"UNAUTHORIZED"},
         403: {"FORBIDDEN"},
-        404: {"NOT_FOUND", "JOB_NOT_FOUND", "BOOK_NOT_FOUND"},
+        404: {"NOT_FOUND", "JOB_NOT_FOUND", "BATCH_NOT_FOUND", "BOOK_NOT_FOUND"},
         405: {"METHOD_NOT_ALLOWED"},
         409: {"INVALID_STATE"},
         413: {"PAYLOAD_TOO_LARGE"},

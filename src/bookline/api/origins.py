@@ -1,0 +1,46 @@
+"""Which requests come from somebody else's web page, in the visitor's browser.
+
+Rule 1:  a page may not even learn whether we have something, nor use up its visitor's limits: such
+         a request is refused before anything is counted.
+Source:  Fetch standard for Origin, W3C "Fetch Metadata Request Headers" for Sec-Fetch-*.
+"""
+
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+PAGES = frozenset({"/", "/docs"})
+"""What another site may link to."""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
+_PORTS = {"http": ":80", "https": ":443"}
+
+
+def is_host(text: str) -> bool:
+    """True for ``name``, ``name:port`` and ``[address]:port``, and nothing that reads otherwise."""
+    return len(text) <= 255 and HOST.fullmatch(text) is not None  # RFC 1035
+
+
+def is_foreign(headers: Headers, method: str, path: str, allowed: Collection[str]) -> bool:
+    """True if a page of another origin sent it; ``allowed`` are origins that may."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin not in allowed and not _is_own(origin, headers.get("host", ""))
+    if headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
+        return False
+    is_visit = (
+        method in {"GET", "HEAD"}
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+    )
+    return not (is_visit and path in PAGES)
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """The same host and port; which scheme the browser used, a proxy may hide from us."""
+    scheme, _, place = origin.lower().partition("://")
+    usual = _PORTS.get(scheme)
+    if usual is None or not is_host(place) or urlsplit(f"//{place}").username:
+        return False
+    return place.removesuffix(usual) == host.lower().removesuffix(usual)
