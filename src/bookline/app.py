@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bookline.batches.feeder import Feeder
+from bookline.batches.look_ups import LookUps
+from bookline.batches.lookup import LookUp
 from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
 from bookline.book import Book, Metadata
@@ -41,6 +43,7 @@ from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.net.pace import SharedPace
 from bookline.net.pictures import read_picture
 from bookline.ports import (
+    BookSearch,
     Embedder,
     Engine,
     KeyValue,
@@ -57,6 +60,7 @@ from bookline.progress.journal import Journal, Limits
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
+from bookline.providers.title_search import GoogleBooksSearch, IsbnDbSearch, OpenLibrarySearch
 from bookline.readiness import (
     LOCAL_SECONDS,
     REMOTE_SECONDS,
@@ -301,9 +305,20 @@ async def running(
             store=stores.batches, batches=batches, imports=imports, there=there.titles,
             node=node.node_id,
         )  # fmt: skip
-        batches.stir = feeder.stir
+        look_ups = LookUps(
+            store=stores.batches, look_up=LookUp(_searches(settings, http), pace),
+            only_one=node.only_one, clock=now_ms, retry_scale=settings.retry_scale,
+            feed=feeder.stir,
+        )  # fmt: skip
+
+        def stir() -> None:
+            feeder.stir()
+            look_ups.stir()
+
+        batches.stir = stir
         stack.callback(journal.subscribe(feeder.hear))
         group.append(asyncio.create_task(feeder.run(), name="batches"))
+        group.append(asyncio.create_task(look_ups.run(), name="look-ups"))
         yield App(
             settings=settings, imports=imports, batches=batches, there=there,
             journal=journal, hub=hub, limits=limits,
@@ -420,3 +435,26 @@ def _providers(settings: Settings, http: AiohttpHttp) -> Sequence[MetadataProvid
         ),
     }
     return [every[name] for name in settings.usable_sources]
+
+
+def _searches(settings: Settings, http: AiohttpHttp) -> Sequence[BookSearch]:
+    """Those that can be asked by title and author, in the order in which they are."""
+    every: dict[str, BookSearch] = {
+        "openlibrary": OpenLibrarySearch(
+            http.for_provider("openlibrary"),
+            settings.openlibrary_url,
+            settings.openlibrary_covers_url,
+        ),
+        "google_books": GoogleBooksSearch(
+            http.for_provider("google_books"),
+            settings.google_books_url,
+            settings.google_books_api_key.get_secret_value(),
+            settings.google_books_country,
+        ),
+        "isbndb": IsbnDbSearch(
+            http.for_provider("isbndb"),
+            settings.isbndb_url,
+            settings.isbndb_api_key.get_secret_value(),
+        ),
+    }
+    return [search for name, search in every.items() if name in settings.usable_sources]

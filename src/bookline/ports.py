@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from bookline.book import Book, Embedding, Metadata
 from bookline.isbn import Isbn
 from bookline.job import ImportInput, Warned
+from bookline.progress.batches import Candidate
 from bookline.retries import Step
 from bookline.values import Json, Page
 
@@ -112,6 +113,22 @@ class MetadataProvider(Protocol):
 
         Raises: BookNotFound, MetadataIncomplete, WrongKey, ProviderRefused (final);
         SlowDown, ProviderDown (later).
+        """
+        ...
+
+
+class BookSearch(Protocol):
+    """The same three, asked for a book whose ISBN is not known."""
+
+    @property
+    def name(self) -> str:
+        """As in ``source``."""
+        ...
+
+    async def search(self, title: str, author: str) -> Sequence[Candidate]:
+        """Books that may be meant, not scored; none where the provider knows none.
+
+        ``author`` may be empty. Raises: as ``MetadataProvider.find``, without BookNotFound.
         """
         ...
 

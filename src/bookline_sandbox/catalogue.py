@@ -8,9 +8,11 @@ Rule 2: facts are those of real editions, made for tests: no reference work.
 import base64
 import hashlib
 import json
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from importlib.resources import files
 from itertools import count
 from typing import Any
@@ -173,6 +175,14 @@ def real_books() -> Iterator[Book]:
         yield read_book(json.loads(line))
 
 
+@lru_cache(maxsize=100_000)
+def _words(text: str) -> frozenset[str]:
+    """Small letters without accents, as search engines compare them."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    kept = (char if char.isalnum() else " " for char in plain if not unicodedata.combining(char))
+    return frozenset("".join(kept).split())
+
+
 class Catalogue:
     """All books, found by any id a provider gives them. A book added again replaces the old."""
 
@@ -208,6 +218,19 @@ class Catalogue:
     def find_author(self, number: int) -> str | None:
         """The name of an author id at Open Library."""
         return self._authors.get(number)
+
+    def search(self, provider: str, title: str, author: str = "") -> list[Book]:
+        """Books of the provider whose title and authors hold each of these words."""
+        words, names = _words(title), _words(author)
+        if not words:
+            return []
+        return [
+            book
+            for book in self.by_isbn.values()
+            if provider in book.known_by
+            and words <= _words(f"{book.title} {book.subtitle or ''}")
+            and names <= _words(" ".join(book.authors))
+        ]
 
     def other_than(self, book: Book, provider: str) -> Book:
         """Another book that the provider knows, always the same one.

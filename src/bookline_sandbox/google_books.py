@@ -100,7 +100,7 @@ class GoogleBooks:
         search = Endpoint(
             path="/books/v1/volumes",
             route=ROUTE,
-            asked=_asked_by_query,
+            asked=self._asked_by_query,
             answer=self.search,
             failure=failure,
         )
@@ -118,6 +118,8 @@ class GoogleBooks:
         if not query.get("q"):
             where = {"locationType": "parameter", "location": "q"}
             return _error(400, "Missing query.", "queryRequired", **where)
+        if by_title := self._by_words(query["q"]):
+            return self._listed(call, shelf, by_title)
         book = _match(query["q"], shelf)
         if book is None:
             return json_answer({"kind": "books#volumes", "totalItems": 0}, 200, JSON_UTF8)
@@ -126,6 +128,32 @@ class GoogleBooks:
             return json_answer(_volumes(book, call.host), 200, JSON_UTF8)
         body = self._encoded.get(key, lambda: _volumes(book, call.host))
         return Answer(body=body, content_type=JSON_UTF8)
+
+    def _asked_by_query(self, call: Call) -> tuple[str, ...]:
+        query = call.query.get("q", "")
+        if found := self._by_words(query):
+            return tuple(book.isbn13 for book in found)
+        wanted = _wanted(query)
+        return (canonical(wanted),) if wanted else ()
+
+    def _by_words(self, query: str) -> list[Book]:
+        """The books of a query by `intitle:` and `inauthor:`."""
+        title, author = (
+            re.search(rf'{name}:(?:"([^"]*)"|(\S+))', query) for name in ("intitle", "inauthor")
+        )
+        if title is None:
+            return []
+        by = (author[1] or author[2] or "") if author else ""
+        return self._catalogue.search(ROUTE, title[1] or title[2] or "", by)
+
+    def _listed(self, call: Call, shelf: Shelf, books: list[Book]) -> Answer:
+        most = int(call.query.get("maxResults", "10"))
+        found = [book for one in books if (book := shelf.seen(one, ROUTE))]
+        items = [item for book in found for item in _volumes(book, call.host)["items"]]
+        if not items:
+            return json_answer({"kind": "books#volumes", "totalItems": 0}, 200, JSON_UTF8)
+        head = {"kind": "books#volumes", "totalItems": len(items), "items": items[:most]}
+        return json_answer(head, 200, JSON_UTF8)
 
     async def volume(self, call: Call, shelf: Shelf) -> Answer:
         """One volume with its larger pictures; an unknown id is a 503, as recorded in 2015."""
@@ -137,11 +165,6 @@ class GoogleBooks:
         key = (call.host, "volume", book)
         body = self._encoded.get(key, lambda: volume(book, call.host, detail=True))
         return Answer(body=body, content_type=JSON_UTF8)
-
-
-def _asked_by_query(call: Call) -> tuple[str, ...]:
-    wanted = _wanted(call.query.get("q", ""))
-    return (canonical(wanted),) if wanted else ()
 
 
 def _wanted(query: str) -> str:

@@ -38,7 +38,7 @@ def failure(status: int) -> Answer:
 
 
 class IsbnDb:
-    """The three endpoints."""
+    """The four endpoints."""
 
     def __init__(self, catalogue: Catalogue, *, require_keys: bool = False) -> None:
         self._catalogue = catalogue
@@ -63,6 +63,13 @@ class IsbnDb:
                 answer=self.batch,
                 failure=failure,
                 method="POST",
+            ),
+            Endpoint(
+                path="/isbndb/books/{query}",
+                route=ROUTE,
+                asked=lambda call: tuple(book.isbn13 for book in self._by_words(call)),
+                answer=self.search,
+                failure=failure,
             ),
             Endpoint(
                 path="/isbndb/key",
@@ -95,6 +102,21 @@ class IsbnDb:
         data = b",".join(self._body(book, call.host, shelf) for book in books)
         head = f'{{"total":{len(books)},"requested":{len(isbns)},"data":['.encode()
         return Answer(body=head + data + b"]}")
+
+    def _by_words(self, call: Call) -> list[Book]:
+        return self._catalogue.search(ROUTE, call.params["query"])
+
+    async def search(self, call: Call, shelf: Shelf) -> Answer:
+        """The books whose title holds each of these words, or ISBNdb's 404."""
+        if self._refuses(call):
+            return failure(403)
+        self._spent += 1
+        found = [book for one in self._by_words(call) if (book := shelf.seen(one, ROUTE))]
+        if not found:
+            return failure(404)
+        page = found[: int(call.query.get("pageSize", "20"))]
+        data = b",".join(self._body(book, call.host, shelf) for book in page)
+        return Answer(body=f'{{"total":{len(found)},"books":['.encode() + data + b"]}")
 
     async def key(self, call: Call, shelf: Shelf) -> Answer:
         """The plan's limit; each ISBN of a batch has counted as one call."""

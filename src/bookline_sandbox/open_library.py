@@ -71,7 +71,7 @@ class OpenLibrary:
             "/openlibrary/books/OL{number:int}M.json": (self._asked_by_number, self.edition),
             "/openlibrary/works/OL{number:int}W.json": (self._asked_by_number, self.work),
             "/openlibrary/authors/OL{number:int}A.json": (_asked_nothing, self.author),
-            "/openlibrary/search.json": (_asked_by_search, self.search),
+            "/openlibrary/search.json": (self._asked_by_search, self.search),
         }
         return [
             Endpoint(path=path, route=ROUTE, asked=asked, answer=answer, failure=failure)
@@ -81,6 +81,18 @@ class OpenLibrary:
     def _asked_by_number(self, call: Call) -> tuple[str, ...]:
         book = self._catalogue.find_number(int(call.params["number"]))
         return (book.isbn13,) if book else ()
+
+    def _asked_by_search(self, call: Call) -> tuple[str, ...]:
+        isbns = tuple(canonical(isbn) for isbn in _searched(call))
+        return isbns or tuple(book.isbn13 for book in self._by_words(call))
+
+    def _by_words(self, call: Call) -> list[Book]:
+        work = re.fullmatch(r"key:\"?/works/OL(\d+)W\"?", call.query.get("q", ""))
+        if work:
+            book = self._catalogue.find_number(int(work[1]))
+            return [book] if book else []
+        title, author = call.query.get("title", ""), call.query.get("author", "")
+        return self._catalogue.search(ROUTE, title, author)
 
     def _by_number(self, call: Call, shelf: Shelf) -> Book | None:
         return shelf.seen(self._catalogue.find_number(int(call.params["number"])), ROUTE)
@@ -149,13 +161,25 @@ class OpenLibrary:
         return json_answer(head | _revision("author"))
 
     async def search(self, call: Call, shelf: Shelf) -> Answer:
-        """The documents of the ISBNs in `q`; any other query finds nothing."""
+        """The documents of the ISBNs or the work in `q`, or of `title` and `author`."""
         found = [book for isbn in _searched(call) if (book := shelf.find(isbn, ROUTE))]
+        found += [book for one in self._by_words(call) if (book := shelf.seen(one, ROUTE))]
         books = list({book.isbn13: book for book in found}.values())
+        works = list(_works(books, together="title" in call.query).values())
+        works = works[: int(call.query.get("limit", "100"))]
         fields = call.query.get("fields", "").split(",")
-        docs = [document(book, fields) for book in books]
+        docs = [document(editions, fields) for editions in works]
         head = {"numFound": len(docs), "start": 0, "numFoundExact": True}
         return json_answer(head | {"docs": docs, "q": call.query.get("q", ""), "offset": None})
+
+
+def _works(books: list[Book], *, together: bool) -> dict[object, list[Book]]:
+    """The editions of each work: those of one title and author, where a title is asked for."""
+    works: dict[object, list[Book]] = {}
+    for book in books:
+        work = (book.title, book.authors) if together else book.isbn13
+        works.setdefault(work, []).append(book)
+    return works
 
 
 def _not_found(key: str) -> Answer:
@@ -172,10 +196,6 @@ def _asked_by_isbn(call: Call) -> tuple[str, ...]:
 
 def _asked_by_bibkeys(call: Call) -> tuple[str, ...]:
     return tuple(canonical(key.rpartition(":")[2]) for key in _bibkeys(call))
-
-
-def _asked_by_search(call: Call) -> tuple[str, ...]:
-    return tuple(canonical(isbn) for isbn in _searched(call))
 
 
 def _bibkeys(call: Call) -> list[str]:
@@ -341,8 +361,9 @@ def work(book: Book) -> dict[str, Any]:
     return _full(head) | _revision("work")
 
 
-def document(book: Book, fields: list[str]) -> dict[str, Any]:
-    """One document of search.json; ISBNs and editions only where the fields name them."""
+def document(books: list[Book], fields: list[str]) -> dict[str, Any]:
+    """A work of search.json; ISBNs and its best edition only where the fields name them."""
+    book = books[0]
     marc = MARC.get((book.language or "").split("-")[0])
     year = re.search(r"\d{4}", book.published or "")
     whole = _full({
@@ -352,15 +373,20 @@ def document(book: Book, fields: list[str]) -> dict[str, Any]:
         "author_key": [f"OL{author_number(name)}A" for name in book.authors],
         "cover_i": book.number if book.cover else None,
         "first_publish_year": int(year[0]) if year else None,
-        "edition_count": 1,
+        "edition_count": len(books),
         "language": [marc] if marc else [],
         "publisher": [book.publisher] if book.publisher else [],
     })  # fmt: skip
     if "isbn" in fields:
-        whole["isbn"] = [isbn for isbn in (book.isbn13, book.isbn10) if isbn]
+        whole["isbn"] = [isbn for one in books for isbn in (one.isbn13, one.isbn10) if isbn]
     if any(name.startswith("editions") for name in fields):
         one = {"key": f"/books/OL{book.number}M", "title": book.title}
         isbns = [isbn for isbn in (book.isbn13, book.isbn10) if isbn]
         docs = [one | {"isbn": isbns}]
-        whole["editions"] = {"numFound": 1, "start": 0, "numFoundExact": True, "docs": docs}
+        whole["editions"] = {
+            "numFound": len(books),
+            "start": 0,
+            "numFoundExact": True,
+            "docs": docs,
+        }
     return whole

@@ -1,6 +1,7 @@
 """Batches from outside: many imports under one id, over HTTP, SSE and WebSocket."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import FormData
 from stack import STORY_SECONDS, Server, rest, server
 from websockets.asyncio.client import connect
 
@@ -406,3 +408,170 @@ async def test_a_batchs_token_opens_its_events_and_those_of_its_jobs_and_nothing
             async with connect(f"{api.ws_url}?{query}&token={started['token']}") as socket:
                 await rest(socket)
             assert socket.close_code == code, query
+
+
+# ------------------------------------------------------------------ files
+GOODREADS = (
+    "Book Id,Title,Author,ISBN,ISBN13,My Rating,Exclusive Shelf,My Review\n"
+    f'1,Nineteen Eighty-Four,George Orwell,"=""0451524934""","=""{KNOWN}""",5,read,"Two\nlines"\n'
+    f'2,The same,George Orwell,"=""""","=""{KNOWN}""",0,to-read,\n'
+    '3,Nobody knows it,Nobody,"=""""","=""""",0,to-read,\n'
+    '4,,,"=""""","=""""",0,to-read,\n'
+).encode()
+
+
+def form_of(data: bytes, name: str = "file") -> FormData:
+    form = FormData()
+    form.add_field(name, data, filename="shelf.csv", content_type="text/csv")
+    return form
+
+
+async def sent(api: Server, data: Any, query: str = "", **headers: str) -> tuple[int, Any]:
+    status, answer, _ = await api.post(f"/v2/import/file{query}", data=data, headers=headers)
+    return status, answer
+
+
+@pytest.mark.parametrize("is_form", [True, False])
+async def test_each_row_of_a_file_becomes_an_item(api: Server, is_form: bool) -> None:
+    body = form_of(GOODREADS) if is_form else GOODREADS
+    headers = {} if is_form else {"Content-Type": "text/csv"}
+
+    status, answer = await sent(api, body, "?name=Shelf", **headers)
+
+    assert status == 202, answer
+    data = answer["data"]
+    assert set(data) == OPENED_FIELDS
+    assert (data["format"], data["name"], data["duplicates"]) == ("goodreads", "Shelf", 1)
+    assert [(one["index"], one["code"]) for one in data["refused"]] == [(3, "INVALID_ISBN")]
+    items = await items_of(api, data["batchId"])
+    assert [item["line"] for item in items] == [2, 4, 5, 6]
+    assert items[0]["reading"]["rating"] == 5
+    assert items[0]["reading"]["review"] == "Two\nlines"
+    assert items[0]["isbn"] == items[1]["isbn"] == KNOWN
+
+
+async def test_a_preview_says_what_is_in_a_file_and_starts_nothing(api: Server) -> None:
+    await ended(api, (await opened(api, KNOWN))["batchId"])
+    before = (await api.get("/v2/import/batches"))[1]["data"]["total"]
+
+    status, answer = await sent(api, form_of(GOODREADS), "?preview=true")
+
+    assert status == 200
+    seen = answer["data"]
+    assert (seen["format"], seen["encoding"], seen["rows"]) == ("goodreads", "utf-8", 4)
+    assert (seen["withIsbn"], seen["withoutIsbn"], seen["duplicates"]) == (2, 2, 1)
+    assert (seen["alreadyThere"], seen["refusedCount"], seen["repaired"]) == (1, 1, 0)
+    assert set(seen["sample"][0]) == ITEM_FIELDS
+    assert seen["sample"][0]["title"] == "Nineteen Eighty-Four"
+    assert (await api.get("/v2/import/batches"))[1]["data"]["total"] == before
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"", 400, "UNREADABLE_FILE"),
+        (b"nothing in here\n", 400, "UNREADABLE_FILE"),
+        (b"PK\x03\x04" + bytes(40), 415, "UNSUPPORTED_FORMAT"),
+        (b"%PDF-1.7\n", 415, "UNSUPPORTED_FORMAT"),
+        (b'["9780451524935", ', 400, "UNREADABLE_FILE"),
+        (f"isbn\n{KNOWN}\n".encode() * 25_001, 413, "PAYLOAD_TOO_LARGE"),
+        (io.BytesIO(b"isbn\n" + b"x" * (20 * 1024 * 1024)), 413, "PAYLOAD_TOO_LARGE"),
+    ],
+    ids=["empty", "no list", "xlsx", "pdf", "broken JSON", "rows", "bytes"],
+)
+async def test_a_file_that_cannot_be_read_is_refused_with_what_was_seen(
+    api: Server, data: Any, status: int, code: str
+) -> None:
+    answered, answer = await sent(api, data, **{"Content-Type": "application/octet-stream"})
+
+    assert (answered, answer["error"]["code"]) == (status, code)
+
+
+async def test_a_form_has_one_field_named_file(api: Server) -> None:
+    for form in (form_of(GOODREADS, "upload"), form_of(GOODREADS, "file")):
+        form.add_field("shelf", "x")
+        status, answer = await sent(api, form)
+        assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    status, answer = await sent(api, b"no form", **{"Content-Type": "multipart/form-data"})
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+async def test_failed_rows_come_back_as_they_came_with_two_columns_more(api: Server) -> None:
+    data = f"Title;Kept;ISBN\n=odd;a,b;{UNKNOWN}\nfine;;{KNOWN}\n;x;\n".encode()
+    _, answer = await sent(api, data, **{"Content-Type": "text/csv"})
+    await ended(api, answer["data"]["batchId"])
+
+    status, text, headers = await api.get(f"/v2/import/batch/{answer['data']['batchId']}/failed")
+
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/csv")
+    assert "attachment" in headers["Content-Disposition"]
+    head, first, second = text.decode().splitlines()
+    assert head == "Title;Kept;ISBN;code;reason"
+    assert first.startswith(f"=odd;a,b;{UNKNOWN};BOOK_NOT_FOUND;")
+    assert second.startswith(";x;;INVALID_ISBN;")
+    again, _ = await sent(api, text, **{"Content-Type": "text/csv"})
+    assert again == 202
+
+
+# ------------------------------------------------------------------ rows without an ISBN
+def titles(*rows: tuple[str, str]) -> bytes:
+    lines = [f'"{title}","{author}",' for title, author in rows]
+    return "\n".join(["Title,Author,ISBN", *lines, ""]).encode()
+
+
+async def test_rows_without_an_isbn_are_looked_up_taken_or_reviewed(
+    api: Server,
+) -> None:
+    rows = titles(
+        ("Lord of the Flies", "Golding, William"),
+        ("Nobody Wrote This", "No Body"),
+        ("Lord of the Flies", "Bill Golding"),
+    )
+
+    _, answer = await sent(api, rows, **{"Content-Type": "text/csv"})
+    batch_id = answer["data"]["batchId"]
+    batch = await ended(api, batch_id)
+
+    taken, unknown, unsure = await items_of(api, batch_id)
+    assert (taken["state"], taken["isbn"]) == ("completed", "9780140283334")
+    assert (unknown["state"], unknown["error"]["code"]) == ("failed", "BOOK_NOT_FOUND")
+    assert (unsure["state"], unsure["isbn"], unsure["jobId"]) == ("review", None, None)
+    [candidate] = [one for one in unsure["candidates"] if one["isbn"] == "9780140283334"]
+    assert candidate["authors"] == ["William Golding"]
+    assert candidate["score"] < 0.95
+    assert batch["counts"]["review"] == 1
+    assert batch["status"] == "completed"
+    _, failed, _ = await api.get(f"/v2/import/batch/{batch_id}/failed")
+    assert [line.split(",")[3] for line in failed.decode().splitlines()[1:]] == [
+        "BOOK_NOT_FOUND", "REVIEW",
+    ]  # fmt: skip
+
+    where = f"/v2/import/batch/{batch_id}/items/2/choose"
+    status, chosen, _ = await api.post(where, {"isbn": "978-0-451-52493-5"})
+    again, _, _ = await api.post(where, {"skip": True})
+    batch = await ended(api, batch_id)
+
+    assert (status, chosen["data"]["isbn"]) == (200, KNOWN)
+    assert again == 409
+    assert batch["counts"]["review"] == 0
+    assert (await items_of(api, batch_id))[2]["state"] in {"completed", "alreadyThere"}
+
+
+async def test_a_review_that_is_skipped_is_over(api: Server) -> None:
+    _, answer = await sent(
+        api, titles(("Lord of the Flies", "Bill Golding")), **{"Content-Type": "text/csv"}
+    )
+    batch_id = answer["data"]["batchId"]
+    await ended(api, batch_id)
+
+    status, skipped, _ = await api.post(
+        f"/v2/import/batch/{batch_id}/items/0/choose", {"skip": True}
+    )
+
+    assert (status, skipped["data"]["state"]) == (200, "skipped")
+    batch = await batch_of(api, batch_id)
+    assert (batch["status"], batch["counts"]["skipped"]) == ("completed", 1)
+    assert (await api.get(f"/v2/import/batch/{batch_id}/failed"))[1].decode().count("\n") == 1
+    kinds = [message["type"] for message in await story(api, batch_id)]
+    assert kinds.count("batch_completed") == 2

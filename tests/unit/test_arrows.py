@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.journal": {"job", "progress.events", "progress.records", "values"},
     "progress.rules": CORE,
     "progress.batches": {"job", "values"},
-    "ports": {"isbn", "book", "job", "retries", "values"},
+    "ports": {"isbn", "book", "job", "progress.batches", "retries", "values"},
     "folders": {"errors"},
     "settings": {"errors", "folders"},
     "clocks": set(),
@@ -63,7 +63,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": CORE,
     "providers": CORE,
     "imports": CORE | {"logs"},
-    "batches": CORE | {"imports", "logs", "reading", "shelves", "stores.batches"},
+    "batches": CORE
+    | {"imports", "logs", "providers", "reading", "shelves", "stores.batches", "workflow"},
     "progress": CORE,
     "live": CORE | {"progress"},
     "net": CORE | {"settings", "providers.answers"},  # Rate; Retry-After

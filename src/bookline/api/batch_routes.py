@@ -4,8 +4,9 @@ Way:      gate.py → here → batches/service.py, the hub
 Not here: what makes a list wrong: batches/items.py.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -13,15 +14,19 @@ from starlette.responses import Response, StreamingResponse
 
 from bookline.api import batch_schemas, bodies, schemas
 from bookline.api.envelope import success
+from bookline.api.files import FILE_BODY, read_file
 from bookline.api.keys import Tokens
 from bookline.api.openapi import event_stream, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit, Token
 from bookline.app import App, now_ms
-from bookline.batches.items import items_of_json
+from bookline.batches.items import items_of_json, items_of_rows
 from bookline.batches.service import BatchOrder, Opened, opened_json
 from bookline.errors import Refused
 from bookline.live import session, sse
 from bookline.progress.batches import Batch, Item
+from bookline.shelves.file import LibraryFile, open_library_file
+from bookline.shelves.preview import preview as read_preview
+from bookline.shelves.preview import to_json
 from bookline.shelves.writing import write_failed
 from bookline.threads import in_thread
 from bookline.values import Json
@@ -61,6 +66,59 @@ async def start_batch(request: Request, here: Here, refresh: Refresh = False) ->
         body=raw + bytes([refresh]),
     )
     return _opened(request, await here.batches.start(order))
+
+
+@router.post(
+    "/v2/import/file",
+    status_code=202,
+    response_model=schemas.Success[batch_schemas.OpenedBatch],
+    responses={
+        200: {
+            "model": schemas.Success[batch_schemas.Preview],
+            "description": "With `preview=true`: what is in the file. Nothing is started.",
+        },
+        **failures("file"),
+    },
+    openapi_extra=FILE_BODY,
+    summary="Import a library export or a list",
+)
+async def start_file(
+    request: Request,
+    here: Here,
+    source: Annotated[str, Query(description="whom to ask for its books")] = "auto",
+    name: Annotated[str | None, Query(max_length=200, description="for people")] = None,
+    preview: Annotated[bool, Query(description="say what is in it, and start nothing")] = False,
+    refresh: Refresh = False,
+) -> Response:
+    """The format is known by the header, never by the file's name. Each row becomes an item; one
+    without an ISBN is looked up by title and author. At most 20 MB and 50,000 rows."""
+    here.imports.check_source(source)
+    data = await read_file(request)
+    file = await in_thread(open_library_file, data)
+    if preview:
+        return success(request, await _preview(here, file))
+    order = BatchOrder(
+        items=items_of_rows(file.rows(), source),
+        name=name,
+        format=file.format,
+        source=source,
+        refresh=refresh,
+        header=file.header,
+        delimiter=file.delimiter,
+        idempotency_key=request.headers.get("idempotency-key"),
+        caller=request.scope["state"]["caller"],
+        body=data + f"{source} {name} {refresh}".encode(),
+    )
+    return _opened(request, await here.batches.start(order))
+
+
+async def _preview(here: App, file: LibraryFile) -> dict[str, object]:
+    loop = asyncio.get_running_loop()
+
+    def already_there(isbns: Collection[str]) -> Collection[str]:
+        return asyncio.run_coroutine_threadsafe(here.there.titles(list(isbns)), loop).result()
+
+    return to_json(await in_thread(read_preview, file, already_there))
 
 
 def _opened(request: Request, opened: Opened) -> Response:

@@ -114,6 +114,12 @@ class RefusedItem(BaseModel):
     message: str
 
 
+class RefusedRow(RefusedItem):
+    """A row that cannot be imported."""
+
+    line: int | None
+
+
 class OpenedBatch(Batch):
     """A batch that is kept whole from now on."""
 
@@ -175,3 +181,19 @@ class Counted(BaseModel, Generic[T]):
     items: list[T]
     nextCursor: str | None
     total: int
+
+
+class Preview(BaseModel):
+    """What is in a file: ``rows`` = ``withIsbn`` + ``withoutIsbn``, refused among the latter."""
+
+    format: str
+    encoding: str
+    rows: int
+    withIsbn: int
+    withoutIsbn: int
+    repaired: int
+    duplicates: int
+    alreadyThere: int
+    refused: list[RefusedRow]
+    refusedCount: int
+    sample: list[Item]

@@ -49,6 +49,14 @@ MORE: Mapping[str, tuple[str, ...]] = {
         "PAYLOAD_TOO_LARGE",
         "UNSUPPORTED_MEDIA_TYPE",
     ),
+    "file": (
+        "INVALID_SOURCE",
+        "SOURCE_NOT_CONFIGURED",
+        "INVALID_STATE",
+        "PAYLOAD_TOO_LARGE",
+        "UNREADABLE_FILE",
+        "UNSUPPORTED_FORMAT",
+    ),
     "batch control": ("BATCH_NOT_FOUND", "INVALID_STATE"),
     "choice": (
         "BATCH_NOT_FOUND",

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bookline.batches.service import Batches
-from bookline.errors import BooklineError, Refused, TryLater
+from bookline.errors import Refused, TryLater
 from bookline.imports import Imports
 from bookline.job import Job
 from bookline.progress.batches import IMPORT, RETRY, Batch, Item
@@ -59,8 +59,8 @@ class Feeder:
                     pass
             except TryLater as error:
                 log.warning("batches wait: %s", error)
-            except BooklineError:
-                log.exception("batches wait")
+            except Exception:
+                log.exception("the feeder failed and goes on")
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self.stirred.wait()

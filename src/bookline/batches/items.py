@@ -6,7 +6,7 @@ Rule 1:   a wrong shape refuses the whole list and names the path; a wrong value
 Rule 2:   each value or row becomes exactly one item. None is dropped.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
@@ -17,6 +17,7 @@ from bookline.shelves.row import Row
 ITEMS_MOST = 10_000  # docs/contract.md
 USER_ID_CHARS = 200  # our choice, as for a single import
 INPUT_CHARS = 256  # our choice: what is shown of it; ``cells`` has it all
+REFUSED_SHOWN = 100  # docs/contract.md
 ITEM_FIELDS = ("isbn", "source", "userId", "reading")
 IGNORED_FIELDS = ("code", "reason")
 """What ``…/failed`` adds to an item."""
@@ -37,9 +38,10 @@ def items_of_json(values: object, source: str, check_source: CheckSource) -> lis
     return [_item_of_json(index, value, source, check_source) for index, value in enumerate(values)]
 
 
-def items_of_rows(rows: Iterable[Row], source: str) -> list[Item]:
-    """The items of a file's rows, in their order."""
-    return [_item_of_row(index, row, source) for index, row in enumerate(rows)]
+def items_of_rows(rows: Iterable[Row], source: str) -> Iterator[Item]:
+    """The items of a file's rows, in their order, read as they are asked for."""
+    for index, row in enumerate(rows):
+        yield _item_of_row(index, row, source)
 
 
 def _item_of_json(index: int, value: object, source: str, check_source: CheckSource) -> Item:
@@ -126,10 +128,28 @@ def plain(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "ignore").decode()
 
 
-def repeated(items: Sequence[Item]) -> int:
-    """How many stand behind the first of their ISBN."""
-    isbns = [item.isbn for item in items if item.isbn is not None]
-    return len(isbns) - len(set(isbns))
+class Tally:
+    """Items as they pass by, and what is told of the list besides."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = items
+        self._isbns: set[str] = set()
+        self.refused: list[Item] = []
+        """The first ones."""
+        self.refused_count = 0
+        self.duplicates = 0
+        """Items behind the first of their ISBN."""
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._items:
+            if item.state == REFUSED:
+                self.refused_count += 1
+                if len(self.refused) < REFUSED_SHOWN:
+                    self.refused.append(item)
+            if item.isbn is not None:
+                self.duplicates += item.isbn in self._isbns
+                self._isbns.add(item.isbn)
+            yield item
 
 
 def _wrong(path: str, why: str) -> Refused:

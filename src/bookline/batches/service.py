@@ -8,10 +8,10 @@ Rule 2:   nothing here waits for an import, a provider or the library.
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from bookline.batches.items import plain, repeated
+from bookline.batches.items import REFUSED_SHOWN, Tally, plain
 from bookline.errors import Refused, StoreDown
 from bookline.imports import Imports, idempotency_of
 from bookline.isbn import read_isbn
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 BATCH_ID = re.compile(rf"{BATCH_PREFIX}[A-Za-z0-9_-]{{1,90}}")
 NAME_CHARS = 200  # docs/contract.md
-REFUSED_SHOWN = 100  # docs/contract.md
 FAILED_PAGE = 500  # rows read at once
 
 
@@ -39,7 +38,8 @@ FAILED_PAGE = 500  # rows read at once
 class BatchOrder:
     """A list that somebody wants imported, read."""
 
-    items: Sequence[Item]
+    items: Iterable[Item]
+    """Read once, in portions, beside the event loop."""
     name: str | None = None
     format: str = "json"
     source: str = "auto"
@@ -109,21 +109,27 @@ class Batches:
             updated_ms=now,
         )
         idempotency = idempotency_of(order.idempotency_key, order.caller, order.body)
-        batch_id = await self._store.open(batch, order.items, idempotency)
+        tally = Tally(order.items)
+        batch_id = await self._store.open(batch, tally, idempotency)
         self.stir()
-        if batch_id == batch.batch_id:
-            refused = [item for item in order.items if item.state == REFUSED]
-            count, again = len(refused), repeated(order.items)
-        else:
-            page, count = await self._store.items(
-                batch_id, states=[REFUSED], limit=REFUSED_SHOWN, cursor=None
-            )
-            refused, again = list(page.items), await self._store.repeated(batch_id)
+        if batch_id != batch.batch_id:
+            return await self._opened_before(batch_id)
         return Opened(
             batch=await self.find(batch_id),
-            refused=refused[:REFUSED_SHOWN],
+            refused=tally.refused,
+            refused_count=tally.refused_count,
+            duplicates=tally.duplicates,
+        )
+
+    async def _opened_before(self, batch_id: str) -> Opened:
+        page, count = await self._store.items(
+            batch_id, states=[REFUSED], limit=REFUSED_SHOWN, cursor=None
+        )
+        return Opened(
+            batch=await self.find(batch_id),
+            refused=page.items,
             refused_count=count,
-            duplicates=again,
+            duplicates=await self._store.repeated(batch_id),
         )
 
     async def find(self, batch_id: str) -> Batch:

@@ -51,11 +51,14 @@ class Candidate:
     isbn: str | None
     """ISBN-13 of an edition."""
     title: str
+    subtitle: str | None = None
     authors: tuple[str, ...] = ()
     publication_date: str | None = None
     cover_url: str | None = None
     score: float = 0.0
     """How well title and author fit: 1 is equal."""
+    work: str = ""
+    """The provider's own id of the work, where it has one. Not told."""
 
     def to_json(self) -> Json:
         return {

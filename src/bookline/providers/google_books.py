@@ -94,7 +94,7 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
     Raises: BookNotFound, MetadataIncomplete (the volumes that match have no title), and as
     ``answers.check``.
     """
-    _check(answer)
+    check_answer(answer)
     found = read_json(_TITLE, answer)
     if "items" not in found and "totalItems" not in found:
         raise ProviderDown(f"{_TITLE} answered with JSON that is no list of volumes")
@@ -114,7 +114,8 @@ def _claims_hits(found: Json) -> bool:
     return isinstance(total, int) and total > 0 and not entries(found.get("items"))
 
 
-def _check(answer: Answer) -> None:
+def check_answer(answer: Answer) -> None:
+    """Raises: as ``answers.check``."""
     if 400 <= answer.status < 500:
         reasons = _reasons(answer)
         said = f"{_TITLE} answered {answer.status}"
@@ -170,7 +171,7 @@ def _read_volume(isbn: Isbn, item: object) -> tuple[tuple[bool, int], Metadata] 
         page_count=read_pages(info.get("pageCount")) or read_pages(info.get("printedPageCount")),
         language=read_language(info.get("language")),
         categories=read_categories(info.get("categories")),
-        cover_url=_read_cover(info.get("imageLinks")),
+        cover_url=read_cover(info.get("imageLinks")),
         source=GoogleBooks.name,
         source_id=read_source_id(item.get("id") if isinstance(item, dict) else None),
     )
@@ -181,7 +182,7 @@ def _read_volume(isbn: Isbn, item: object) -> tuple[tuple[bool, int], Metadata] 
 _EDGE: Final = re.compile(r"(?<=[?&])edge=[^&#]*&?")
 
 
-def _read_cover(links: object) -> str | None:
+def read_cover(links: object) -> str | None:
     """The thumbnail without its curled edge. Larger links of scanned books may be inside pages."""
     if not isinstance(links, dict):
         return None

@@ -64,7 +64,7 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
 
     Raises: BookNotFound, MetadataIncomplete, and as ``answers.check``.
     """
-    _check(answer)
+    check_answer(answer)
     found = read_json(_TITLE, answer)
     book = found.get("book")
     if not isinstance(book, dict):
@@ -81,14 +81,14 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
         isbn10=isbn.isbn10,
         title=title,
         subtitle=subtitle,
-        authors=read_authors(_without_marks(book.get("authors"))),
+        authors=read_names(book.get("authors")),
         description=_read_synopsis(book),
         publisher=read_publisher(book.get("publisher")),
         publication_date=read_date(book.get("date_published")),
         page_count=read_pages(book.get("pages")),
         language=read_language(book.get("language")),
         categories=read_categories(_without_marks(book.get("subjects"))),
-        cover_url=_read_cover(book),
+        cover_url=read_cover(book),
         source=IsbnDb.name,
         source_id=isbn.isbn13,
     )
@@ -98,7 +98,7 @@ _NOT_FOUND: Final = re.compile(r"not\s*found|no\s+(?:such\s+)?book|no results", 
 _LIMIT: Final = re.compile(r"limit|quota|too many|throttl", re.IGNORECASE)
 
 
-def _check(answer: Answer) -> None:
+def check_answer(answer: Answer) -> None:
     """A 403 is a wrong key, unless it says that the plan's limit is reached."""
     if answer.status == HTTPStatus.FORBIDDEN and _LIMIT.search(_said(answer)):
         said = f"{_TITLE} answered {answer.status}: the limit of the key's plan is reached"
@@ -137,6 +137,11 @@ def _read_titles(book: Json) -> tuple[str | None, str | None]:
 _MARK: Final = re.compile(r"~[a-z_ -]{1,30}~", re.IGNORECASE)  # "~autofilled~", seen at authors
 
 
+def read_names(values: object) -> tuple[str, ...]:
+    """Authors, without ISBNdb's own marks."""
+    return read_authors(_without_marks(values))
+
+
 def _without_marks(values: object) -> list[object]:
     return [
         _MARK.sub("", value[:1_000]) if isinstance(value, str) else value
@@ -151,7 +156,7 @@ def _read_synopsis(book: Json) -> str | None:
     return None
 
 
-def _read_cover(book: Json) -> str | None:
+def read_cover(book: Json) -> str | None:
     """``image``, since the address in ``image_original`` is dead after two hours."""
     url = read_url(book.get("image")) or read_url(book.get("image_original"))
     return with_https(url, "isbndb.com") if url else None

@@ -142,7 +142,7 @@ class OpenLibrary:
         """
         for _ in range(_MOST_REDIRECTS + 1):
             answer = await self._http.get(f"{self._url}{key}.json")
-            check(_TITLE, answer, advice=_ADVICE)
+            check_answer(answer)
             record = read_json(_TITLE, answer)
             kind = record.get("type")
             kind = kind.get("key") if isinstance(kind, dict) else kind
@@ -157,6 +157,11 @@ class OpenLibrary:
         raise BookNotFound(f"{_TITLE} has deleted a record")
 
 
+def check_answer(answer: Answer) -> None:
+    """Raises: as ``answers.check``."""
+    check(_TITLE, answer, advice=_ADVICE)
+
+
 # ------------------------------------------------------------------ the Books API
 def request(isbn: Isbn) -> Mapping[str, str]:
     """The parameters of the first question, with both forms of the ISBN at once."""
@@ -169,7 +174,7 @@ def read(isbn: Isbn, answer: Answer, covers_url: str) -> tuple[Metadata, str]:
 
     Raises: BookNotFound, MetadataIncomplete, and as ``answers.check``.
     """
-    check(_TITLE, answer, advice=_ADVICE)
+    check_answer(answer)
     found = read_json(_TITLE, answer)
     known = [data for form in isbn.forms if (data := found.get(f"ISBN:{form}")) is not None]
     if found and not known:

@@ -7,8 +7,9 @@ Rule 2:  what is to be done for an item is kept with it (``todo``) and taken off
          that does it. Two processes that take the same item do it once.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from bookline.errors import Refused
 from bookline.job import CANCELLED, FAILED, QUEUED, Job
@@ -42,6 +43,7 @@ from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Session
 from bookline.stores.event_log import SqlEventLog, Told
 from bookline.stores.job_rows import INSERT, KNOW, insertion, read_job
+from bookline.threads import in_thread
 from bookline.values import Json, Page
 
 PORTION = 1_000  # items in one transaction: about 20 ms of the writer
@@ -61,11 +63,13 @@ class SqlBatches:
 
     # -------------------------------------------------------------- as callers see them
     async def open(
-        self, batch: Batch, items: Sequence[Item], idempotency: Idempotency | None = None
+        self, batch: Batch, items: Iterable[Item], idempotency: Idempotency | None = None
     ) -> str:
         """The id of the batch, kept whole; or of that which the same key and body opened in 24 h.
 
-        Raises: Refused (INVALID_STATE) when the key stood for another body; StoreDown.
+        The items are read beside the event loop, PORTION at a time.
+        Raises: Refused (INVALID_STATE) when the key stood for another body; what reading the items
+        raises; StoreDown.
         """
         if idempotency is not None:
             known = await self._database.look_up(lambda session: self._known(session, idempotency))
@@ -75,8 +79,9 @@ class SqlBatches:
         await self._database.write(
             lambda session: session.execute(INSERT_BATCH, values), batch.batch_id
         )
-        for start in range(0, len(items), PORTION):
-            await self._keep(batch.batch_id, items[start : start + PORTION])
+        left = iter(items)
+        while portion := await in_thread(_next_portion, left):
+            await self._keep(batch.batch_id, portion)
         return await self._log.write_and_tell(
             lambda session, told: self._begin(session, told, batch, idempotency), batch.batch_id
         )
@@ -471,6 +476,10 @@ class SqlBatches:
             return len(gone) + 1
 
         return await self._database.write(work, "remove batches")
+
+
+def _next_portion(items: Iterator[Item]) -> list[Item]:
+    return list(islice(items, PORTION))
 
 
 def _in_order(items: Iterable[Item]) -> list[Item]:

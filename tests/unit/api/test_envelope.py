@@ -35,7 +35,7 @@ def test_the_statuses_are_those_of_the_contract() -> None:
     assert by_status == {
         400: {
             "INVALID_REQUEST", "INVALID_ISBN", "INVALID_SOURCE", "SOURCE_NOT_CONFIGURED",
-            "MISSING_JOB_ID",
+            "MISSING_JOB_ID", "UNREADABLE_FILE",
         },
         401: {"UNAUTHORIZED"},
         403: {"FORBIDDEN"},
@@ -43,7 +43,7 @@ def test_the_statuses_are_those_of_the_contract() -> None:
         405: {"METHOD_NOT_ALLOWED"},
         409: {"INVALID_STATE"},
         413: {"PAYLOAD_TOO_LARGE"},
-        415: {"UNSUPPORTED_MEDIA_TYPE"},
+        415: {"UNSUPPORTED_MEDIA_TYPE", "UNSUPPORTED_FORMAT"},
         429: {"RATE_LIMIT_EXCEEDED"},
         500: {"WORKFLOW_FAILED", "STATUS_FAILED", "INTERNAL_ERROR"},
         503: {"UNAVAILABLE"},
