@@ -14,6 +14,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote
@@ -265,10 +266,24 @@ class BooklineClient:
         return await self._ask("GET", f"/v2/import/status/{_part(job_id)}", query={"token": token})
 
     async def jobs(
-        self, *, status: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        isbn: str | None = None,
+        user_id: str | None = None,
+        batch_id: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> Json:
-        """A page of jobs, newest first: ``items``, and the ``nextCursor`` for the next page."""
-        query = {"status": status, "limit": limit, "cursor": cursor}
+        """A page of jobs, newest first: ``items``, and the ``nextCursor`` for the next page.
+
+        ``isbn`` in any form; ``since`` with its zone, of the job's creation.
+        """
+        query = {
+            "status": status, "isbn": isbn, "userId": user_id, "batchId": batch_id,
+            "since": since.isoformat() if since else None, "limit": limit, "cursor": cursor,
+        }  # fmt: skip
         return await self._ask("GET", "/v2/import/jobs", query=query)
 
     async def cancel(self, job_id: str) -> Json:

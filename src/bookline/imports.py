@@ -145,13 +145,26 @@ class Imports:
         *,
         status: str | None = None,
         method: str | None = None,
+        isbn: str | None = None,
+        user_id: str | None = None,
+        batch_id: str | None = None,
+        since_ms: int | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Job]:
-        """Newest first. Raises: Refused (INVALID_REQUEST)."""
+        """Newest first; ``isbn`` in any form. Raises: Refused (INVALID_REQUEST, INVALID_ISBN)."""
         _check_one_of("status", status, JOB_STATUSES)
         _check_one_of("method", method, METHODS)
-        return await self._jobs.list(status=status, method=method, limit=limit, cursor=cursor)
+        return await self._jobs.list(
+            status=status,
+            method=method,
+            isbn=None if isbn is None else read_isbn(isbn).isbn13,
+            user_id=user_id,
+            batch_id=batch_id,
+            since_ms=since_ms,
+            limit=limit,
+            cursor=cursor,
+        )
 
     async def cancel(self, job_id: str) -> Job:
         """The job, marked: it ends at its next step's edge, or at once in a retry wait.

@@ -117,6 +117,9 @@ async def elsewhere(open_stores: OpenStores, clock: Clock, on_disk: SqlJournal) 
     made.close()
 
 
+OTHER_ISBN = "9780451524935"
+
+
 def a_job(name: str = "job-1", *, at_ms: int = NOW_MS, method: str = "workflow") -> Job:
     order = ImportInput(job_id=name, isbn=ISBN, input_isbn="0-14-243724-7", user_id="u")
     return Job(order=order, method=method, created_ms=at_ms, updated_ms=at_ms, node=NODE)
@@ -191,20 +194,37 @@ async def test_a_list_shows_the_newest_first(journal: Journal) -> None:
         ({"status": RUNNING}, ["new", "old"]),
         ({"method": "legacy"}, ["old"]),
         ({"status": QUEUED, "method": "legacy"}, []),
+        ({"isbn": OTHER_ISBN}, ["other"]),
+        ({"isbn": ISBN, "since_ms": 2}, ["idle", "new"]),
+        ({"user_id": "u"}, ["idle", "new", "old"]),
+        ({"user_id": "u2", "status": QUEUED}, ["other"]),
+        ({"user_id": "nobody"}, []),
+        ({"batch_id": "batch-1"}, ["other"]),
+        ({"since_ms": 5}, []),
     ],
 )
 async def test_a_list_can_be_narrowed(
-    journal: Journal, filters: dict[str, str], found: list[str]
+    journal: Journal, filters: dict[str, Any], found: list[str]
 ) -> None:
     await journal.open(a_job("old", at_ms=1, method="legacy"))
+    other = ImportInput(job_id="other", isbn=OTHER_ISBN, input_isbn="x", user_id="u2")
+    await journal.open(
+        Job(
+            order=other,
+            method="workflow",
+            created_ms=4,
+            updated_ms=4,
+            node=NODE,
+            batch_id="batch-1",
+        )
+    )
     await journal.open(a_job("new", at_ms=2))
     await journal.open(a_job("idle", at_ms=3))
     await journal.claim("old", NODE)
     await journal.claim("new", NODE)
 
-    page = await journal.list(
-        status=filters.get("status"), method=filters.get("method"), limit=10, cursor=None
-    )
+    given = {"status": None, "method": None, **filters}
+    page = await journal.list(**given, limit=10, cursor=None)
 
     assert [job.job_id for job in page.items] == found
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -493,6 +493,42 @@ async def test_jobs_are_filtered_by_status_and_method(
     assert failed["jobId"] in [job["jobId"] for job in listed]
     assert {job["status"] for job in listed} == {"failed"}
     assert (await api.get("/v2/import/jobs?method=legacy"))[1]["data"]["items"] == []
+
+
+async def test_jobs_are_found_by_book_user_and_time(api: Server, isbn: str) -> None:
+    before = await api.finished(isbn)
+    user_id = f"reader of {isbn}"
+    job = await api.finished(isbn, userId=user_id)
+
+    async def found(**query: str) -> list[str]:
+        status, answer, _ = await api.get("/v2/import/jobs", params=query)
+        assert status == 200, answer
+        return [one["jobId"] for one in answer["data"]["items"]]
+
+    hyphens = f"{isbn[:3]}-{isbn[3:]}"
+    assert await found(isbn=hyphens) == [job["jobId"], before["jobId"]]
+    assert await found(isbn=isbn, since=job["createdAt"]) == [job["jobId"]]
+    assert await found(userId=user_id) == [job["jobId"]]
+    assert await found(userId="nobody") == []
+    assert await found(batchId="batch-1") == []
+    local = datetime.fromisoformat(job["createdAt"]).astimezone(timezone(timedelta(hours=2)))
+    assert job["jobId"] in await found(since=local.isoformat())
+    loose = await api.get(f"/v2/import/jobs?isbn={isbn}&since={local.isoformat()}")
+    assert [one["jobId"] for one in loose[1]["data"]["items"]] == [job["jobId"]]
+    assert await found(since="2199-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("since=yesterday", "INVALID_REQUEST"), ("since=2026-11-22", "INVALID_REQUEST"),
+        ("since=2026-11-22T10:00:00", "INVALID_REQUEST"), ("since=", "INVALID_REQUEST"),
+        ("isbn=9780451524934", "INVALID_ISBN"), ("isbn=", "INVALID_ISBN"),
+        ("userId=%00", "INVALID_REQUEST"), ("userId=" + "x" * 201, "INVALID_REQUEST"),
+    ],
+)  # fmt: skip
+async def test_a_filter_that_cannot_be_is_refused(api: Server, query: str, code: str) -> None:
+    assert is_failure(await api.get(f"/v2/import/jobs?{query}"), 400, code)
 
 
 @pytest.mark.parametrize("path", ["/v2/import/jobs", "/v2/books"])

@@ -6,9 +6,11 @@ Rule 1:  what cannot be read is a 400 that says what to send; nothing has happen
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bookline.errors import InvalidIsbn, Refused
@@ -34,6 +36,7 @@ BODY_BYTES: Mapping[str, int] = {
 """Most bytes of a body, by method and path; a route that takes no body reads none."""
 LIMIT_MOST = 200  # our choice: items of one page
 _WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
+_PLUS = re.compile(r" ([0-9]{2}:?[0-9]{2})$")  # what a query makes of a "+" that is not quoted
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -111,7 +114,7 @@ def read_order(body: Json, headers: Mapping[str, str], caller: str) -> Order:
     if not isinstance(isbn, str):
         raise InvalidIsbn(str(isbn)[:64], "isbn must be a string")
     return Order(
-        isbn=_utf8("isbn", isbn),
+        isbn=plain("isbn", isbn),
         source=read_source(body),
         user_id=optional_text(body, "userId"),
         idempotency_key=headers.get("idempotency-key"),
@@ -173,7 +176,7 @@ def read_change(body: Json, caller: str) -> WantedChange:
         salt=given.get("salt"),
         kill_switch=given.get("killSwitch"),
         automatic=given.get("automatic"),
-        users={_utf8("users", user_id): method for user_id, method in users.items()} or None,
+        users={plain("users", user_id): method for user_id, method in users.items()} or None,
         incident=given.get("incident"),
         resolve=given.get("resolve"),
     )
@@ -203,6 +206,19 @@ def read_window_ms(window: str) -> int:
     return milliseconds
 
 
+def read_since_ms(text: str) -> int:
+    """An ISO 8601 time with its zone as epoch milliseconds. Raises: Refused (INVALID_REQUEST)."""
+    try:
+        at = datetime.fromisoformat(_PLUS.sub(r"+\1", text))
+        if at.tzinfo is None:
+            raise ValueError("no zone")
+        return math.floor(at.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise Refused(
+            "INVALID_REQUEST", "since must be a time with its zone, like 2026-11-22T21:19:19Z"
+        ) from error
+
+
 def read_limit(request: Request, default: int) -> int:
     """``?limit=``. Raises: Refused (INVALID_REQUEST)."""
     text = request.query_params.get("limit")
@@ -217,10 +233,10 @@ def optional_text(body: Json, name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise Refused("INVALID_REQUEST", f"{name} must be a string")
-    return None if value is None else _utf8(name, value)
+    return None if value is None else plain(name, value)
 
 
-def _utf8(name: str, text: str) -> str:
+def plain(name: str, text: str) -> str:
     """The text, if it can be written down: JSON can hold half of a character pair."""
     try:
         text.encode()

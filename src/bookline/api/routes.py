@@ -192,12 +192,34 @@ async def jobs(
     here: Here,
     status: Annotated[str | None, Query(description="only these")] = None,
     method: Annotated[str | None, Query(description="workflow or legacy")] = None,
+    isbn: Annotated[str | None, Query(description="of this book, in any form")] = None,
+    user_id: Annotated[
+        str | None, Query(alias="userId", max_length=200, description="started for this user")
+    ] = None,
+    batch_id: Annotated[
+        str | None, Query(alias="batchId", max_length=100, description="of this batch")
+    ] = None,
+    since: Annotated[
+        str | None,
+        Query(
+            description="started then or later: ISO 8601 with a zone",
+            examples=["2026-11-22T21:19:19Z"],
+            json_schema_extra={"format": "date-time"},
+        ),
+    ] = None,
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:
-    """A page of jobs."""
+    """A page of jobs that fit all that is given."""
     page = await here.imports.list(
-        status=status, method=method, limit=bodies.read_limit(request, 50), cursor=cursor
+        status=status,
+        method=method,
+        isbn=isbn,
+        user_id=None if user_id is None else bodies.plain("userId", user_id),
+        batch_id=None if batch_id is None else bodies.plain("batchId", batch_id),
+        since_ms=None if since is None else bodies.read_since_ms(since),
+        limit=bodies.read_limit(request, 50),
+        cursor=cursor,
     )
     items = [job.to_json() for job in page.items]
     return success(request, {"items": items, "nextCursor": page.next_cursor})

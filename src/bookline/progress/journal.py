@@ -37,9 +37,21 @@ class Jobs(Protocol):
     async def find(self, job_id: str) -> Job | None: ...
 
     async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        status: str | None,
+        method: str | None,
+        isbn: str | None = None,
+        user_id: str | None = None,
+        batch_id: str | None = None,
+        since_ms: int | None = None,
+        limit: int,
+        cursor: str | None,
     ) -> Page[Job]:
-        """Newest first. Raises: Refused for a cursor that is not ours."""
+        """Newest first, those that fit all that is given; ``since_ms`` is of their creation.
+
+        Raises: Refused for a cursor that is not ours.
+        """
         ...
 
     async def request_cancel(self, job_id: str) -> Job:

@@ -79,13 +79,28 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
         return await self.database.look_up(lambda session: _find(session, job_id))
 
     async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        status: str | None,
+        method: str | None,
+        isbn: str | None = None,
+        user_id: str | None = None,
+        batch_id: str | None = None,
+        since_ms: int | None = None,
+        limit: int,
+        cursor: str | None,
     ) -> Page[Job]:
         at_ms, job_id = read_cursor(cursor, int, str) if cursor else (2**62, "")
-        wanted = {"status": status, "method": method}
-        terms = "".join(
-            f" AND jobs.{column} = :{column}" for column, value in wanted.items() if value
-        )
+        columns = {
+            "status": status, "method": method, "isbn": isbn, "user_id": user_id,
+            "batch_id": batch_id,
+        }  # fmt: skip
+        asked = {name: value for name, value in columns.items() if value is not None}
+        terms = "".join(f" AND jobs.{column} = :{column}" for column in asked)
+        wanted: Json = {**asked}
+        if since_ms is not None:
+            terms += " AND jobs.created_ms >= :since_ms"
+            wanted["since_ms"] = since_ms
         values = {"at_ms": at_ms, "job_id": job_id, "limit": limit + 1, **wanted}
 
         def work(session: Session) -> Sequence[Job]:

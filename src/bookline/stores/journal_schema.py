@@ -121,6 +121,11 @@ BATCHES = """
     CREATE INDEX batch_items_job ON batch_items (job_id) WHERE job_id IS NOT NULL;
 """
 
+ASKED_BY = """
+    CREATE INDEX jobs_isbn ON jobs (isbn, created_ms, job_id);
+    CREATE INDEX jobs_user ON jobs (user_id, created_ms, job_id) WHERE user_id IS NOT NULL;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
-    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES,
+    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY,
 )  # fmt: skip
