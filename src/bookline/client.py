@@ -77,7 +77,7 @@ class Progress(Event):
 
     @property
     def is_end(self) -> bool:
-        """True for the last event of a run. Only an explicit retry goes on behind it."""
+        """True for the last event of a run. Only an explicit retry continues behind it."""
         return self.status in TERMINAL
 
 
@@ -95,7 +95,7 @@ class Retry(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
-    """An optional part failed for good; the import goes on without it."""
+    """An optional part failed for good; the import continues without it."""
 
     step: str
     code: str
@@ -104,7 +104,7 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Event):
-    """The import goes on."""
+    """The import continues."""
 
     by: str
     """``restart`` of the process that ran it, or an explicit ``retry``."""
@@ -150,7 +150,7 @@ def _read_known(kind: str, message: Json, data: Json, every: dict[str, Any]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """An import that the server has kept: it goes on whatever happens to either side."""
+    """An import that the server has kept: it continues whatever happens to either side."""
 
     job_id: str
     isbn: str
@@ -291,7 +291,7 @@ class BooklineClient:
         return await self._ask("POST", f"/v2/import/cancel/{_part(job_id)}", is_repeatable=False)
 
     async def retry(self, job_id: str) -> Json:
-        """The failed job, going on where it failed. Not repeated when the line breaks over it."""
+        """The failed job, continuing where it failed. Not repeated when the line breaks over it."""
         return await self._ask("POST", f"/v2/import/retry/{_part(job_id)}", is_repeatable=False)
 
     # -------------------------------------------------------------- the library
@@ -425,7 +425,7 @@ class BooklineClient:
     async def _slow_down(self, seconds: float) -> None:
         if not self._is_slowed:
             self._is_slowed = True
-            self._notice(f"{self.url} limits requests; going on as fast as it lets us")
+            self._notice(f"{self.url} limits requests; continuing as fast as it lets us")
         await asyncio.sleep(seconds)
 
     async def _wait(self, error: Exception) -> None:

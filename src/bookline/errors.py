@@ -68,13 +68,13 @@ class TryLater(BooklineError):
 
 
 class ProviderDown(TryLater):
-    """The provider could not be asked, or answered with something unreadable."""
+    """The provider could not be reached, or answered with something unreadable."""
 
     code = "PROVIDER_ERROR"
 
 
 class SlowDown(TryLater):
-    """The provider wants fewer questions (429)."""
+    """The provider is rate limiting us (429)."""
 
     code = "PROVIDER_RATE_LIMITED"
 

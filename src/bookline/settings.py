@@ -127,7 +127,7 @@ def _read_folder(text: object) -> object:
 def _read_keys(text: object) -> object:
     keys = _read_list(text)
     if isinstance(text, str) and text and not keys:
-        raise ValueError("is a list without a key; leave it out to serve this machine without keys")
+        raise ValueError("is a list without a key; remove it to serve this machine without keys")
     return keys
 
 

@@ -263,7 +263,7 @@ def test_ctrl_c_interrupts_the_command_and_not_the_import(
         code, out, err = first.end(signal.SIGINT)
 
     assert (code, out) == (130, ""), err
-    assert "interrupted; what was started is safe and goes on at the next start" in err
+    assert "interrupted; what was started is safe and continues at the next start" in err
     assert "Traceback" not in err
 
     second = run_in(env, tmp_path)("watch", job_id)
@@ -281,7 +281,7 @@ def test_a_failed_import_can_be_retried_and_a_waiting_one_cancelled(
     retried = served("retry", job_id_of(failed))
 
     assert retried.returncode == 0, retried.stderr
-    assert "goes on, as asked" in retried.stderr
+    assert "continues, as asked" in retried.stderr
     assert served("retry", job_id_of(failed)).returncode == 1  # it is done
 
     order(sandbox, kind="429", route="openlibrary", isbn="9780140283334", retry_after=4, times=3)

@@ -144,7 +144,7 @@ async def test_where_legacy_is_deleted_everybody_goes_by_the_workflow(
         refused = await command("rollout", "set", "--percent", "50")
         drained = await command("rollout", "drain")
 
-    assert "everybody goes by the workflow: there is no legacy importer" in status.out
+    assert "everybody uses the workflow: there is no legacy importer" in status.out
     assert (refused.code, refused.out) == (1, "")
     assert "no legacy importer" in refused.err
     assert (drained.code, drained.out) == (

@@ -366,11 +366,11 @@ def test_a_file_of_ours_that_the_docs_mention_exists(page: Path) -> None:
     assert not missing
 
 
-def test_each_room_stands_in_readme() -> None:
-    rooms = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+def test_each_folder_stands_in_readme() -> None:
+    folders = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     text = (ROOT / "README.md").read_text("utf-8")
 
-    assert {room for room in rooms if f"`{room}/`" not in text} == set()
+    assert {name for name in folders if f"`{name}/`" not in text} == set()
 
 
 def test_client_js_is_where_the_guide_says() -> None:

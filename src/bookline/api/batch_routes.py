@@ -190,7 +190,7 @@ async def items(
     responses={
         200: {
             "description": "Server-Sent Events: `id:` is the event's seq, `data:` its message. "
-            "The whole story behind `after`, then what comes, closed after the last event.",
+            "Every event after `after`, then live ones, closed after the last event.",
             "content": event_stream(batch_schemas.BatchMessage),
         },
         204: {"description": "The batch is over and all of it is known: come back no more."},
@@ -232,7 +232,7 @@ async def cancel(request: Request, here: Here, batch_id: BatchId) -> Response:
     summary="Retry all that failed",
 )
 async def retry(request: Request, here: Here, batch_id: BatchId) -> Response:
-    """Each failed item goes on where it failed, under the same job id."""
+    """Each failed item continues where it failed, under the same job id."""
     return success(request, (await here.batches.retry(batch_id)).to_json(), status=202)
 
 

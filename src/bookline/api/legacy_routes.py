@@ -12,7 +12,7 @@ from bookline.api.openapi import failures, json_body
 from bookline.api.routes import Here
 from bookline.errors import Refused
 
-router = APIRouter(tags=["moving over"])
+router = APIRouter(tags=["rollout"])
 
 
 @router.post(

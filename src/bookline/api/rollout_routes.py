@@ -14,14 +14,14 @@ from bookline.api.envelope import success
 from bookline.api.openapi import failures, json_body
 from bookline.api.routes import Here
 
-router = APIRouter(tags=["moving over"])
+router = APIRouter(tags=["rollout"])
 
 
 @router.get(
     "/v2/rollout",
     response_model=schemas.Success[schemas.Rollout],
     responses=failures("list"),
-    summary="Who goes by the workflow now",
+    summary="What share of imports uses the workflow now",
 )
 async def rollout(request: Request, here: Here) -> Response:
     """What is in force, the gates to the next stage, and the last changes."""

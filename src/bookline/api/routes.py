@@ -56,7 +56,7 @@ router = APIRouter()
     summary="Start a durable import",
 )
 async def start_workflow(request: Request, here: Here) -> Response:
-    """Answers as soon as the job is kept; the import goes on whatever happens then."""
+    """Answers as soon as the job is kept; the import continues whatever happens then."""
     body = await bodies.read_body(request)
     return await _start(request, here, body, "workflow")
 
@@ -127,7 +127,7 @@ async def no_job_id() -> Response:
     responses={
         200: {
             "description": "Server-Sent Events: `id:` is the event's seq, `data:` its message. "
-            "The whole story behind `after`, then what comes, closed after the last event.",
+            "Every event after `after`, then live ones, closed after the last event.",
             "content": event_stream(schemas.EventMessage),
         },
         204: {"description": "The job is over and all of it is known: come back no more."},
@@ -176,7 +176,7 @@ async def cancel(request: Request, here: Here, job_id: JobId) -> Response:
     summary="Retry a failed import",
 )
 async def retry(request: Request, here: Here, job_id: JobId) -> Response:
-    """Goes on at the step that failed, under the same job id."""
+    """Continues at the step that failed, under the same job id."""
     return success(request, (await here.imports.retry(job_id)).to_json(), status=202)
 
 

@@ -126,7 +126,7 @@ async def _on_http(request: Request, error: Any) -> Response:
         return failure(
             request.scope,
             "METHOD_NOT_ALLOWED",
-            f"{request.method} does not go with {path}",
+            f"{request.method} is not allowed at {path}",
             headers=allowed,
         )
     if error.status_code == 404:

@@ -74,7 +74,7 @@ class Asked:
 
         async with open_client(settings, self.server, notice) as (client, url):
             where = f"in the server at {url}" if url else "at the next start: `bookline serve`"
-            self.interrupted = f"interrupted; what was started is safe and goes on {where}"
+            self.interrupted = f"interrupted; what was started is safe and continues {where}"
             yield client, url
 
     def view(self) -> View:

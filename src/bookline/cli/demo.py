@@ -211,6 +211,6 @@ def _unexpected(outcome: Outcome, found: list[str]) -> Iterator[str]:
     if [story.isbn for story in outcome.warned] != [BAD_COVER]:
         yield f"{BAD_COVER}, and no other, should have a warning"
     if not any(story.resumed_by for story in outcome.stories):
-        yield "the server was killed, but no import had to go on after it"
+        yield "the server was killed, but no import had to be resumed"
     if ANSWER not in found:
         yield f"the search did not find {ANSWER}"

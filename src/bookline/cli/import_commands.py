@@ -132,7 +132,7 @@ def _tell_started(asked: Asked, job_ids: list[str], url: str | None) -> None:
         for job_id in job_ids:
             result(job_id)
     if url is None:
-        say("no server runs: the imports are kept and go on at the next start: `bookline serve`")
+        say("no server runs: the imports are kept and continue at the next start: `bookline serve`")
 
 
 def status(
@@ -178,7 +178,7 @@ def retry(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a failed import go on at the step that failed.
+    """Let a failed import continue at the step that failed.
 
     Exit code: 0 when it completes, 1 when it fails again or cannot be retried.
     """
@@ -195,7 +195,7 @@ def retry(
                 if watch:
                     told = (before["lastEvent"] or {"seq": 0})["seq"]
                     return await _watch(client, after, view, told=told)
-        asked.print(after, lambda: result(f"{job} goes on"))
+        asked.print(after, lambda: result(f"{job} continues"))
         return DONE
 
     perform(asked, work)

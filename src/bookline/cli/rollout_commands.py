@@ -52,7 +52,7 @@ def rollout_(ctx: typer.Context, server: ServerOption = None, json: JsonOption =
 
 # ------------------------------------------------------------------ looking
 def status(ctx: typer.Context, server: ServerOption = None, json: JsonOption = False) -> None:
-    """Show who goes by the workflow, and each gate with its numbers."""
+    """Show the rollout, and each gate with its numbers."""
     asked = asked_of(ctx, server, json)
 
     async def work(client: "Client") -> int:
@@ -95,7 +95,7 @@ def set_(
     percent: Annotated[
         int | None,
         typer.Option(
-            "--percent", min=0, max=100, help="Who goes by the workflow, whatever the gates say.",
+            "--percent", min=0, max=100, help="Who uses the workflow, whatever the gates say.",
             show_default=False,
         ),
     ] = None,
@@ -106,7 +106,7 @@ def set_(
     kill_switch: Annotated[
         bool | None,
         typer.Option(
-            "--kill-switch/--no-kill-switch", help="Everybody goes by legacy.", show_default=False
+            "--kill-switch/--no-kill-switch", help="Everybody uses legacy.", show_default=False
         ),
     ] = None,
     automatic: Annotated[

@@ -33,7 +33,7 @@ def rollout_facts(rollout: Json) -> dict[str, Any]:
     if not rollout["hasLegacy"]:
         left = rollout["open"]["legacy"]
         return {
-            "rollout": "everybody goes by the workflow: there is no legacy importer",
+            "rollout": "everybody uses the workflow: there is no legacy importer",
             "open jobs": open_words(rollout["open"]),
             "left over": f"{count(left, 'legacy job')} that nothing runs" if left else None,
             "last change": last_change(rollout),

@@ -69,7 +69,7 @@ def retry_words(story: Story, now: float | None = None) -> str:
 
 
 def resumed_words(by: str) -> str:
-    return "goes on, as asked" if by == "retry" else "goes on after a restart"
+    return "continues, as asked" if by == "retry" else "continues after a restart"
 
 
 def count(number: int, noun: str) -> str:

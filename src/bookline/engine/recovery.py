@@ -1,4 +1,4 @@
-"""Open imports that no living process runs go on by themselves.
+"""Open imports that no living process runs continue by themselves.
 
 Way:     app.py calls ``sweep`` at start and every ``SWEEP_SECONDS``
 Rule 1:  the journal says what is open, the locks say who is alive, DBOS says what was recorded.
@@ -45,7 +45,7 @@ class Recovery:
             again = await self._take_up(alive)
             await self._close_the_engines_book(alive)
         if again:
-            log.info("%d imports go on after a restart", again)
+            log.info("%d imports continue after a restart", again)
         return again
 
     async def _take_up(self, alive: Collection[str]) -> int:

@@ -66,7 +66,7 @@ class Tries:
         except TimeoutError:
             if deadline.expired():
                 return self._too_late(attempt)
-            late = f"no end within {step.limit_seconds:g} s"
+            late = f"timed out after {step.limit_seconds:g} s"
             return self.failed(step, attempt, TryLater(late, step.timeout_code))
         except TryLater as error:
             return self.failed(step, attempt, error)

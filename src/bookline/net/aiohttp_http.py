@@ -82,11 +82,17 @@ class AiohttpHttp:
             if params:
                 target = target.update_query(params)
             return await self._follow(method, target, **request)
+        except (aiohttp.ClientConnectorDNSError, aiohttp.ConnectionTimeoutError) as error:
+            raise ProviderDown(f"Cannot reach {target.host}. Are you online?") from error
+        except aiohttp.ClientConnectorError as error:
+            raise ProviderDown(f"Cannot reach {target.host}: {_reason(error)}") from error
         except TimeoutError as error:
             raise ProviderDown(f"{where} did not answer in time", "PROVIDER_TIMEOUT") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             _log.debug("%s: %s", where, type(error).__name__)
-            raise ProviderDown(f"{where} could not be asked: {type(error).__name__}") from error
+            raise ProviderDown(
+                f"The connection to {where} failed: {type(error).__name__}"
+            ) from error
 
     async def _follow(self, method: str, url: URL, **request: Any) -> Answer:
         for _ in range(MOST_REDIRECTS + 1):
@@ -152,6 +158,10 @@ def user_agent(contact: str) -> str:
     """``Bookline/1.0 (contact)``; characters that a header cannot carry are left out."""
     safe = "".join(char for char in contact if " " <= char <= "~" and char not in "()").strip()
     return f"Bookline/{__version__} ({safe})" if safe else f"Bookline/{__version__}"
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    return error.os_error.strerror or type(error.os_error).__name__
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

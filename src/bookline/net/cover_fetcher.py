@@ -77,7 +77,7 @@ class GuardedCoverFetcher:
         try:
             return await self._ask(address)
         except aiohttp.InvalidURL as error:
-            raise CoverRefused(f"{address.host} cannot be asked at this address") from error
+            raise CoverRefused(f"{address.host} has no valid address for the cover") from error
         except (aiohttp.ClientError, OSError) as error:
             said = f"{address.host} could not be read: {type(error).__name__}"
             raise ProviderDown(said, "COVER_FAILED") from error

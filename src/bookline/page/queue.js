@@ -89,7 +89,7 @@ export function createQueue(client, { onStarted, onRefused, onChange, onKey }) {
 
   return {
     add, clear, state, run,
-    /** Goes on at once: the server is there again, or the key. Never breaks a limit's pause. */
+    /** Continues at once: the server is there again, or the key. Never breaks a limit's pause. */
     wake: () => pause?.code !== "RATE_LIMIT_EXCEEDED" && wakeUp(),
   };
 }

@@ -46,7 +46,7 @@ def check(provider: str, answer: Answer, *, advice: str) -> None:
         return
     said = f"{provider} answered {status}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise SlowDown(f"{said}: it wants fewer questions", None, read_retry_after(answer))
+        raise SlowDown(f"{said}: it is rate limiting us", None, read_retry_after(answer))
     if status >= 500 or status in _LATER:
         raise ProviderDown(said, None, read_retry_after(answer))
     if status in _KEY:

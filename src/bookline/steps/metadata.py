@@ -110,10 +110,16 @@ class FetchMetadata:
 
 
 def _verdict(isbn: Isbn, failures: Sequence[TryLater | GiveUp]) -> TryLater | GiveUp:
-    """What all the failures come to: the outage that ends first, else the gravest answer."""
+    """What the failures come to: the outage that ends first, naming all of them, else the gravest
+    answer.
+    """
     later = [failure for failure in failures if isinstance(failure, TryLater)]
     if later:
-        return min(later, key=lambda failure: failure.retry_after_seconds or 0.0)
+        first = min(later, key=lambda failure: failure.retry_after_seconds or 0.0)
+        if len(later) == 1:
+            return first
+        said = "; ".join(dict.fromkeys(failure.message for failure in later))
+        return type(first)(said, first.code, first.retry_after_seconds)
     for failure in failures:
         if not isinstance(failure, BookNotFound | MetadataIncomplete):
             return failure

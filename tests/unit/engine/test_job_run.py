@@ -258,7 +258,7 @@ async def test_a_try_that_takes_too_long_is_cut_and_tried_again(bench: Bench) ->
         await (await bench.run()).do(a_step(limit=1, seconds=0.01), hang)
 
     assert (failed.value.code, failed.value.attempts) == ("PROVIDER_TIMEOUT", 2)
-    assert failed.value.message == "no end within 0.01 s"
+    assert failed.value.message == "timed out after 0.01 s"
 
 
 async def test_a_long_message_is_cut_before_it_is_kept(bench: Bench) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -170,6 +171,18 @@ async def test_a_packed_answer_that_is_cut_is_never_taken_for_a_whole_one(
 )
 async def test_no_connection_is_an_outage(http: AiohttpHttp, url: str) -> None:
     with pytest.raises(ProviderDown):
+        await http.get(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://nobody.invalid/a", "Cannot reach nobody.invalid. Are you online?"),
+        ("http://127.0.0.1:1/a", "Cannot reach 127.0.0.1: "),
+    ],
+)
+async def test_whoever_is_offline_is_told_so(http: AiohttpHttp, url: str, said: str) -> None:
+    with pytest.raises(ProviderDown, match=re.escape(said)):
         await http.get(url)
 
 

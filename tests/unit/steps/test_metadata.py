@@ -216,7 +216,10 @@ async def test_auto_tells_the_outage_before_any_answer(
     with pytest.raises((TryLater, GiveUp)) as raised:
         await FetchMetadata(failing(outcomes))(order())
 
-    assert raised.value is verdict
+    assert type(raised.value) is type(verdict)
+    for name in ("code", "retry_after_seconds"):
+        assert getattr(raised.value, name, None) == getattr(verdict, name, None)
+    assert str(verdict) in str(raised.value)
 
 
 async def test_auto_says_not_found_only_if_all_said_so() -> None:
@@ -243,6 +246,18 @@ async def test_one_that_hangs_while_nobody_else_knows_is_a_time_out() -> None:
         await FetchMetadata(providers, limit_seconds=0.01)(order())
 
     assert raised.value.code == "PROVIDER_TIMEOUT"
+
+
+async def test_all_that_are_down_are_named() -> None:
+    providers = [
+        FakeProvider("google_books", ProviderDown("Cannot reach www.googleapis.com")),
+        FakeProvider("openlibrary", SlowDown("Open Library is busy", None, 3)),
+    ]
+
+    with pytest.raises(ProviderDown) as raised:
+        await FetchMetadata(providers)(order())
+
+    assert str(raised.value) == "Cannot reach www.googleapis.com; Open Library is busy"
 
 
 async def test_the_steps_own_limit_goes_through() -> None:

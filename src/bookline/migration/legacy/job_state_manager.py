@@ -1,8 +1,8 @@
-"""The legacy importer: who has which job, and what goes on after a crash.
+"""The legacy importer: who has which job, and what continues after a crash.
 
 Way:      imports.py starts it, engine/upkeep.py sweeps → here → state_machine.py, one a job
 Rule 1:   a row has one owner. A job is run only by the process that has won its row.
-Rule 2:   what the journal has open goes on, whatever the row says: unknown, ended, not retried.
+Rule 2:   what the journal has open continues, whatever the row says: unknown, ended, not retried.
 Source:   the plan's phase 3.3, "before" (docs/plan-checklist.md).
 """
 
@@ -58,7 +58,7 @@ class JobStateManager:
     async def restart(self, job_id: str) -> None:
         job = await self._table.find(job_id)
         if job is None or not await self._take(job):
-            raise StoreDown(f"{job_id} goes on later", code="WORKFLOW_FAILED")
+            raise StoreDown(f"{job_id} continues later", code="WORKFLOW_FAILED")
         await self._begin_anew(job)
 
     async def settle(self, job_id: str) -> None:
@@ -99,7 +99,7 @@ class JobStateManager:
             if left.method == "legacy" and left.job_id not in self._tasks:
                 again += await self._mend(left)
         if again:
-            log.info("%d legacy imports go on after a restart", again)
+            log.info("%d legacy imports continue after a restart", again)
         return again
 
     async def _mend(self, left: Job) -> bool:

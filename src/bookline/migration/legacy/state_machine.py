@@ -144,7 +144,7 @@ class StateMachine:
         except TimeoutError:
             if deadline.expired():
                 return self._too_late(step, attempt)
-            late = TryLater(f"no end within {step.limit_seconds:g} s", step.timeout_code)
+            late = TryLater(f"timed out after {step.limit_seconds:g} s", step.timeout_code)
             return await self._failed_try(step, attempt, late)
         except TryLater as error:
             return await self._failed_try(step, attempt, error)
