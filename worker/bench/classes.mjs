@@ -17,6 +17,13 @@ const EARLY = "import random, secrets, tempfile, uuid";
 // The runtime calls these as they are; all other methods are called over RPC.
 const HANDLERS = new Set(["run", "webSocketMessage", "webSocketClose", "webSocketError", "alarm"]);
 
+/** Lets `ctx.waitUntil` take a coroutine: asked for a promise at once, it begins and lives on. */
+function patchWaitUntil(ctx) {
+  const waitUntil = ctx.waitUntil?.bind(ctx);
+  const patched = (work) => waitUntil(work.then((value) => value));
+  if (waitUntil) Object.defineProperty(ctx, "waitUntil", { value: patched, configurable: true });
+}
+
 const began = performance.now();
 const python = await startPython((python) => python.runPython(EARLY));
 const started = performance.now();
@@ -29,7 +36,7 @@ for (const [path, text] of Object.entries(sources)) {
 python.registerJsModule("_pyodide_entrypoint_helper", {
   cloudflareWorkersModule: cloudflareWorkers,
   cloudflareSocketsModule: cloudflareSockets,
-  patchWaitUntil() {},
+  patchWaitUntil,
   doAnImport: async (name) => (name.endsWith("workers/workflows.js") ? workflowsJs : import(name)),
 });
 python.registerJsModule("_cloudflare_compat_flags", {

@@ -10,7 +10,6 @@ from workers import DurableObject, Response, WorkerEntrypoint, WorkflowEntrypoin
 
 from bookline.errors import Refused
 from bookline.imports import Order
-from bookline.job import ImportInput
 from bookline.stores.drain import drain
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.http import answer
@@ -43,9 +42,9 @@ class BookImportWorkflow(WorkflowEntrypoint):
 
     async def run(self, event: Any, step: Any) -> dict[str, str]:
         cloud = await Cloud.of(self.env, _nothing)
-        order = ImportInput.from_json(event["payload"])
-        journal = cloud.run_journal(order.job_id)
-        ended = await run_import(order, step, journal, cloud.steps(), cloud.policy)
+        params = event["payload"]
+        journal = cloud.run_journal(params["jobId"])
+        ended = await run_import(params, step, journal, cloud.steps(), cloud.policy)
         if ended is None:
             return {"status": "over"}
         job, record = ended

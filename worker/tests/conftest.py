@@ -1,12 +1,16 @@
 """One sandbox and one bench for all tests. Without the programs of the bench all are skipped."""
 
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from benching import NODE
 from worlds import Upstream, World, sandbox, world
+
+sys.path.insert(0, str(Path(__file__).parent / "scripted"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

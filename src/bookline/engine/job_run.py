@@ -24,6 +24,7 @@ from bookline.engine.tries import (
     Ending,
     Policy,
     Tries,
+    broken,
     cancelled,
     ended_by,
     ended_well,
@@ -110,8 +111,7 @@ async def _execute(
         ending = ended_by(claim.run, stop)
     except Exception:
         log.exception("the workflow of %s broke", order.job_id)
-        broken = StepFailed(None, 0, "INTERNAL_ERROR", "the import broke; see the log")
-        ending = ended_by(claim.run, broken)
+        ending = ended_by(claim.run, broken())
     else:
         ending = ended_well(claim.run, result)
     await _finish(order, claim, ending, world)

@@ -174,3 +174,8 @@ def ended_by(run: int, stop: JobStopped) -> Ending:
     }
     status = CANCELLED if isinstance(stop, Cancelled) else FAILED
     return Ending(status=status, news=ending(run, status, {"error": error}), error=error)
+
+
+def broken() -> StepFailed:
+    """The end of an import whose workflow itself broke; the log has why."""
+    return StepFailed(None, 0, "INTERNAL_ERROR", "the import broke; see the log")

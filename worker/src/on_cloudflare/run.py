@@ -18,6 +18,7 @@ from typing import Any
 from bookline.engine.tries import (
     Policy,
     Tries,
+    broken,
     died,
     ended_by,
     ended_well,
@@ -33,7 +34,7 @@ from bookline.progress.journal import Attempt
 from bookline.progress.records import ImportRecord
 from bookline.retries import Step
 from bookline.values import Json
-from bookline.workflow import import_book
+from bookline.workflow import FIRST_VERSION, rules
 from on_cloudflare.journal import RunJournal
 from on_cloudflare.plain import dump, load, now_ms
 
@@ -49,14 +50,20 @@ class TryAgain(Exception):
 
 
 async def run_import(
-    order: ImportInput, step: Any, journal: RunJournal, steps: Steps, policy: Policy
+    params: Json, step: Any, journal: RunJournal, steps: Steps, policy: Policy
 ) -> Ended | None:
-    """Runs one import to its end, and writes the end; None when it had ended already."""
+    """Runs one import to its end by the rules that it began under, and writes the end; None when it
+    had ended already. ``params`` is the order with the version of its rules.
+    """
+    order = ImportInput.from_json(params)
     run = CloudflareRun(order.job_id, step, journal, policy)
     try:
-        result = await import_book(order, run, steps)
+        result = await rules(params.get("version", FIRST_VERSION))(order, run, steps)
     except JobStopped as stop:
         ending = ended_by(journal.run or 1, stop)
+    except Exception:
+        log.exception("the workflow of %s broke", order.job_id)
+        ending = ended_by(journal.run or 1, broken())
     else:
         ending = ended_well(journal.run or 1, result)
     return await _patiently(partial(journal.finish, ending))

@@ -1,0 +1,298 @@
+"""The same scripted steps tell the same story on every engine, byte for byte but for times."""
+
+import asyncio
+import itertools
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import pytest_asyncio
+from scripts import Script, ScriptedSteps
+
+from benching import WORKER
+from bookline.app import running
+from bookline.engine.job_run import World as EngineWorld
+from bookline.engine.memory import MemoryEngine
+from bookline.engine.tries import Policy
+from bookline.imports import Imports, Order
+from bookline.progress.journal import Journal
+from bookline.settings import Settings
+from bookline.stores.opening import stores_in_memory
+from worlds import OVER, Upstream, world
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SCALE = 0.02
+SCRIPTS: Mapping[str, Script] = {
+    "it works": {},
+    "each step fails once": {
+        "fetch-metadata": ["down"], "upload-cover": ["down"], "generate-embedding": ["down"],
+        "save-to-database": ["down"],
+    },
+    "the last try works": {"fetch-metadata": ["down"] * 3, "upload-cover": ["down"] * 5},
+    "the tries are used up": {"fetch-metadata": ["down"] * 9},
+    "nobody knows the book": {"fetch-metadata": ["refuse"]},
+    "an optional step fails for good": {"upload-cover": ["refuse"]},
+    "both optional steps fail for good": {
+        "upload-cover": ["down"] * 9, "generate-embedding": ["refuse"],
+    },
+    "the library is down": {"save-to-database": ["down"] * 9},
+    "nothing can be saved": {"save-to-database": ["down"] * 9, "save-to-fallback": ["down"] * 9},
+    "a provider says when to come back": {"fetch-metadata": ["slow 0.4"]},
+    "a try hangs": {"fetch-metadata": ["hang"]},
+    "something unforeseen": {"generate-embedding": ["break"]},
+    "cancelled in a wait": {"fetch-metadata": ["slow 30"]},
+    "cancelled in a try": {"fetch-metadata": ["pause 6"]},
+    "retried after a failure": {"fetch-metadata": ["down", "refuse"]},
+    "retried where it failed": {
+        "save-to-database": ["down"] * 4, "save-to-fallback": ["down"] * 4,
+    },
+    "retried twice": {"fetch-metadata": ["refuse", "refuse"]},
+}  # fmt: skip
+
+
+class Engine(Protocol):
+    """One engine with scripted steps, as the tests use it."""
+
+    async def start(self, isbn: str, script: Script) -> str: ...
+
+    async def job(self, job_id: str) -> dict[str, Any]: ...
+
+    async def story(self, job_id: str) -> list[dict[str, Any]]: ...
+
+    async def cancel(self, job_id: str) -> None: ...
+
+    async def retry(self, job_id: str) -> None: ...
+
+
+async def cancel_in_a_wait(engine: Engine, job_id: str) -> None:
+    await until_told(engine, job_id, "workflow_retry")
+    await engine.cancel(job_id)
+
+
+async def cancel_in_a_try(engine: Engine, job_id: str) -> None:
+    async with asyncio.timeout(90):
+        while (await engine.job(job_id))["step"] is None:
+            await asyncio.sleep(0.02)
+    await engine.cancel(job_id)
+
+
+async def retry(engine: Engine, job_id: str) -> None:
+    await end(engine, job_id)
+    await engine.retry(job_id)
+
+
+async def retry_twice(engine: Engine, job_id: str) -> None:
+    await retry(engine, job_id)
+    await retry(engine, job_id)
+
+
+ACTS: Mapping[str, Callable[[Engine, str], Awaitable[None]]] = {
+    "cancelled in a wait": cancel_in_a_wait,
+    "cancelled in a try": cancel_in_a_try,
+    "retried after a failure": retry,
+    "retried where it failed": retry,
+    "retried twice": retry_twice,
+}
+"""What somebody does while the script runs."""
+
+
+async def until_told(engine: Engine, job_id: str, kind: str) -> None:
+    async with asyncio.timeout(90):
+        while (await engine.job(job_id))["lastEvent"] is None:
+            await asyncio.sleep(0.02)
+        while (await engine.job(job_id))["lastEvent"]["type"] != kind:
+            await asyncio.sleep(0.02)
+
+
+class DictNotes:
+    """Fills ``Notes`` in this process."""
+
+    def __init__(self) -> None:
+        self.scripts: dict[str, Script] = {}
+        self.calls: dict[tuple[str, str], int] = {}
+
+    async def script(self, isbn: str) -> Script:
+        return self.scripts[isbn]
+
+    async def count(self, isbn: str, step: str) -> int:
+        call = self.calls.get((isbn, step), 0)
+        self.calls[isbn, step] = call + 1
+        return call
+
+
+class Here:
+    """An engine in this process."""
+
+    def __init__(self, journal: Journal, imports: Imports, notes: DictNotes) -> None:
+        self._journal = journal
+        self._notes = notes
+        self._imports = imports
+
+    async def start(self, isbn: str, script: Script) -> str:
+        self._notes.scripts[isbn] = script
+        job, _ = await self._imports.start(Order(isbn=isbn))
+        return job.job_id
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        return (await self._imports.find(job_id)).to_json()
+
+    async def story(self, job_id: str) -> list[dict[str, Any]]:
+        return [json.loads(one.message) for one in await self._journal.read(job_id, 0, 1_000)]
+
+    async def cancel(self, job_id: str) -> None:
+        await self._imports.cancel(job_id)
+
+    async def retry(self, job_id: str) -> None:
+        await self._imports.retry(job_id)
+
+
+class OnTheBench:
+    """The Worker."""
+
+    def __init__(self, there: Any) -> None:
+        self._there = there
+
+    async def start(self, isbn: str, script: Script) -> str:
+        async with self._there.http.post(f"/_script/{isbn}", json=script) as answer:
+            assert answer.status == 200
+        return await self._there.start(isbn)
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        return await self._there.job(job_id)
+
+    async def story(self, job_id: str) -> list[dict[str, Any]]:
+        return await self._there.story(job_id)
+
+    async def cancel(self, job_id: str) -> None:
+        status, answer = await self._there.ask("POST", f"/v2/import/cancel/{job_id}")
+        assert status == 202, answer
+
+    async def retry(self, job_id: str) -> None:
+        status, answer = await self._there.ask("POST", f"/v2/import/retry/{job_id}")
+        assert status == 202, answer
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Engine]:
+    async def choose(user_id: str | None, isbn: str) -> str:
+        return "workflow"
+
+    notes, journal = DictNotes(), stores_in_memory(now_ms).journal
+    engine = MemoryEngine(
+        EngineWorld(
+            runs=journal, steps=ScriptedSteps(notes), policy=Policy(retry_scale=SCALE),
+            node="node", clock=now_ms, slots=asyncio.Semaphore(64),
+        )
+    )  # fmt: skip
+    imports = Imports(
+        journal, {"workflow": engine}, usable=["openlibrary"], node="node", clock=now_ms,
+        choose=choose,
+    )  # fmt: skip
+    yield Here(journal, imports, notes)
+    await engine.stop()
+
+
+@asynccontextmanager
+async def dbos(folder: Path) -> AsyncIterator[Engine]:
+    """The whole application, with scripted steps."""
+    notes = DictNotes()
+    settings = Settings(data_dir=folder, retry_scale=SCALE, embedder="none")
+    async with running(settings, wrap_steps=lambda steps: ScriptedSteps(notes)) as app:
+        yield Here(app.journal, app.imports, notes)
+
+
+@asynccontextmanager
+async def bench(upstream: Upstream) -> AsyncIterator[Engine]:
+    async with world(
+        upstream, vars={"RETRY_SCALE": str(SCALE)}, entry="scripted_entry",
+        folders=[WORKER / "tests" / "scripted"],
+    ) as there:  # fmt: skip
+        yield OnTheBench(there)
+
+
+ENGINES = ("memory", "dbos on SQLite", "Cloudflare")
+NUMBERS = itertools.count()
+
+
+def new_isbn() -> str:
+    digits = f"9789980{next(NUMBERS):05}"
+    total = sum(int(digit) * (1, 3)[place % 2] for place, digit in enumerate(digits))
+    return f"{digits}{-total % 10}"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def engines(
+    upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mapping[str, Engine]]:
+    folder = tmp_path_factory.mktemp("dbos")
+    async with memory() as one, dbos(folder) as two, bench(upstream) as three:
+        yield dict(zip(ENGINES, (one, two, three), strict=True))
+
+
+Told = tuple[dict[str, Any], list[dict[str, Any]]] | BaseException
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def told(engines: Mapping[str, Engine]) -> Mapping[tuple[str, str], Told]:
+    """(script, engine) → the job at its end and its story; all scripts run at once."""
+
+    async def play(name: str, engine: Engine) -> Told:
+        job_id = await engine.start(new_isbn(), SCRIPTS[name])
+        if name in ACTS:
+            await ACTS[name](engine, job_id)
+        job = await end(engine, job_id)
+        return plain(job), [plain(event) for event in await engine.story(job_id)]
+
+    places = [(name, engine) for name in SCRIPTS for engine in ENGINES]
+    plays = [play(name, engines[engine]) for name, engine in places]
+    ends = await asyncio.gather(*plays, return_exceptions=True)
+    return dict(zip(places, ends, strict=True))
+
+
+async def end(engine: Engine, job_id: str, run_seconds: float = 120.0) -> dict[str, Any]:
+    async with asyncio.timeout(run_seconds):
+        while True:
+            job = await engine.job(job_id)
+            if job["status"] in OVER:
+                return job
+            await asyncio.sleep(0.05)
+
+
+def plain(value: Any) -> Any:
+    """The same without what differs by nature: times, and the name of the job."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items() if name not in TIMES}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, str):
+        return _ISBN.sub("ISBN", value)
+    return value
+
+
+TIMES = {"timestamp", "jobId", "delayMs", "createdAt", "lastUpdated", "isbn", "inputIsbn"}
+_ISBN = re.compile(r"97899800\d{5}")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("engine", ENGINES[1:])
+async def test_every_engine_tells_the_same_story(
+    told: Mapping[tuple[str, str], Told], engine: str, script: str
+) -> None:
+    for place in ((script, engine), (script, ENGINES[0])):
+        if isinstance(failure := told[place], BaseException):
+            raise failure
+    job, story = told[script, engine]
+
+    like_job, like_story = told[script, ENGINES[0]]
+    assert json.dumps(story, indent=1) == json.dumps(like_story, indent=1)
+    assert json.dumps(job, indent=1) == json.dumps(like_job, indent=1)

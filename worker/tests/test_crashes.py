@@ -1,0 +1,134 @@
+"""workerd is killed for real: what was done is not done again, and every import ends once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from benching import WORKER
+from worlds import Upstream, World, world
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+SCRIPTED = WORKER / "tests" / "scripted"
+
+
+async def revive(here: World, job_ids: list[str]) -> None:
+    """Kills the runtime, waits until the bench has it back, and sets its instances going again.
+
+    The local engine loses its alarms with the process; on Cloudflare they are kept.
+    """
+    await here.bench.order("kill")
+    await back(here)
+    for job_id in job_ids:
+        if (await here.bench.order("status", job_id))["status"] in {"running", "waiting"}:
+            await here.bench.order("pause", job_id)
+            await here.bench.order("resume", job_id)
+
+
+async def back(here: World, seconds: float = 60.0) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                if (await here.ask("GET", "/healthz"))[0] == 200:
+                    return
+            except (aiohttp.ClientError, OSError):
+                pass  # nobody is there yet
+            await asyncio.sleep(0.2)
+
+
+async def begin(here: World, isbn: str, script: dict[str, list[str]]) -> str:
+    async with here.http.post(f"/_script/{isbn}", json=script) as answer:
+        assert answer.status == 200
+    return await here.start(isbn)
+
+
+async def reached(here: World, job_id: str, **wanted: object) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            job = await here.job(job_id)
+            if all(job[name] == value for name, value in wanted.items()):
+                return
+            await asyncio.sleep(0.05)
+
+
+def told(story: list[dict[str, Any]]) -> list[str]:
+    return [one["status"] or one["type"] for one in story]
+
+
+async def test_a_killed_runtime_loses_nothing_and_repeats_nothing(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """One import dies in a try, one in a retry wait, one at the last try of an optional step."""
+    isbns = await upstream.make(3)
+    async with world(
+        upstream, persist=tmp_path, entry="scripted_entry", folders=[SCRIPTED],
+        vars={"RETRY_SCALE": "0.02"},
+    ) as here:  # fmt: skip
+        in_a_try = await begin(here, isbns[0], {"upload-cover": ["pause 60"]})
+        in_a_wait = await begin(here, isbns[1], {"fetch-metadata": ["slow 12"]})
+        at_the_last = await begin(
+            here, isbns[2], {"generate-embedding": ["down", "down", "pause 60"]}
+        )
+        await reached(here, in_a_try, step="upload-cover")
+        await reached(here, in_a_wait, step="fetch-metadata", attempt=1)
+        await reached(here, at_the_last, step="generate-embedding", attempt=3)
+
+        await revive(here, [in_a_try, in_a_wait, at_the_last])
+
+        ends = [await here.end(one, 60) for one in (in_a_try, in_a_wait, at_the_last)]
+        stories = [await here.story(one) for one in (in_a_try, in_a_wait, at_the_last)]
+
+    assert [job["status"] for job in ends] == ["completed"] * 3
+    assert told(stories[0]) == [
+        "started", "metadata_fetched", "workflow_resumed", "workflow_retry", "cover_uploaded",
+        "embedding_generated", "completed",
+    ]  # fmt: skip
+    died = stories[0][3]["data"]
+    assert (died["step"], died["attempt"]) == ("upload-cover", 1)
+    assert died["error"] == {"code": "COVER_FAILED", "message": "the process died in this try"}
+    assert told(stories[1]) == [
+        "started", "workflow_retry", "metadata_fetched", "cover_uploaded", "embedding_generated",
+        "completed",
+    ]  # fmt: skip
+    [warned] = ends[2]["result"]["warnings"]
+    assert (warned["step"], warned["code"]) == ("generate-embedding", "EMBEDDING_FAILED")
+    for story in stories:
+        assert [one["seq"] for one in story] == list(range(1, len(story) + 1))
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
+async def test_many_imports_end_once_each_though_the_runtime_is_killed(
+    upstream: Upstream, tmp_path: Path, count: int
+) -> None:
+    isbns = await upstream.make(count)
+    async with world(upstream, persist=tmp_path, vars={"RETRY_SCALE": "0.05"}) as here:
+        before = await at_once(here.start, isbns[: count // 2])
+
+        await revive(here, before)
+
+        job_ids = [*before, *await at_once(here.start, isbns[count // 2 :])]
+        ends = await at_once(lambda job_id: here.end(job_id, 300), job_ids)
+        stories = await at_once(here.story, job_ids)
+        page = await here.ask("GET", "/v2/books?limit=200")
+
+    assert Counter(job["status"] for job in ends) == {"completed": count}
+    assert {told(story)[-1] for story in stories} == {"completed"}
+    assert {told(story).count("completed") for story in stories} == {1}
+    listed = {book["isbn"] for book in page[1]["data"]["items"]}
+    assert len(listed) == min(count, 200)
+    assert listed <= set(isbns)
+
+
+async def at_once(ask: Callable[[str], Awaitable[Any]], items: Sequence[str]) -> list[Any]:
+    """The answers in the items' order, ten questions at a time."""
+    slots = asyncio.Semaphore(10)
+
+    async def one(item: str) -> Any:
+        async with slots:
+            return await ask(item)
+
+    return await asyncio.gather(*map(one, items))
