@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from bookline.progress.batches import ITEM_STATES, REFUSED, Batch, Item
 from bookline.progress.events import Event, ending
 from bookline.progress.journal import Idempotency
 from bookline.stores import batches as batches_module
-from bookline.stores.opening import Stores, open_stores, stores_in_memory
+from bookline.stores.opening import Stores
+from store_fixtures import OpenStores
 
 A, B, C = "9780451524935", "9780142437247", "9780140328721"
 NODE = "node-1"
@@ -96,15 +96,12 @@ def _job(item: Item, batch_id: str) -> Job:
     )  # fmt: skip
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+@pytest.fixture
+async def bench(open_stores: OpenStores) -> Bench:
     clock = Clock()
-    in_file = request.param == "sqlite"
-    stores = open_stores(tmp_path, clock) if in_file else stores_in_memory(clock)
-    made = Bench(stores, clock)
-    stores.journal.subscribe(made.told.extend)
-    yield made
-    stores.journal.close()
+    made = Bench(open_stores(clock), clock)
+    made.stores.journal.subscribe(made.told.extend)
+    return made
 
 
 # ------------------------------------------------------------------ the list

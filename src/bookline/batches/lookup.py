@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bookline.batches.matching import MOST_CANDIDATES, ranked, sure_one
+from bookline.batches.matching import ranked, sure_one, to_choose_from
 from bookline.errors import GiveUp, ProviderDown, TryLater
 from bookline.ports import BookSearch, Pace
 from bookline.progress.batches import Candidate, Item
@@ -99,10 +99,9 @@ async def _search(
 def _verdict(
     item: Item, found: Sequence[Candidate], failures: Sequence[TryLater | GiveUp], *, asked: int
 ) -> Verdict:
-    best = ranked(item.title or "", item.authors, found)
-    with_isbn = [one for one in best if one.isbn is not None]
-    if with_isbn:
-        return Verdict(candidates=with_isbn[:MOST_CANDIDATES])
+    candidates = to_choose_from(ranked(item.title or "", item.authors, found))
+    if candidates:
+        return Verdict(candidates=candidates)
     later = [failure for failure in failures if isinstance(failure, TryLater)]
     if later:
         raise min(later, key=lambda failure: failure.retry_after_seconds or 0.0)

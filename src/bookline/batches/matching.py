@@ -38,17 +38,23 @@ _APOSTROPHES: Final = re.compile("['’ʼ`´]")
 def ranked(title: str, authors: Sequence[str], found: Iterable[Candidate]) -> list[Candidate]:
     """The different works, the best first, each with its score; those with an ISBN before equals.
 
-    Several editions of one work are one candidate.
+    Several editions of one work are one candidate: by the source's own number of the work, where
+    it has one, else by title and author.
     """
+    scored = [replace(one, score=score(title, authors, one)) for one in found]
     works: dict[str, Candidate] = {}
-    for candidate in found:
-        scored = replace(candidate, score=score(title, authors, candidate))
-        key = candidate.work or f"{main_title(candidate.title)}\n{_surnames(candidate.authors)}"
-        known = works.get(key)
-        if known is None or _rank(scored) > _rank(known):
-            works[key] = scored
-    best = sorted(works.values(), key=_rank, reverse=True)
-    return [one for one in best if one.score >= LEAST]
+    for candidate in sorted(scored, key=_rank, reverse=True):
+        works.setdefault(candidate.work or _work_of(candidate), candidate)
+    numbered = {_work_of(one) for one in works.values() if one.work}
+    return [
+        one
+        for one in works.values()
+        if one.score >= LEAST and (one.work or _work_of(one) not in numbered)
+    ]
+
+
+def _work_of(candidate: Candidate) -> str:
+    return f"{main_title(candidate.title)}\n{_surnames(candidate.authors)}"
 
 
 def sure_one(best: Sequence[Candidate]) -> Candidate | None:
@@ -56,6 +62,15 @@ def sure_one(best: Sequence[Candidate]) -> Candidate | None:
     if not best or best[0].isbn is None or best[0].score < SURE:
         return None
     return None if len(best) > 1 and best[1].score > NEXT_MOST else best[0]
+
+
+def to_choose_from(best: Sequence[Candidate]) -> list[Candidate]:
+    """Those with an ISBN, each once, and at most MOST_CANDIDATES."""
+    by_isbn: dict[str, Candidate] = {}
+    for one in best:
+        if one.isbn is not None:
+            by_isbn.setdefault(one.isbn, one)
+    return list(by_isbn.values())[:MOST_CANDIDATES]
 
 
 def score(title: str, authors: Sequence[str], candidate: Candidate) -> float:

@@ -62,12 +62,13 @@ async def test_what_is_not_sure_anywhere_is_put_together() -> None:
 
 
 async def test_at_most_five_candidates_come_the_best_first() -> None:
-    knows = [book(f"Dune {n}", isbn=A) for n in range(10, 17)]
+    isbns = [f"978990{number:06}" for number in range(7)]
+    knows = [book(f"Dune {number}", isbn=isbn) for number, isbn in enumerate([*isbns, isbns[0]])]
 
     verdict = await LookUp([FakeSearch(knows=knows)])(DUNE)
 
     scores = [one.score for one in verdict.candidates]
-    assert len(scores) == 5
+    assert len({one.isbn for one in verdict.candidates}) == len(scores) == 5
     assert scores == sorted(scores, reverse=True)
 
 

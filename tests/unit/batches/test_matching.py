@@ -105,6 +105,16 @@ def test_editions_of_one_work_are_one_candidate_with_the_isbn_that_is_known() ->
     assert best.isbn == ISBN
 
 
+def test_what_two_sources_know_is_one_candidate() -> None:
+    found = [
+        one("Dune", "Frank Herbert", work="/works/OL1W"),
+        one("Dune", "Herbert, Frank", isbn="9780441013593"),
+        one("Dune: the novel", "Bill Herbert"),
+    ]
+
+    assert len(ranked("Dune", ["Frank Herbert"], found)) == 1
+
+
 def test_a_work_without_an_isbn_is_not_taken() -> None:
     assert (
         sure_one(ranked("Dune", ["Frank Herbert"], [one("Dune", "Frank Herbert", isbn=None)]))
