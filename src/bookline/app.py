@@ -29,6 +29,7 @@ from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import World
 from bookline.engine.locks import Locks
+from bookline.engine.places import Places
 from bookline.engine.tries import Policy
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
@@ -240,7 +241,7 @@ async def running(
             ),
             node=node.node_id,
             clock=now_ms,
-            slots=asyncio.Semaphore(settings.at_work),
+            places=Places(settings.at_work),
             measures=measures,
             span=span,
         )

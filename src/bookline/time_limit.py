@@ -1,15 +1,19 @@
-"""A limit for a try that stops its clock while the try waits for its turn.
+"""A limit for a try that stops its clock while the try waits for its turn, or for a store.
 
-Way:     engine/job_run.py sets the limit; net/pace.py stops the clock
+Way:     engine/tries.py sets the limit; net/pace.py and patience.py stop the clock
 Units:   seconds.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 
+Aside = Callable[[bool], AbstractAsyncContextManager[None]]
+"""What else stands still meanwhile; told whether the try stays at work."""
+
 _limits: ContextVar[tuple[asyncio.Timeout, ...]] = ContextVar("_limits", default=())
+_aside: ContextVar[Aside] = ContextVar("_aside", default=lambda at_work: nullcontext())
 
 
 @asynccontextmanager
@@ -26,16 +30,30 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
             _limits.reset(token)
 
 
+@contextmanager
+def goes_aside(aside: Aside) -> Iterator[None]:
+    """Each time spent ``off_the_clock`` in this block is spent within ``aside``, too."""
+    token = _aside.set(aside)
+    try:
+        yield
+    finally:
+        _aside.reset(token)
+
+
 @asynccontextmanager
-async def off_the_clock() -> AsyncIterator[None]:
-    """Time in this block counts against no limit around it."""
+async def off_the_clock(*, at_work: bool = False) -> AsyncIterator[None]:
+    """Time in this block counts against no limit around it.
+
+    ``at_work`` says that it is no mere wait: the import keeps its place.
+    """
     loop = asyncio.get_running_loop()
     stopped = [(limit, until) for limit in _limits.get() if (until := limit.when()) is not None]
     began = loop.time()
     for limit, _ in stopped:
         limit.reschedule(None)
     try:
-        yield
+        async with _aside.get()(at_work):
+            yield
     finally:
         for limit, until in stopped:
             limit.reschedule(until + loop.time() - began)

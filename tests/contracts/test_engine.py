@@ -18,6 +18,7 @@ from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import World
 from bookline.engine.locks import Locks
 from bookline.engine.memory import MemoryEngine
+from bookline.engine.places import Places
 from bookline.engine.recovery import Recovery
 from bookline.engine.tries import Policy
 from bookline.errors import (
@@ -141,7 +142,7 @@ class Bench:
             policy=self.policy,
             node=self.node_id,
             clock=now_ms,
-            slots=asyncio.Semaphore(self.slots),
+            places=Places(self.slots),
             chance=lambda: 0.0,
         )
 
@@ -724,8 +725,8 @@ async def test_a_stop_while_a_try_is_marked_does_not_count_it(
     """The mark may be written already when the stop comes."""
     real, marked = bench.journal.begin, asyncio.Event()
 
-    async def slow(*args: Any) -> Attempt:
-        began = await real(*args)
+    async def slow(*args: Any, **named: Any) -> Attempt:
+        began = await real(*args, **named)
         if args[2] == UPLOAD and not marked.is_set():
             marked.set()
             await asyncio.sleep(60)
@@ -818,7 +819,7 @@ async def test_a_journal_that_is_down_for_a_moment_does_no_harm(
             raise downs.pop()
         return await real(*args, **named)
 
-    monkeypatch.setattr("bookline.engine.job_run.JOURNAL_PAUSES_SECONDS", (0.001, 0.001, 0.001))
+    monkeypatch.setattr("bookline.patience.PAUSES_SECONDS", (0.001,))
     monkeypatch.setattr(bench.journal, ask, flaky)
     await bench.start()
 

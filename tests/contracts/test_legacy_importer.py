@@ -5,6 +5,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from test_engine import (
 from bookline.book import Metadata
 from bookline.engine.job_run import World
 from bookline.engine.memory import MemoryEngine
+from bookline.engine.places import Places
 from bookline.engine.tries import Policy
 from bookline.errors import BookNotFound, CoverRefused, SlowDown, StoreDown
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
@@ -51,7 +53,7 @@ def world_of(runs: Any, steps: FakeSteps, node: str) -> World:
         policy=Policy(retry_scale=0.001),
         node=node,
         clock=now_ms,
-        slots=asyncio.Semaphore(8),
+        places=Places(8),
         chance=lambda: 0.0,
     )
 
@@ -193,9 +195,12 @@ class Mains:
             raise StoreDown("no power")
         return made
 
-    def tell(self, work: Callable[[], None]) -> None:
+    def tell(self, work: Callable[[], "Future[None]"]) -> "Future[None]":
         if self._is_made():
-            work()
+            return work()
+        refused: Future[None] = Future()
+        refused.set_exception(StoreDown("no power"))
+        return refused
 
     def _is_made(self) -> bool:
         self.writes += 1
@@ -215,7 +220,7 @@ class Powered:
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._real, name)
         if name == "tell":
-            return lambda *args: self._mains.tell(lambda: real(*args))
+            return lambda *args, **named: self._mains.tell(lambda: real(*args, **named))
         if name not in self._writes:
             return real
         return lambda *args, **named: self._mains.write(lambda: real(*args, **named))

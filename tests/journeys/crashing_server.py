@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from bookline import app as joined
-from bookline import workflow
+from bookline import patience, workflow
 from bookline.api.server import create_server
 from bookline.engine import dbos as engine
 from bookline.engine.job_run import JobRun
@@ -105,6 +105,7 @@ def _after_row(step: str, killer: Killer) -> None:
 
 
 def _in_wait(step: str, killer: Killer) -> None:
+    patience.STORE_SECONDS = 0.2  # so that a locked library comes to a retry wait at all
     real = JobRun._wait
 
     async def dying(self: JobRun, at: Any, *wait: int) -> None:

@@ -125,8 +125,9 @@ async def test_an_embedder_that_is_down_is_a_warning(tmp_path: Path) -> None:
 
 
 async def test_a_library_that_is_down_saves_aside_and_is_drained_when_it_is_back(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bookline.patience.STORE_SECONDS", 0.2)
     async with Sandbox(port=0) as sandbox, bookline(tmp_path, sandbox) as app:
         await _rename(app, "books", "hidden")
 

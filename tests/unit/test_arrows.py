@@ -29,12 +29,14 @@ CORE = {
     "progress.batches",
     "ports",
     "time_limit",
+    "patience",
 }
 """Standard library only, known to all."""
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "time_limit": set(),
+    "patience": {"errors", "time_limit"},
     "threads": set(),
     "logs": set(),
     "observing": set(),
@@ -71,8 +73,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores": CORE | {"threads", "progress"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
-    "engine.tries": CORE,
-    "engine.job_run": CORE | {"workflow", "engine.tries", "logs", "observing"},
+    "engine.spending": set(),
+    "engine.places": set(),
+    "engine.outbox": {"progress.events"},
+    "engine.tries": CORE | {"engine.spending"},
+    "engine.job_run": CORE
+    | {
+        "workflow",
+        "engine.outbox",
+        "engine.places",
+        "engine.spending",
+        "engine.tries",
+        "logs",
+        "observing",
+    },
     "engine.memory": CORE | {"engine.job_run"},
     "engine.dbos": CORE | {"workflow", "engine.job_run", "engine.dbos_statements"},
     "engine.dbos_statements": set(),
@@ -97,6 +111,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workflow",
         "imports",
         "engine.job_run",
+        "engine.outbox",
+        "engine.places",
+        "engine.spending",
         "logs",
         "stores.database",
         "stores.sqlite",
@@ -137,7 +154,7 @@ MAY_USE: dict[str, set[str]] = {
 }
 """Library → the parts that may know it. Not in a Cloudflare Worker: none of these."""
 
-IN_THE_WORKER = {*CORE, "workflow", "steps", "providers", "engine.tries"}
+IN_THE_WORKER = {*CORE, "workflow", "steps", "providers", "engine.spending", "engine.tries"}
 JOINS_ALL = {"app", "cli"}
 ENTRIES = {"api", "cli", "__main__"}
 

@@ -30,6 +30,7 @@ from bookline.engine import dbos_statements
 from bookline.engine.job_run import World, execute
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
+from bookline.patience import until_it_is_back
 from bookline.values import Json
 from bookline.workflow import OPTIONAL
 
@@ -43,6 +44,8 @@ RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
 ENDED_FOR_THE_JOURNAL = "CANCELLED"
 """The state of what nobody ran any more: the journal alone knows how it ended."""
 Living = Callable[[], Collection[str]]
+AWAY = "the engine's database is away"
+BUSY_MS = 2_000  # our choice: the one thread waits so long for another process; then we ask again
 THREADS = 1  # for DBOS' database calls: SQLite takes one at a time, and each thread more was slower
 
 
@@ -83,6 +86,8 @@ class DbosEngine:
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
+        self.unrecorded: set[str] = set()
+        """Jobs that have ended here, and whose outcome DBOS' database did not take."""
 
     async def launch(self) -> None:
         """Opens the database and begins to take up work that is queued in it."""
@@ -220,6 +225,9 @@ class DbosEngine:
     def _ended(self, job_id: str, task: "asyncio.Task[Any]") -> None:
         if self._tasks.get(job_id) is task:
             del self._tasks[job_id]
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("the outcome of %s is recorded later: %s", job_id, task.exception())
+            self.unrecorded.add(job_id)
 
 
 def _first_undone(steps: Sequence[Mapping[str, Any]]) -> int:
@@ -238,10 +246,20 @@ def _first_undone(steps: Sequence[Mapping[str, Any]]) -> int:
 
 
 async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
-    async def recorded() -> Json:
-        return await body()
+    """The outcome that is recorded at this place. While DBOS' database is away it waits."""
+    place = DBOS.reserve_step()
+    outcomes: list[Json] = []
 
-    return await DBOS.run_step_async({"name": name}, recorded)
+    async def recorded() -> Json:
+        if not outcomes:
+            outcomes.append(await body())
+        return outcomes[0]
+
+    async def ask() -> Json:
+        place._used = False  # once more, where the database did not take it
+        return await place.run_async({"name": name}, recorded)
+
+    return await until_it_is_back(ask)
 
 
 def _sqlite(path: Path) -> sa.Engine:
@@ -262,10 +280,16 @@ def _sqlite(path: Path) -> sa.Engine:
         for pragma in (
             "journal_mode=WAL",
             "synchronous=NORMAL",
-            "busy_timeout=30000",
+            f"busy_timeout={BUSY_MS}",
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "handle_error")
+    def is_away(context: sa.ExceptionContext) -> None:
+        """DBOS would fail the import, or hold its thread for up to a minute at a time."""
+        if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
+            raise StoreDown(f"{AWAY}: {context.original_exception}", code="UNAVAILABLE")
 
     return engine
 
@@ -285,4 +309,11 @@ def _quiet() -> None:
     logger.handlers.clear()
     logger.propagate = True
     logger.setLevel(logging.WARNING)
-    logger.addFilter(lambda record: "task cancelled for workflow" not in str(record.msg))
+    logger.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what is expected: a stop, and a database that is away, which is told elsewhere."""
+    text = record.getMessage()
+    is_away = bool(record.exc_info) and isinstance((record.exc_info or (None, None))[1], StoreDown)
+    return not (is_away or "task cancelled for workflow" in text or AWAY in text)

@@ -14,12 +14,15 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import TypeVar
 
+from bookline.engine.outbox import Outbox
+from bookline.engine.places import Places, Slot
+from bookline.engine.spending import Spending
 from bookline.engine.tries import (
     Ending,
     Policy,
@@ -37,22 +40,23 @@ from bookline.job import ImportInput, Warned
 from bookline.logs import job_id
 from bookline.logs import tell as log_line
 from bookline.observing import SILENT, Meter, OpenSpan, no_span
+from bookline.patience import Patience, patient, until_it_is_back
 from bookline.ports import Steps
-from bookline.progress.events import milestone, retry, warning
+from bookline.progress.events import News, milestone, retry, warning
 from bookline.progress.journal import Attempt, Claim, Runs
 from bookline.progress.records import outcome_of
 from bookline.retries import Step, wait_left_seconds
+from bookline.time_limit import goes_aside
 from bookline.values import Json
 from bookline.workflow import Rules, import_book
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 Record = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
 """Runs the function once for this place in the workflow; a replay gets the recorded result."""
 
-JOURNAL_PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # our choice: how long it may be down
 MOST_RESTARTS = 50  # our choice: a job that takes its process down each time must end
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +68,8 @@ class World:
     policy: Policy
     node: str
     clock: Callable[[], int]
-    slots: asyncio.Semaphore
-    """Imports that may be at work at once in this process; one that waits for a retry gives way."""
+    places: Places
+    """Imports that may be at work at once in this process."""
     chance: Callable[[], float] = random.random
     passed: Callable[[], float] = time.monotonic
     """Seconds since some moment: for what begins and ends in this process."""
@@ -83,10 +87,10 @@ async def execute(
     """Runs one import to its end by these rules, writes the end, and answers with it.
 
     The answer is ``{"run", "status", "result" | "error"}``; status ``over`` when there was nothing
-    to do. Raises: StoreDown when the end could not be written; the engine then tries again.
+    to do. While the journal is away it waits.
     """
     job_id.set(order.job_id)
-    async with Slot(world.slots) as slot:
+    async with Slot(world.places) as slot:
         with world.span("import", job=order.job_id):
             return await _execute(order, record, world, cancel, rules, slot)
 
@@ -99,48 +103,30 @@ async def _execute(
     rules: Rules,
     slot: "Slot",
 ) -> Json:
-    claim = await _patiently(partial(world.runs.claim, order.job_id, world.node))
+    claim = await until_it_is_back(partial(world.runs.claim, order.job_id, world.node))
     if claim is None:
         return {"run": 0, "status": "over"}
     run = JobRun(order, claim, record, world, cancel, slot)
     try:
-        if claim.restarts > MOST_RESTARTS:
-            raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
-        result = await rules(order, run, world.steps)
-    except JobStopped as stop:
-        ending = ended_by(claim.run, stop)
-    except Exception:
-        log.exception("the workflow of %s broke", order.job_id)
-        ending = ended_by(claim.run, broken())
-    else:
-        ending = ended_well(claim.run, result)
-    await _finish(order, claim, ending, world)
+        ending = await _ending_of(order, claim, run, world, rules)
+        await run.finish(ending)
+    finally:
+        run.close()
     return {"run": claim.run, **ending.to_json()}
 
 
-class Slot:
-    """A place at work. A wait gives it back; an end that comes in a wait needs none."""
-
-    def __init__(self, slots: asyncio.Semaphore) -> None:
-        self._slots = slots
-        self._is_ours = False
-
-    async def take(self) -> None:
-        await self._slots.acquire()
-        self._is_ours = True
-
-    def give(self) -> None:
-        """Safe twice."""
-        if self._is_ours:
-            self._is_ours = False
-            self._slots.release()
-
-    async def __aenter__(self) -> "Slot":
-        await self.take()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.give()
+async def _ending_of(
+    order: ImportInput, claim: Claim, run: "JobRun", world: World, rules: Rules
+) -> Ending:
+    try:
+        if claim.restarts > MOST_RESTARTS:
+            raise StepFailed(None, 0, "INTERNAL_ERROR", f"{claim.restarts} restarts, no end")
+        return ended_well(claim.run, await rules(order, run, world.steps))
+    except JobStopped as stop:
+        return ended_by(claim.run, stop)
+    except Exception:
+        log.exception("the workflow of %s broke", order.job_id)
+        return ended_by(claim.run, broken())
 
 
 class JobRun:
@@ -156,49 +142,90 @@ class JobRun:
         slot: Slot,
     ) -> None:
         self._job_id = order.job_id
-        self._run = claim.run
+        self._claim = claim
+        self._spending = Spending(claim.spent_ms, world.policy.deadline_seconds, world.passed)
         self._tries = Tries(
             job_id=order.job_id,
-            deadline_ms=claim.started_ms + int(world.policy.deadline_seconds * 1000),
+            spending=self._spending,
             policy=world.policy,
             clock=world.clock,
             chance=world.chance,
+            is_cancelled=cancel.is_set,
         )
+        self._outbox = Outbox(self._send)
         self._record = record
         self._world = world
         self._cancel = cancel
         self._slot = slot
         self._failed_at: dict[str, float] = {}
         """Step → when its last try failed in this process, for the wait that follows."""
+        self._waits: dict[str, int] = {}
+        """Step → the milliseconds of the retry wait that it is in."""
 
     async def tell(self, status: str, data: Json) -> None:
-        self._world.runs.tell(self._job_id, milestone(status, data))
+        self._outbox.tell(milestone(status, data))
 
     async def warn(self, warned: Warned) -> None:
-        self._world.runs.tell(self._job_id, warning(warned))
+        self._outbox.tell(warning(warned))
 
     async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        patience = Patience()
         for attempt in count(1):
-            outcome = await self._record(step.name, partial(self._timed_try, step, attempt, work))
+            await self._slot.take(is_back=True)
+            body = partial(self._timed_try, step, attempt, work, patience)
+            outcome = await self._record(step.name, body)
             if not is_repeated(outcome):
                 return value_of(step, attempt, outcome)
             error = outcome["error"]
             told = retry(step.name, attempt, outcome["delayMs"], error, outcome["wakeMs"])
-            self._world.runs.tell(self._job_id, told)
+            self._waits[step.name] = outcome["delayMs"]
+            self._outbox.tell(told)
+            self._outbox.send_now()
             log_line(
                 log, "a try failed and is repeated", jobId=self._job_id, step=step.name,
                 attempt=attempt, delayMs=outcome["delayMs"], code=error["code"],
             )  # fmt: skip
             await self._wait(step, attempt, outcome["wakeMs"], outcome["delayMs"])
+            del self._waits[step.name]
         raise AssertionError  # count() has no end
 
+    async def finish(self, ending: Ending) -> None:
+        """The terminal write; it is counted if this run had not ended already."""
+        ended = await until_it_is_back(partial(self._finish, ending))
+        if ended is None:
+            return
+        result, error = ending.result or {}, ending.error or {}
+        measure(
+            self._world, "workflow", self._claim, ended, code=error.get("code"),
+            step=error.get("step"), warned=bool(result.get("warnings")),
+        )  # fmt: skip
+        if result.get("storedIn") == "kv":
+            self._world.measures.saved_aside()
+
+    def close(self) -> None:
+        """Nothing of it is told any more."""
+        self._outbox.close()
+
+    def _send(self, news: Sequence[News]) -> "Future[None]":
+        return self._world.runs.tell(
+            self._job_id, *news, run=self._claim.run, epoch=self._claim.epoch,
+            spent_ms=self._spending.spent_ms, waits=self._waits,
+        )  # fmt: skip
+
+    async def _finish(self, ending: Ending) -> str | None:
+        return await self._world.runs.finish(
+            self._job_id, ending.news, run=self._claim.run, epoch=self._claim.epoch,
+            result=ending.result, error=ending.error, before=self._outbox.waiting,
+        )  # fmt: skip
+
     async def _timed_try(
-        self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]
+        self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]], patience: Patience
     ) -> Json:
         began = time.perf_counter()
         with self._world.span(step.name, attempt=attempt) as told:
             async with self._marked(step, attempt) as mark:
-                outcome = await self._tries.outcome_of(step, attempt, mark, work)
+                with patient(patience), goes_aside(self._aside):
+                    outcome = await self._tries.outcome_of(step, attempt, mark, work)
             told.set_attribute("bookline.result", kind_of(outcome))
         self._failed_at[step.name] = self._world.passed()
         self._world.measures.try_ended(step.name, kind_of(outcome), time.perf_counter() - began)
@@ -207,13 +234,45 @@ class JobRun:
     @contextlib.asynccontextmanager
     async def _marked(self, step: Step, attempt: int) -> AsyncIterator[Attempt]:
         """The try, marked as begun; the mark is taken back when the process stops in good order."""
-        runs, place = self._world.runs, (self._job_id, self._run, step.name, attempt)
+        token = f"{self._world.node}:{next(_numbers)}"
         try:
-            yield await _patiently(partial(runs.begin, *place))
+            yield await until_it_is_back(partial(self._begin, step, attempt, token))
         except asyncio.CancelledError:
+            release = self._world.runs.release(
+                self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch
+            )
             with contextlib.suppress(StoreDown):
-                await asyncio.shield(runs.release(*place))
+                await asyncio.shield(release)
             raise
+
+    async def _begin(self, step: Step, attempt: int, token: str) -> Attempt:
+        news = self._outbox.waiting
+        mark = await self._world.runs.begin(
+            self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch,
+            token=token, limit_ms=round(step.limit_seconds * 1000),
+            spent_ms=self._spending.spent_ms, news=news,
+        )  # fmt: skip
+        self._outbox.kept(news)
+        return mark
+
+    @contextlib.asynccontextmanager
+    async def _aside(self, at_work: bool) -> AsyncIterator[None]:
+        """Time that a try does not count: it waits for its turn, or for a store that is away."""
+        with self._spending.standing_still():
+            if at_work:
+                yield
+                return
+            watch = asyncio.create_task(self._cut_when_cancelled())
+            try:
+                with self._slot.wait():
+                    yield
+            finally:
+                watch.cancel()
+            await self._slot.take(is_back=True)
+
+    async def _cut_when_cancelled(self) -> None:
+        await self._cancel.wait()
+        self._spending.cut()
 
     async def _wait(self, step: Step, attempt: int, wake_ms: int, delay_ms: int) -> None:
         """Until the wake-up time that was recorded, which a restart finds again.
@@ -227,44 +286,17 @@ class JobRun:
             left = failed_at + delay_ms / 1000 - self._world.passed()
         if left <= 0:
             return
-        self._slot.give()
+        with self._slot.wait(), self._spending.under_way():
+            if await self._is_cancelled_within(left):
+                raise cancelled(step, attempt)
+
+    async def _is_cancelled_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(seconds):
                 await self._cancel.wait()
         except TimeoutError:
-            await self._slot.take()
-            return
-        raise cancelled(step, attempt)
-
-
-async def _finish(order: ImportInput, claim: Claim, ending: Ending, world: World) -> None:
-    """The terminal write; it is counted if this run had not ended already."""
-    ended = await _patiently(
-        partial(
-            world.runs.finish, order.job_id, ending.news,
-            run=claim.run, result=ending.result, error=ending.error,
-        )
-    )  # fmt: skip
-    if ended is None:
-        return
-    result, error = ending.result or {}, ending.error or {}
-    measure(
-        world, "workflow", claim, ended, code=error.get("code"), step=error.get("step"),
-        warned=bool(result.get("warnings")),
-    )  # fmt: skip
-    if result.get("storedIn") == "kv":
-        world.measures.saved_aside()
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """The journal's answer, though it may be down for a while. Raises: StoreDown after that."""
-    for pause_seconds in JOURNAL_PAUSES_SECONDS:
-        try:
-            return await ask()
-        except StoreDown as down:
-            log.warning("asked again in %g s: %s", pause_seconds, down)
-        await asyncio.sleep(pause_seconds)
-    return await ask()
+            return False
+        return True
 
 
 def measure(

@@ -76,19 +76,20 @@ class Recovery:
         return len(left)
 
     async def _close_the_engines_book(self, alive: Collection[str]) -> None:
-        """What the engine has not ended, and a dead process had ended in the journal."""
-        if alive == self._looked_through:
-            return
-        unfinished = await self._engine.unfinished(UNFINISHED_MOST)
+        """What the journal has ended, and the engine did not hear of."""
+        unrecorded = set(self._engine.unrecorded)
+        if alive != self._looked_through:
+            unfinished = await self._engine.unfinished(UNFINISHED_MOST)
+            unrecorded |= {job_id for job_id, node in unfinished.items() if node not in alive}
+            if len(unfinished) < UNFINISHED_MOST:
+                self._looked_through = alive
         over = []
-        for job_id, executor in unfinished.items():
-            if executor not in alive:
-                job = await self._journal.find(job_id)
-                if job is None or job.is_over:
-                    over.append(job_id)
+        for job_id in unrecorded:
+            job = await self._journal.find(job_id)
+            if job is None or job.is_over:
+                over.append(job_id)
         await self._engine.end(over)
-        if len(unfinished) < UNFINISHED_MOST:
-            self._looked_through = alive
+        self._engine.unrecorded -= unrecorded
 
     async def _close(self, job: Job, state: str, output: object) -> None:
         """DBOS has ended it, the journal has not: the end is written, or the retry is begun."""

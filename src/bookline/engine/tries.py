@@ -3,7 +3,8 @@
 Way:      job_run.py and the Cloudflare Worker → here → steps/
 Rule 1:   a try never raises what a step raised: its outcome is a value, an error with the time of
           the next try, or a stop. Whoever records it decides nothing.
-Rule 2:   clock and chance are used here only, within a try, so that a replay takes the same way.
+Rule 2:   clock, chance and deadline are used within a try only, so that a replay takes the same
+          way.
 Rule 3:   standard library only: the Cloudflare Worker runs this file as it is.
 Source:   Cloudflare Workflows count retries, not tries.
 """
@@ -14,6 +15,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bookline.engine.spending import Spending
 from bookline.errors import Cancelled, DeadlineExceeded, GiveUp, JobStopped, StepFailed, TryLater
 from bookline.job import CANCELLED, COMPLETED, FAILED, ImportResult
 from bookline.progress.events import News, completed, ending
@@ -43,10 +45,12 @@ class Tries:
     """One job's tries. ``clock`` gives epoch milliseconds, ``chance`` 0 to 1."""
 
     job_id: str
-    deadline_ms: int
+    spending: Spending
     policy: Policy
     clock: Callable[[], int]
     chance: Callable[[], float] = random.random
+    is_cancelled: Callable[[], bool] = lambda: False
+    """Whether a try that was cut was cut for that."""
 
     async def outcome_of(
         self, step: Step, attempt: int, mark: Attempt, work: Callable[[], Awaitable[Json]]
@@ -56,16 +60,16 @@ class Tries:
             return {"stop": "cancelled"}
         if mark.died:
             return self.failed(step, attempt, died(step))
-        left_seconds = (self.deadline_ms - self.clock()) / 1000
-        if left_seconds <= 0:
+        if self.spending.left_seconds <= 0:
             return self._too_late(attempt - 1)
-        deadline = asyncio.timeout(left_seconds)
+        deadline = asyncio.timeout(None)
         try:
-            async with deadline, time_limit(step.limit_seconds):
-                return {"value": await work()}
+            with self.spending.cuts(deadline), self.spending.under_way():
+                async with deadline, time_limit(step.limit_seconds):
+                    return {"value": await work()}
         except TimeoutError:
             if deadline.expired():
-                return self._too_late(attempt)
+                return {"stop": "cancelled"} if self.is_cancelled() else self._too_late(attempt)
             late = f"timed out after {step.limit_seconds:g} s"
             return self.failed(step, attempt, TryLater(late, step.timeout_code))
         except TryLater as error:
@@ -86,13 +90,12 @@ class Tries:
         seconds *= 1 + JITTER * self.chance()
         seconds = max(seconds, min(error.retry_after_seconds or 0.0, MOST_RETRY_AFTER_SECONDS))
         delay_ms = round(seconds * 1000)
-        wake_ms = self.clock() + delay_ms
-        if wake_ms >= self.deadline_ms:
+        if delay_ms / 1000 >= self.spending.left_seconds:
             return self._too_late(attempt, f"; the last failure was: {error}")
-        return {"error": told, "wakeMs": wake_ms, "delayMs": delay_ms}
+        return {"error": told, "wakeMs": self.clock() + delay_ms, "delayMs": delay_ms}
 
     def _too_late(self, attempts: int, more: str = "") -> Json:
-        limit = self.policy.deadline_seconds
+        limit = self.spending.limit_seconds
         message = f"the job did not end within {limit:g} s{more}"
         error = error_of("DEADLINE_EXCEEDED", message)
         return {"stop": "deadline", "attempts": attempts, "error": error}

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0  # docs/contract.md: after a restart everything open goes on within 5 s
 CANCEL_SECONDS = 0.25
+SEEN_SECONDS = 4.0  # docs/contract.md: a node's last sign of life is at most 5 s old
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 3_600.0  # at most between two passes; a tenth of a short retention
 REMOVE_MOST = 500  # jobs removed at once, so that a clean-up never holds the writer for long
@@ -68,6 +69,7 @@ class Upkeep:
             for other in self._others:
                 chores.create_task(_every(SWEEP_SECONDS, other.sweep))
             chores.create_task(_every(CANCEL_SECONDS, self._hear_cancels))
+            chores.create_task(_every(SEEN_SECONDS, self._show_life))
             chores.create_task(_every(self._pass_seconds, self.remove_old))
             if self._library is not None:
                 chores.create_task(_every(DRAIN_SECONDS, self.drain))
@@ -90,6 +92,10 @@ class Upkeep:
                 await engine.remove(ids)
             removed += await self._journal.remove_finished(ids, before_ms)
         return removed
+
+    async def _show_life(self) -> None:
+        if any(engine.running for engine in self._importers):
+            await self._journal.seen(self._node.node_id)
 
     async def _hear_cancels(self) -> None:
         """A cancel that came in through another process."""

@@ -7,6 +7,7 @@ Rule 1:   whatever is kept twice is the same as kept once.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,32 +92,77 @@ class Attempt:
     """The process died in this very try: it counts, and is not done again."""
 
 
+ANY_EPOCH = -1
+
+
 class Runs(Protocol):
-    """The jobs as executions write them. A write names its run: an outdated one does nothing."""
+    """The jobs as executions write them.
+
+    A write names its claim, by run and epoch: one of an outdated claim does nothing. ``spent_ms``
+    is how much of the run's deadline is spent; it never becomes less. News that comes with
+    another write is kept in its transaction, before it. Each raises StoreDown.
+    """
 
     async def claim(self, job_id: str, node: str) -> Claim | None:
         """None when the job is over or gone. Tells ``workflow_resumed`` after a restart."""
         ...
 
-    async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
-        """Marks the try as begun, before it has any effect."""
+    async def begin(
+        self,
+        job_id: str,
+        run: int,
+        step: str,
+        attempt: int,
+        *,
+        epoch: int = ANY_EPOCH,
+        token: str | None = None,
+        limit_ms: int = 0,
+        spent_ms: int = 0,
+        beside: Collection[str] = (),
+        news: Sequence[News] = (),
+    ) -> Attempt:
+        """Marks the try as begun, before it has any effect.
+
+        Who asks again under the same ``token`` is the same try. Marks of other steps end, but for
+        those ``beside`` it.
+        """
         ...
 
-    async def release(self, job_id: str, run: int, step: str, attempt: int) -> None:
+    async def release(
+        self, job_id: str, run: int, step: str, attempt: int, *, epoch: int = ANY_EPOCH
+    ) -> None:
         """Takes the mark back: the try was stopped in good order and does not count."""
         ...
 
-    def tell(self, job_id: str, news: News) -> None:
-        """Keeps the event soon, in the order of the calls, and then fans it out. Never fails."""
+    def tell(
+        self,
+        job_id: str,
+        *news: News,
+        run: int | None = None,
+        epoch: int = ANY_EPOCH,
+        spent_ms: int = 0,
+        waits: Mapping[str, int] = {},
+    ) -> Future[None]:
+        """Keeps the events soon, in the order of the calls, and then fans them out.
+
+        The answer says when they are kept, or StoreDown when they are not. ``waits`` are the steps
+        that now wait for a retry, with the milliseconds.
+        """
         ...
 
     async def finish(
-        self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
+        self,
+        job_id: str,
+        news: News,
+        *,
+        run: int,
+        epoch: int = ANY_EPOCH,
+        result: Json | None,
+        error: Json | None,
+        before: Sequence[News] = (),
     ) -> str | None:
         """The terminal write: the status that the job ended in. A failure of a job whose cancel
         was accepted ends as ``cancelled``. None when this run has ended already.
-
-        Raises: StoreDown.
         """
         ...
 
@@ -177,6 +223,10 @@ class Records(Protocol):
 
 class Upkeep(Protocol):
     """What a process asks of the journal beside its imports."""
+
+    async def seen(self, node: str) -> None:
+        """Keeps that the node is alive now. A try that it dies in counts up to here."""
+        ...
 
     async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
         """Open jobs of processes that are not alive, and own ones not touched since then."""

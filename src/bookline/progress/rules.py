@@ -23,7 +23,7 @@ from bookline.progress.events import (
     message_of,
     resumed,
 )
-from bookline.progress.journal import Attempt, Claim, Idempotency
+from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency
 from bookline.progress.records import ImportRecord, record_of
 from bookline.values import Json
 
@@ -121,6 +121,7 @@ def claim(
     ``seen_ms`` is the last sign of life of the node that had it before.
     """
     has_restarted = row.job.status == RUNNING
+    spent_ms = row.spent_ms + _spent_since(row.marks.values(), seen_ms)
     if not has_restarted and not _may(row.job, RUNNING):
         return None
     job = row.job if has_restarted else _become(row.job, RUNNING)
@@ -130,7 +131,8 @@ def claim(
         epoch=row.epoch + 1,
         restarts=row.restarts + has_restarted,
         started_ms=row.started_ms or now_ms,
-        spent_ms=row.spent_ms + _spent_since(row.marks.values(), seen_ms),
+        spent_ms=spent_ms,
+        marks={step: replace(mark, limit_ms=0) for step, mark in row.marks.items()},  # counted
     )
     news = [resumed("restart", row.last_seq)] if has_restarted and row.last_seq else []
     return row, news, _claim(row)
@@ -157,6 +159,15 @@ def release(row: JobRow, held: Claim, step: str, attempt: int) -> JobRow:
     if not is_current(row, held) or mark is None or mark.attempt != attempt:
         return row
     return close(row, [step])
+
+
+def wait(row: JobRow, waits: Mapping[str, int], now_ms: int) -> JobRow:
+    """The row with these steps in a retry wait of so many milliseconds: what counts from now."""
+    marks = {
+        step: replace(mark, begun_ms=now_ms, limit_ms=waits[step]) if step in waits else mark
+        for step, mark in row.marks.items()
+    }
+    return replace(row, marks=marks)
 
 
 def close(row: JobRow, steps: Collection[str]) -> JobRow:
@@ -187,9 +198,6 @@ def is_current(row: JobRow, held: Claim) -> bool:
     """Whether the job is open and nobody has claimed it since."""
     has_it = row.job.run == held.run and held.epoch in {row.epoch, ANY_EPOCH}
     return has_it and not row.job.is_over
-
-
-ANY_EPOCH = -1
 
 
 def told(row: JobRow, news: News, at_ms: int) -> tuple[JobRow, Event]:
@@ -223,7 +231,7 @@ def _claim(row: JobRow) -> Claim:
 
 
 def _spent_since(marks: Collection[Mark], seen_ms: int | None) -> int:
-    """How long the open tries ran before their process died, as far as anybody saw."""
+    """How long the open tries, or waits, ran before their process died, as far as anybody saw."""
     if seen_ms is None:
         return 0
     return max((min(max(seen_ms - m.begun_ms, 0), m.limit_ms) for m in marks), default=0)

@@ -11,10 +11,12 @@ Not here: which hosts and which bytes are safe: net/. An older picture of anothe
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from bookline.book import Cover
 from bookline.errors import CoverRefused
+from bookline.patience import from_store
 from bookline.ports import Answer, CoverFetcher, ObjectStore, Picture, ReadPicture
 from bookline.values import Json, iso
 
@@ -62,7 +64,8 @@ class UploadCover:
             source_url=without_secrets(answer.url or url),
             fetched_at=iso(self._clock()),
         )
-        await self._objects.keep(cover.key, answer.body, cover.content_type, _attributes(cover))
+        kept = (cover.key, answer.body, cover.content_type, _attributes(cover))
+        await from_store(partial(self._objects.keep, *kept))
         return cover.to_json()
 
     async def _largest(self, urls: list[str]) -> tuple[Answer, Picture]:

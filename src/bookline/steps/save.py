@@ -11,11 +11,13 @@ Not here: from the fallback store back into the library: stores/drain.py.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
 from bookline.merging import laid_over
+from bookline.patience import from_store
 from bookline.ports import KeyValue, Library, ObjectStore
 from bookline.values import Json, iso
 
@@ -50,21 +52,38 @@ class SaveBook:
         """``{"storedIn", "hasEmbedding"}``. Safe twice. Raises: StoreDown."""
         if self._library is None:
             return await self.save_aside(order, metadata, cover, embedding)
+        return await from_store(
+            partial(self._into_library, self._library, order, metadata, cover, embedding)
+        )
+
+    async def save_aside(
+        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
+    ) -> Json:
+        """The same, into the fallback store, laid over an older entry. Raises: StoreDown."""
+        return await from_store(partial(self._into_fallback, order, metadata, cover, embedding))
+
+    async def _into_library(
+        self,
+        library: Library,
+        order: ImportInput,
+        metadata: Metadata,
+        cover: Json | None,
+        embedding: Json | None,
+    ) -> Json:
         book = self._book(order, metadata, cover, embedding)
-        older = await self._library.find(book.isbn)
+        older = await library.find(book.isbn)
         if _has_other_cover(book, older) and await self._is_gone(book.cover):
             book = self._book(order, metadata, None, embedding)
-        kept = await self._library.keep(book)
+        kept = await library.keep(book)
         for one in (older, book):
             if one is not None and _has_other_cover(one, kept):
                 await self._remove(one.cover)
         stored = book.embedding is not None and kept.embedding == book.embedding
         return {"storedIn": "database", "hasEmbedding": stored}
 
-    async def save_aside(
+    async def _into_fallback(
         self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
     ) -> Json:
-        """The same, into the fallback store, laid over an older entry. Raises: StoreDown."""
         book = self._book(order, metadata, cover, embedding)
         key = FALLBACK_PREFIX + book.isbn
         async with self._aside:  # reading and keeping are two questions there

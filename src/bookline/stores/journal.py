@@ -6,19 +6,18 @@ Rule 2:  a job's end is written here, once for each run (``finish``), and nowher
 Not here: reading and hearing events (event_log.py), records.py, upkeep.py.
 """
 
-import logging
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import count
+from types import MappingProxyType
 from typing import TypeVar
 
 from bookline.errors import Refused
 from bookline.job import TERMINAL, Job
 from bookline.progress import rules
 from bookline.progress.events import News
-from bookline.progress.journal import Attempt, Claim, Idempotency
-from bookline.progress.rules import ANY_EPOCH, JobRow, Known, Mark
-from bookline.stores import batch_rows
+from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency
+from bookline.progress.rules import JobRow, Known, Mark
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Database, Session
 from bookline.stores.event_log import SqlEventLog, Told
@@ -37,7 +36,12 @@ from bookline.stores.upkeep import SqlUpkeep
 from bookline.values import Json, Page
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+_SEEN = """INSERT INTO nodes (node, seen_ms) VALUES (:node, :seen_ms)
+           ON CONFLICT (node) DO UPDATE SET seen_ms = excluded.seen_ms"""
+_FORGET = "DELETE FROM nodes WHERE seen_ms < :before_ms"
+FORGET_NODE_MS = 30 * 86_400_000  # our choice: nobody asks for a node's last sign of life then
+_NO_WAITS: Mapping[str, int] = MappingProxyType({})
+_numbers = count(1)  # tokens of tries whose caller names none
 
 _ROW = "SELECT * FROM jobs WHERE job_id = :job_id"
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
@@ -138,7 +142,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
     async def claim(self, job_id: str, node: str) -> Claim | None:
         def work(session: Session, told: Told) -> Claim | None:
             row = _row(session, job_id)
-            claimed = row and rules.claim(row, node, self._clock())
+            claimed = row and rules.claim(row, node, self._clock(), _seen_ms(session, row))
             if not claimed:
                 return None
             claimed_row, news, claim = claimed
@@ -147,60 +151,103 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
 
         return await self.write_and_tell(work, job_id)
 
-    async def begin(self, job_id: str, run: int, step: str, attempt: int) -> Attempt:
-        mark = Mark(attempt=attempt, token=uuid.uuid4().hex, begun_ms=self._clock())
+    async def begin(
+        self,
+        job_id: str,
+        run: int,
+        step: str,
+        attempt: int,
+        *,
+        epoch: int = ANY_EPOCH,
+        token: str | None = None,
+        limit_ms: int = 0,
+        spent_ms: int = 0,
+        beside: Collection[str] = (),
+        news: Sequence[News] = (),
+    ) -> Attempt:
+        token = token or f"here:{next(_numbers)}"
+        mark = Mark(attempt=attempt, token=token, begun_ms=self._clock(), limit_ms=limit_ms)
+        held = _held(job_id, run, epoch)
 
-        def work(session: Session) -> Attempt:
+        def work(session: Session, told: Told) -> Attempt:
             row = _row(session, job_id)
-            if row is None:
+            if row is None or not rules.is_current(row, held):
                 return Attempt(cancelled=True)
-            begun, answer = rules.begin(row, _held(job_id, run), step, mark, 0)
-            if begun is not row:
-                session.execute(SAVE, saving(begun))
+            begun, answer = rules.begin(row, held, step, mark, spent_ms, beside)
+            if news or begun is not row:
+                self._save(session, begun, news, told)
             return answer
 
-        return await self.database.write(work, job_id)
+        return await self.write_and_tell(work, job_id)
 
-    async def release(self, job_id: str, run: int, step: str, attempt: int) -> None:
+    async def release(
+        self, job_id: str, run: int, step: str, attempt: int, *, epoch: int = ANY_EPOCH
+    ) -> None:
         def work(session: Session) -> None:
             row = _row(session, job_id)
             if row is not None:
-                released = rules.release(row, _held(job_id, run), step, attempt)
+                released = rules.release(row, _held(job_id, run, epoch), step, attempt)
                 session.execute(SAVE, saving(released))
 
         await self.database.write(work, job_id)
 
-    def tell(self, job_id: str, news: News) -> None:
+    def tell(
+        self,
+        job_id: str,
+        *news: News,
+        run: int | None = None,
+        epoch: int = ANY_EPOCH,
+        spent_ms: int = 0,
+        waits: Mapping[str, int] = _NO_WAITS,
+    ) -> "Future[None]":
+        waits = dict(waits)
+
         def work(session: Session, told: Told) -> None:
             row = _row(session, job_id)
-            if row is not None and not row.job.is_over:
-                self._save(session, row, [news], told)
+            if row is None or not rules.is_current(row, _held(job_id, run or row.job.run, epoch)):
+                return
+            row = rules.spend(row, spent_ms)
+            if waits:
+                row = rules.wait(row, waits, self._clock())
+            self._save(session, row, news, told)
 
-        def after(done: "Future[None]") -> None:
-            failure = done.exception()
-            if failure is not None:  # a replay of the workflow tells it again
-                log.error("event %s of %s was not kept: %s", news.key, job_id, failure)
-
-        self.write_soon_and_tell(work, job_id).add_done_callback(after)
+        return self.write_soon_and_tell(work, job_id)
 
     async def finish(
-        self, job_id: str, news: News, *, run: int, result: Json | None, error: Json | None
+        self,
+        job_id: str,
+        news: News,
+        *,
+        run: int,
+        epoch: int = ANY_EPOCH,
+        result: Json | None,
+        error: Json | None,
+        before: Sequence[News] = (),
     ) -> str | None:
         if news.status not in TERMINAL:
             raise ValueError(f"{news.status} is no end")
 
         def work(session: Session, told: Told) -> str | None:
             row = _row(session, job_id)
-            ended = row and rules.finish(row, _held(job_id, run), news, result, error)
+            ended = row and rules.finish(row, _held(job_id, run, epoch), news, result, error)
             if not ended:
                 return None
             ended_row, end = ended
-            story = self._save(session, ended_row, [end], told)
-            record = rules.record(ended_row, story, self._clock())
+            story = self._save(session, ended_row, [*before, end], told)
+            record = rules.record(ended_row, story[:-1], self._clock())
             keep_record(session, record)
             return ended_row.job.status
 
         return await self.write_and_tell(work, job_id)
+
+    async def seen(self, node: str) -> None:
+        now_ms = self._clock()
+
+        def work(session: Session) -> None:
+            session.execute(_SEEN, {"node": node, "seen_ms": now_ms})
+            session.execute(_FORGET, {"before_ms": now_ms - FORGET_NODE_MS})
+
+        await self.database.write(work, "nodes")
 
     # -------------------------------------------------------------- keeping and telling
     def _save(
@@ -208,9 +255,9 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
     ) -> Sequence[tuple[str, int]]:
         """Keeps the row with its news; those whose key was told before are left out.
 
-        The answer is the (key, epoch ms) of the events before.
+        The answer is the (key, epoch ms) of all its events, if there was news.
         """
-        story: Sequence[tuple[str, int]] = ()
+        story: list[tuple[str, int]] = []
         if news:
             rows = session.execute(_STORY, {"job_id": row.job.job_id})
             story = [(one["key"], one["at_ms"]) for one in rows]
@@ -226,9 +273,8 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
                  "terminal": int(event.is_terminal), "message": event.message, "at_ms": at_ms},
             )  # fmt: skip
             told.append(event)
+            story.append((one.key, at_ms))
         session.execute(SAVE, saving(row))
-        if row.job.batch_id is not None:
-            told += batch_rows.follow(session, row.job, self._clock())
         return story
 
 
@@ -239,8 +285,16 @@ def _known(session: Session, idempotency: Idempotency, now_ms: int) -> Job | Non
     return None if job_id is None else _find(session, job_id)
 
 
-def _held(job_id: str, run: int) -> Claim:
-    return Claim(job_id=job_id, run=run, started_ms=0, restarts=0, epoch=ANY_EPOCH)
+def _held(job_id: str, run: int, epoch: int) -> Claim:
+    return Claim(job_id=job_id, run=run, started_ms=0, restarts=0, epoch=epoch)
+
+
+def _seen_ms(session: Session, row: JobRow | None) -> int | None:
+    """The last sign of life of the node that has the job's open tries."""
+    if row is None or not row.marks:
+        return None
+    rows = session.execute("SELECT seen_ms FROM nodes WHERE node = :node", {"node": row.job.node})
+    return rows[0]["seen_ms"] if rows else None
 
 
 def _row(session: Session, job_id: str) -> JobRow | None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bookline.engine.job_run import JobRun, Slot, World
+from bookline.engine.job_run import JobRun, World
+from bookline.engine.outbox import RIDE_SECONDS
+from bookline.engine.places import Places, Slot
 from bookline.engine.tries import Policy
 from bookline.errors import (
     BookNotFound,
@@ -24,6 +26,7 @@ from bookline.errors import (
 from bookline.job import ImportInput, Job, Warned
 from bookline.retries import CONSTANT, EXPONENTIAL, LINEAR, Retries, Step
 from bookline.stores.opening import stores_in_memory
+from bookline.time_limit import off_the_clock
 from bookline.values import Json
 from bookline.workflow import FETCH_METADATA, STEPS, UPLOAD_COVER
 
@@ -49,7 +52,7 @@ class Clock:
 
 @dataclass
 class Bench:
-    """A run whose waits are over at once: each recorded wake-up time becomes now."""
+    """A run whose waits are over at once: the clock goes on by as much."""
 
     clock: Clock = field(default_factory=Clock)
     policy: Policy = field(default_factory=Policy)
@@ -77,12 +80,28 @@ class Bench:
             node="node",
             clock=self.clock,
             passed=self.clock.passed,
-            slots=asyncio.Semaphore(1),
+            places=Places(1),
             chance=lambda: self.chance,
         )
-        self.slot = Slot(world.slots)
+        self.places, self.slot = world.places, Slot(world.places)
         await self.slot.take()
-        return JobRun(ORDER, claim, self.recorder(), world, self.cancel, self.slot)
+        run = JobRun(ORDER, claim, self.recorder(), world, self.cancel, self.slot)
+        if self.skip_waits:
+            run._is_cancelled_within = self._pass  # type: ignore[method-assign]
+        return run
+
+    async def _pass(self, seconds: float) -> bool:
+        self.clock.now_ms += round(seconds * 1000)
+        return self.cancel.is_set()
+
+    def lasting(self, seconds: float) -> Callable[[], Awaitable[Json]]:
+        """Work that takes so long."""
+
+        async def work() -> Json:
+            self.clock.now_ms += round(seconds * 1000)
+            return {}
+
+        return work
 
     def recorder(self) -> Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]:
         place = 0
@@ -93,8 +112,6 @@ class Bench:
                 self.records.append(json.dumps(await body()))
             outcome: Json = json.loads(self.records[place])
             place += 1
-            if self.skip_waits and outcome.get("wakeMs"):
-                self.clock.now_ms = max(self.clock.now_ms, outcome["wakeMs"])
             self.clock.set_by_ms += self.sets_clock_by_ms
             return outcome
 
@@ -285,12 +302,32 @@ async def test_the_deadline_cuts_a_running_try(bench: Bench) -> None:
 async def test_no_try_begins_behind_the_deadline(bench: Bench) -> None:
     work = Work()
     run = await bench.run()
-    bench.clock.now_ms += 900_000
+    await run.do(FETCH_METADATA, bench.lasting(900))
 
     with pytest.raises(DeadlineExceeded) as late:
-        await run.do(FETCH_METADATA, work)
+        await run.do(UPLOAD_COVER, work)
 
     assert (work.calls, late.value.attempts) == (0, 0)
+
+
+async def test_time_in_which_nothing_is_tried_or_waited_for_does_not_count(bench: Bench) -> None:
+    run = await bench.run()
+    bench.clock.now_ms += 10**9
+
+    assert await run.do(FETCH_METADATA, Work()) == {"done": 1}
+
+
+async def test_a_wait_for_a_turn_does_not_count(bench: Bench) -> None:
+    run = await bench.run()
+
+    async def waits() -> Json:
+        async with off_the_clock():
+            bench.clock.now_ms += 10**9
+        return {}
+
+    await run.do(FETCH_METADATA, waits)
+
+    assert await run.do(UPLOAD_COVER, Work()) == {"done": 1}
 
 
 async def test_a_wait_over_the_deadline_is_not_begun(bench: Bench) -> None:
@@ -304,13 +341,54 @@ async def test_a_wait_over_the_deadline_is_not_begun(bench: Bench) -> None:
     assert late.value.message == "the job did not end within 3 s; the last failure was: down"
 
 
-async def test_a_restart_does_not_move_the_deadline(bench: Bench) -> None:
+async def test_what_was_spent_outlives_a_restart(bench: Bench) -> None:
     bench.policy = Policy(deadline_seconds=10)
-    await bench.run()
-    bench.clock.now_ms += 10_000
+    before = await bench.run()
+    await before.do(FETCH_METADATA, bench.lasting(6))
+    doing = asyncio.create_task(before.do(UPLOAD_COVER, hang))
+    await asyncio.sleep(0.001)
+    doing.cancel()
+    bench.records.clear()
+    bench.clock.now_ms += 10**9  # nobody runs it
+
+    run = await bench.run()
+    await run.do(FETCH_METADATA, bench.lasting(5))
 
     with pytest.raises(DeadlineExceeded):
-        await (await bench.run()).do(FETCH_METADATA, Work())
+        await run.do(UPLOAD_COVER, Work())
+
+
+@pytest.mark.parametrize(("lived_ms", "spent_ms"), [(4_000, 4_000), (40_000, 15_000)])
+async def test_a_try_that_died_counts_up_to_its_nodes_last_sign_of_life(
+    bench: Bench, lived_ms: int, spent_ms: int
+) -> None:
+    """And never for longer than it may take."""
+    await bench.run()
+    await bench.journal.begin("job", 1, "fetch-metadata", 1, limit_ms=15_000)
+    bench.clock.now_ms += lived_ms
+    await bench.journal.seen("node")
+    bench.clock.now_ms += 10**9
+
+    claims = [await bench.journal.claim("job", "node-2") for _ in range(2)]
+
+    assert [claim and claim.spent_ms for claim in claims] == [spent_ms, spent_ms]
+
+
+async def test_a_retry_wait_that_died_counts_up_to_its_nodes_last_sign_of_life(
+    bench: Bench,
+) -> None:
+    bench.skip_waits = False
+    doing = asyncio.create_task((await bench.run()).do(a_step(delay=60), Work(DOWN)))
+    while not await bench.told():
+        await asyncio.sleep(0)
+    bench.clock.now_ms += 7_000
+    await bench.journal.seen("node")
+    doing.cancel()
+
+    claim = await bench.journal.claim("job", "node-2")
+
+    assert claim is not None
+    assert claim.spent_ms == 7_000
 
 
 # ------------------------------------------------------------------ cancel
@@ -340,6 +418,27 @@ async def test_a_cancel_ends_a_wait_at_once(bench: Bench) -> None:
     assert cancelled.value.attempts == 1
 
 
+async def test_a_cancel_ends_a_wait_for_a_turn_at_once(bench: Bench) -> None:
+    run = await bench.run()
+    waiting = asyncio.Event()
+
+    async def waits() -> Json:
+        async with off_the_clock():
+            waiting.set()
+            await asyncio.sleep(60)
+        raise AssertionError
+
+    doing = asyncio.create_task(run.do(FETCH_METADATA, waits))
+    await waiting.wait()
+    room = bench.places.room
+
+    bench.cancel.set()
+
+    with pytest.raises(Cancelled):
+        await asyncio.wait_for(doing, 5)
+    assert room == 1
+
+
 async def test_a_wait_gives_its_place_at_work_to_others(bench: Bench) -> None:
     bench.skip_waits = False
     run = await bench.run()
@@ -348,11 +447,11 @@ async def test_a_wait_gives_its_place_at_work_to_others(bench: Bench) -> None:
         await asyncio.sleep(0)
     await asyncio.sleep(0)
 
-    waiting_for_us = not bench.slot._slots.locked()
+    room = bench.places.room
     await doing
 
-    assert waiting_for_us
-    assert bench.slot._slots.locked()
+    assert room == 1
+    assert bench.places.room == 0
 
 
 # ------------------------------------------------------------------ stop and replay
@@ -455,6 +554,7 @@ async def test_what_is_told_twice_is_one_event(bench: Bench) -> None:
     for _ in range(2):
         await run.tell("started", {"isbn": ORDER.isbn})
         await run.warn(warned)
+        await asyncio.sleep(2 * RIDE_SECONDS)
 
     events = [json.loads(one.message) for one in await bench.journal.read("job", 0, 99)]
     assert [(one["type"], one["data"]) for one in events] == [

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from bookline.engine.spending import Spending
 from bookline.engine.tries import (
     Policy,
     Tries,
@@ -108,9 +109,10 @@ class CloudflareRun:
     async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
         """What the engine keeps of the step. Raises: TryAgain."""
         begun = await self._journal.begin(step.name, attempt)
+        spent_ms = max(0, now_ms() - begun["startedMs"])
         tries = Tries(
             job_id=self._job_id,
-            deadline_ms=begun["startedMs"] + round(self._policy.deadline_seconds * 1000),
+            spending=Spending(spent_ms, self._policy.deadline_seconds, lambda: now_ms() / 1000),
             policy=self._policy,
             clock=now_ms,
         )

@@ -13,12 +13,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from bookline.engine.job_run import Slot, World
+from bookline.engine.job_run import World
+from bookline.engine.places import Slot
 from bookline.errors import StoreDown
 from bookline.job import CANCELLED, ImportInput, Job
 from bookline.logs import job_id as job_id_of_logs
-from bookline.migration.legacy.state_machine import STEP_NAMES, StateMachine, patiently
+from bookline.migration.legacy.state_machine import STEP_NAMES, StateMachine
 from bookline.migration.legacy.state_table import OPEN, PENDING, RUNNING, JobState, StateTable
+from bookline.patience import until_it_is_back
 from bookline.traces import span
 
 log = logging.getLogger(__name__)
@@ -159,12 +161,14 @@ class JobStateManager:
     async def _run(self, job_id: str) -> None:
         """From wherever the job stands to its end."""
         job_id_of_logs.set(job_id)
-        async with Slot(self._world.slots) as slot:
+        async with Slot(self._world.places) as slot:
             with span("import", job=job_id):
                 job = await self._table.find(job_id)
                 if job is None or job.state not in OPEN:
                     return
-                claim = await patiently(partial(self._world.runs.claim, job_id, self._world.node))
+                claim = await until_it_is_back(
+                    partial(self._world.runs.claim, job_id, self._world.node)
+                )
                 if claim is None:  # over in the journal, or gone from it
                     job.state = (job.ending or {}).get("status", CANCELLED)
                     await self._keep(job)

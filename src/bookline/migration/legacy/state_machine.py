@@ -13,16 +13,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from itertools import count
 
 from bookline.book import Cover, Metadata
 from bookline.engine import job_run
-from bookline.engine.job_run import Slot, World, measure
+from bookline.engine.job_run import World, measure
+from bookline.engine.outbox import Outbox
+from bookline.engine.places import Slot
+from bookline.engine.spending import Spending
 from bookline.errors import GiveUp, StepFailed, StoreDown, TryLater
 from bookline.job import CANCELLED, COMPLETED, FAILED, ImportResult, Warned
 from bookline.migration.legacy.state_table import JobState, StateTable
+from bookline.patience import Patience, patient, until_it_is_back
 from bookline.progress.events import (
     COVER_UPLOADED,
     EMBEDDING_GENERATED,
@@ -37,7 +42,7 @@ from bookline.progress.events import (
 )
 from bookline.progress.journal import Attempt, Claim
 from bookline.retries import Step, wait_left_seconds
-from bookline.time_limit import time_limit
+from bookline.time_limit import goes_aside, time_limit
 from bookline.traces import span
 from bookline.values import Json
 from bookline.workflow import (
@@ -50,7 +55,6 @@ from bookline.workflow import (
     metadata_facts,
 )
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 STEPS = (FETCH_METADATA, UPLOAD_COVER, GENERATE_EMBEDDING, SAVE_TO_DATABASE, SAVE_TO_FALLBACK)
@@ -60,7 +64,7 @@ GONE_WITHOUT = frozenset({COVER, EMBEDDING, SAVE})  # for the library there is t
 MOST_RETRY_AFTER_SECONDS = 60.0  # docs/contract.md
 JITTER = 0.1  # docs/contract.md: up to 10 % is added
 MESSAGE_CHARS = 500  # as in the workflow's events
-STORE_PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # our choice: how long a store may be down
+_numbers = count(1)
 
 
 class TakenOver(Exception):
@@ -80,20 +84,27 @@ class StateMachine:
         self._table = table
         self._cancel = cancel
         self._slot = slot
-        self._deadline_ms = claim.started_ms + int(world.policy.deadline_seconds * 1000)
+        self._spending = Spending(claim.spent_ms, world.policy.deadline_seconds, world.passed)
+        self._outbox = Outbox(self._send)
+        self._patience: dict[str, Patience] = {}
+        """Step → its patience with a store that is away."""
         self._failed_at: float | None = None
         """When the last try failed in this process, for the wait that follows."""
 
     async def run(self) -> None:
-        """Raises: StoreDown, TakenOver; the job is open then, and is taken up again."""
+        """Raises: TakenOver; another process has the job then."""
         try:
             await self._go_through()
-        except (TakenOver, StoreDown):
+        except TakenOver:
+            self._outbox.close()
             raise
         except Exception:
             log.exception("the legacy import of %s broke", self._job.order.job_id)
             self._stop(FAILED, None, 0, "INTERNAL_ERROR", "the import broke; see the log")
-        await self._finish()
+        try:
+            await self._finish()
+        finally:
+            self._outbox.close()
 
     async def _go_through(self) -> None:
         restarts = self._claim.restarts
@@ -103,6 +114,7 @@ class StateMachine:
         while self._job.ending is None:
             await self._wait()
             if self._job.ending is None:
+                await self._slot.take(is_back=True)
                 await self._process_step()
 
     async def _process_step(self) -> None:
@@ -112,20 +124,52 @@ class StateMachine:
         began = time.perf_counter()
         with span(step.name, attempt=attempt) as told:
             async with self._marked(step, attempt) as mark:
-                became = await self._try(step, attempt, mark)
+                patience = self._patience.setdefault(step.name, Patience())
+                with patient(patience), goes_aside(self._aside):
+                    became = await self._try(step, attempt, mark)
             told.set_attribute("bookline.result", became)
         self._world.measures.try_ended(step.name, became, time.perf_counter() - began)
 
     @contextlib.asynccontextmanager
     async def _marked(self, step: Step, attempt: int) -> AsyncIterator[Attempt]:
         """The try, marked as begun; the mark is taken back if the process stops in good order."""
-        runs, place = self._world.runs, (self._job.order.job_id, self._job.run, step.name, attempt)
+        token = f"{self._world.node}:{next(_numbers)}"
         try:
-            yield await patiently(partial(runs.begin, *place))
+            yield await until_it_is_back(partial(self._begin, step, attempt, token))
         except asyncio.CancelledError:
+            place = (self._job.order.job_id, self._job.run, step.name, attempt)
             with contextlib.suppress(StoreDown):
-                await asyncio.shield(runs.release(*place))
+                await asyncio.shield(self._world.runs.release(*place, epoch=self._claim.epoch))
             raise
+
+    async def _begin(self, step: Step, attempt: int, token: str) -> Attempt:
+        news = self._outbox.waiting
+        mark = await self._world.runs.begin(
+            self._job.order.job_id, self._job.run, step.name, attempt, epoch=self._claim.epoch,
+            token=token, limit_ms=round(step.limit_seconds * 1000),
+            spent_ms=self._spending.spent_ms, news=news,
+        )  # fmt: skip
+        self._outbox.kept(news)
+        return mark
+
+    @contextlib.asynccontextmanager
+    async def _aside(self, at_work: bool) -> AsyncIterator[None]:
+        """Time that a try does not count: it waits for its turn, or for a store that is away."""
+        with self._spending.standing_still():
+            if at_work:
+                yield
+                return
+            watch = asyncio.create_task(self._cut_when_cancelled())
+            try:
+                with self._slot.wait():
+                    yield
+            finally:
+                watch.cancel()
+            await self._slot.take(is_back=True)
+
+    async def _cut_when_cancelled(self) -> None:
+        await self._cancel.wait()
+        self._spending.cut()
 
     async def _try(self, step: Step, attempt: int, mark: Attempt) -> str:
         """What became of it: value, retry, failed or stopped."""
@@ -134,14 +178,16 @@ class StateMachine:
         if mark.died:
             died = TryLater("the process died in this try", step.failed_code)
             return await self._failed_try(step, attempt, died)
-        left_seconds = (self._deadline_ms - self._world.clock()) / 1000
-        if left_seconds <= 0:
+        if self._spending.left_seconds <= 0:
             return self._too_late(step, attempt - 1)
-        deadline = asyncio.timeout(left_seconds)
+        deadline = asyncio.timeout(None)
         try:
-            async with deadline, time_limit(step.limit_seconds):
-                value = await self._work()
+            with self._spending.cuts(deadline), self._spending.under_way():
+                async with deadline, time_limit(step.limit_seconds):
+                    value = await self._work()
         except TimeoutError:
+            if deadline.expired() and self._cancel.is_set():
+                return self._cancelled(step, attempt - 1)
             if deadline.expired():
                 return self._too_late(step, attempt)
             late = TryLater(f"timed out after {step.limit_seconds:g} s", step.timeout_code)
@@ -193,7 +239,7 @@ class StateMachine:
         seconds = max(seconds, min(error.retry_after_seconds or 0.0, MOST_RETRY_AFTER_SECONDS))
         delay_ms = round(seconds * 1000)
         wake_ms = self._world.clock() + delay_ms
-        if wake_ms >= self._deadline_ms:
+        if delay_ms / 1000 >= self._spending.left_seconds:
             return self._too_late(step, attempt, f"; the last failure was: {error}")
         job = self._job
         job.retry_counts[step.name] = attempt
@@ -203,6 +249,7 @@ class StateMachine:
         job.last_retry = {"attempt": attempt, "delayMs": delay_ms, "error": told}
         await self._keep()
         self._tell_retry()
+        self._outbox.send_now()
         return "retry"
 
     async def _failed_for_good(self, step: Step, attempts: int, code: str, message: str) -> str:
@@ -230,15 +277,19 @@ class StateMachine:
         left = self._left_seconds()
         if left <= 0:
             return
-        self._slot.give()
+        with self._slot.wait(), self._spending.under_way():
+            is_cancelled = await self._is_cancelled_within(left)
+        if is_cancelled:
+            step = STEPS[self._job.current_step]
+            self._cancelled(step, self._job.retry_counts[step.name])
+
+    async def _is_cancelled_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(seconds):
                 await self._cancel.wait()
         except TimeoutError:
-            await self._slot.take()
-            return
-        step = STEPS[self._job.current_step]
-        self._cancelled(step, self._job.retry_counts[step.name])
+            return False
+        return True
 
     def _left_seconds(self) -> float:
         """Of the wait; all of it counts in the process in which the try failed."""
@@ -286,8 +337,14 @@ class StateMachine:
         else:
             news = ending(job.run, status, {"error": error})
             await self._keep()
-        finish = partial(self._world.runs.finish, job.order.job_id, news, run=job.run)
-        ended = await patiently(partial(finish, result=result, error=error))
+
+        async def finish() -> str | None:
+            return await self._world.runs.finish(
+                job.order.job_id, news, run=job.run, epoch=self._claim.epoch, result=result,
+                error=error, before=self._outbox.waiting,
+            )  # fmt: skip
+
+        ended = await until_it_is_back(finish)
         if ended is not None:
             code, warned = (error or {}).get("code"), bool(result and result["warnings"])
             measure(self._world, "legacy", self._claim, ended, code=code, warned=warned)
@@ -298,7 +355,18 @@ class StateMachine:
 
     # ------------------------------------------------------------------ telling
     def _tell(self, news: News) -> None:
-        self._world.runs.tell(self._job.order.job_id, news)
+        self._outbox.tell(news)
+
+    def _send(self, news: Sequence[News]) -> "Future[None]":
+        return self._world.runs.tell(
+            self._job.order.job_id, *news, run=self._job.run, epoch=self._claim.epoch,
+            spent_ms=self._spending.spent_ms, waits=self._waits(),
+        )  # fmt: skip
+
+    def _waits(self) -> dict[str, int]:
+        """The retry wait that the job is in, in milliseconds."""
+        last = self._job.last_retry
+        return {} if last is None else {STEP_NAMES[self._job.current_step]: last["delayMs"]}
 
     def _tell_again(self) -> None:
         """What a crash may have kept from being told. What was told already is told once."""
@@ -343,16 +411,5 @@ class StateMachine:
     async def _keep(self) -> None:
         """Not cut short when the process stops: what was done would count as died."""
         self._job.updated_ms = self._world.clock()
-        if not await patiently(lambda: asyncio.shield(self._table.keep(self._job))):
+        if not await until_it_is_back(lambda: asyncio.shield(self._table.keep(self._job))):
             raise TakenOver(f"{self._job.order.job_id} belongs to another process by now")
-
-
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """The store's answer, though it may be down for a while. Raises: StoreDown after that."""
-    for pause_seconds in STORE_PAUSES_SECONDS:
-        try:
-            return await ask()
-        except StoreDown as down:
-            log.warning("asked again in %g s: %s", pause_seconds, down)
-        await asyncio.sleep(pause_seconds)
-    return await ask()

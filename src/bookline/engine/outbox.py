@@ -1,0 +1,80 @@
+"""News of one job on its way into the journal: in order, and until it is kept.
+
+Way:      job_run.py and the legacy importer tell here → the journal
+Rule 1:   news rides with the job's next mark or end where that follows at once, in its transaction.
+Rule 2:   what the journal refuses is told again. The same news twice is one event, so it may be on
+          its way twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from bookline.progress.events import News
+
+RIDE_SECONDS = 0.003  # our choice: so long news waits for a mark to ride with
+AGAIN_SECONDS = 0.5  # our choice: when the journal refused it
+
+Send = Callable[[Sequence[News]], "Future[None]"]
+
+
+class Outbox:
+    """``send`` begins to keep news, and says when it is kept."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._news: list[News] = []
+        self._is_sending = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    @property
+    def waiting(self) -> Sequence[News]:
+        """What is not known to be kept: to ride with a mark or the end."""
+        return tuple(self._news)
+
+    def tell(self, news: News) -> None:
+        """Never fails. Kept soon, in the order of the calls."""
+        self._news.append(news)
+        self._send_in(RIDE_SECONDS)
+
+    def send_now(self) -> None:
+        """What nothing follows is not held back."""
+        self._send_in(0.0)
+
+    def kept(self, news: Sequence[News]) -> None:
+        """They rode with something that is kept now."""
+        self._news = [one for one in self._news if one not in news]
+
+    def close(self) -> None:
+        """Nothing more is sent: the job is over, or another execution tells it."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _send_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds > 0:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._is_closed or self._is_sending or not self._news:
+            return
+        self._is_sending = True
+        sent = self.waiting
+        done = asyncio.wrap_future(self._send(sent))
+        done.add_done_callback(lambda future: self._answered(sent, future))
+
+    def _answered(self, sent: Sequence[News], answer: "asyncio.Future[None]") -> None:
+        self._is_sending = False
+        if answer.cancelled() or answer.exception() is not None:
+            if not self._is_closed:
+                self._send_in(AGAIN_SECONDS)
+            return
+        self.kept(sent)
+        if self._news:
+            self._begin()
