@@ -23,6 +23,7 @@ from bookline.batches.lookup import LookUp
 from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
 from bookline.book import Book, Metadata
+from bookline.caller_limits import CallerLimits
 from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
@@ -57,7 +58,7 @@ from bookline.ports import (
 )
 from bookline.progress.batches import BATCH_PREFIX, Batch
 from bookline.progress.hub import Hub
-from bookline.progress.journal import Journal, Limits
+from bookline.progress.journal import Journal
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
@@ -105,7 +106,7 @@ class App:
     there: AlreadyThere
     journal: Journal
     hub: Hub
-    limits: Limits
+    limits: CallerLimits
     library: Library | None
     fallback: KeyValue
     objects: ObjectStore
@@ -287,7 +288,10 @@ async def running(
         group = await stack.enter_async_context(_stopped_at_the_end())
         group.append(asyncio.create_task(hub.run(), name="hub"))
         group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
-        readiness = Readiness(_checks(settings, stores, engine, library, fallback, objects))
+        callers = CallerLimits(limits)
+        group.append(asyncio.create_task(callers.run(), name="limits"))
+        checks = _checks(settings, stores, engine, library, fallback, objects)
+        readiness = Readiness({**checks, "limits": Check(ask=callers.check)})
         group.append(asyncio.create_task(readiness.run(), name="readiness"))
         group.append(asyncio.create_task(_look(rollouts), name="rollout"))
         if isinstance(embedder, WordLlama):
@@ -322,7 +326,7 @@ async def running(
         group.append(asyncio.create_task(look_ups.run(), name="look-ups"))
         yield App(
             settings=settings, imports=imports, batches=batches, there=there,
-            journal=journal, hub=hub, limits=limits,
+            journal=journal, hub=hub, limits=callers,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep, readiness=readiness,
             measures=measures, rollouts=rollouts,

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from bookline.errors import Refused, StoreDown
 from bookline.isbn import read_isbn
 from bookline.job import FAILED, JOB_STATUSES, METHODS, SOURCES, ImportInput, Job
-from bookline.logs import tell
 from bookline.ports import Engine
 from bookline.progress.journal import Idempotency, Jobs
 from bookline.values import Page
@@ -75,16 +74,6 @@ class Imports:
         Raises: Refused (INVALID_ISBN, INVALID_SOURCE, SOURCE_NOT_CONFIGURED, INVALID_REQUEST,
         INVALID_STATE), StoreDown.
         """
-        try:
-            return await self._start(order, method)
-        except Refused as error:
-            tell(log, "a start was refused", code=error.code)
-            raise
-        except StoreDown:
-            tell(log, "a start was refused", code="UNAVAILABLE")
-            raise
-
-    async def _start(self, order: Order, method: str | None) -> tuple[Job, bool]:
         isbn = read_isbn(order.isbn)
         self.check_source(order.source)
         _check_length("userId", order.user_id, USER_ID_CHARS)

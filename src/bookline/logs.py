@@ -5,8 +5,10 @@ Rule 1:  no key, token or reader's ISBN list belongs in a log: log job ids.
 
 import json
 import logging
+import math
 import sys
 import time
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from typing import Literal
 
@@ -15,6 +17,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 """Of the import that is at work; engine/job_run.py sets it."""
 
+SELDOM_SECONDS = 60.0  # docs/contract.md: one line a minute
 QUIET = ("dbos", "aiosqlite", "asyncio", "websockets", "uvicorn.access", "aiohttp.access")
 
 
@@ -55,6 +58,27 @@ def tell(logger: logging.Logger, message: str, **fields: str | int | None) -> No
     A fact that is None is left out of the text, and null in JSON.
     """
     logger.info(message, extra={"fields": fields})
+
+
+class Seldom:
+    """Trouble that goes on is a line a minute for each kind of it. ``now`` counts seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._told: dict[Hashable, tuple[float, int]] = {}
+
+    def turn(self, kind: Hashable) -> int | None:
+        """How many were left out since the last line; None when it is too soon for another."""
+        told_at, left_out = self._told.get(kind, (-math.inf, 0))
+        if self._now() - told_at < SELDOM_SECONDS:
+            self._told[kind] = (told_at, left_out + 1)
+            return None
+        self._told[kind] = (self._now(), 0)
+        return left_out
+
+
+seldom = Seldom()
+"""For the whole process."""
 
 
 def set_up_logs(level: str, form: Literal["text", "json"]) -> None:

@@ -6,11 +6,23 @@ Rule 2:   labels come from closed lists, so that the number of series is bounded
 Source:   https://prometheus.io/docs/practices/naming
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from bookline import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+_REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
@@ -18,6 +30,7 @@ class Measures:
     """One process' counters. Each running application has its own registry."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._imports = Counter(
             "bookline_imports", "Imports that ended", ["method", "outcome"], registry=self._registry
@@ -50,6 +63,17 @@ class Measures:
         self._requests = Counter(
             "bookline_http_requests", "Answers", ["method", "status"], registry=self._registry
         )
+        self._request_seconds = Histogram(
+            "bookline_http_request_duration_seconds", "From a request's head to its answer's",
+            ["method", "route"], buckets=_REQUEST, registry=self._registry,
+        )  # fmt: skip
+        self.queued = Gauge(
+            "bookline_queued_imports", "Imports that wait, in the whole deployment",
+            registry=self._registry,
+        )  # fmt: skip
+        build = Gauge("bookline_build_info", "Always 1", ["version"], registry=self._registry)
+        build.labels(__version__).set(1)
+        ProcessCollector(registry=self._registry)
 
     def import_ended(self, method: str, outcome: str, seconds: float) -> None:
         """One run of an import has come to its end."""
@@ -69,10 +93,11 @@ class Measures:
         """An event reached the fan-out so long after its commit."""
         self._lag.observe(seconds)
 
-    def answered(self, method: str, status: int) -> None:
-        """An HTTP answer was begun."""
-        known = method if method in {"GET", "POST", "PUT", "OPTIONS"} else "other"
+    def answered(self, method: str, status: int, route: str = "none", seconds: float = 0) -> None:
+        """An HTTP answer was begun; ``route`` is its path as the routes have it."""
+        known = method if method in METHODS else "other"
         self._requests.labels(known, f"{status // 100}xx").inc()
+        self._request_seconds.labels(known, route).observe(seconds)
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text form."""

@@ -5,8 +5,10 @@ Not here: heads, frames and connections without end: test_peers.py.
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,3 +239,47 @@ async def test_a_body_that_says_that_it_is_too_long_is_refused_unread(api: Serve
             return peer.recv(65_536)
 
     assert (await asyncio.to_thread(ask)).split()[1] == b"413"
+
+
+# ------------------------------------------------------------------ limits
+async def test_a_refused_start_costs_nothing_of_the_limit_and_is_one_line(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    env = sandbox.settings() | {"BOOKLINE_RATE_LIMIT_START": "2/hour"}
+    isbn = sandbox.make(1)[0]
+    async with server(env, tmp_path / "data") as limited:
+        path = "/v2/import/workflow"
+        for _ in range(3):
+            assert code(await limited.post(path, {"isbn": "x"}))[0] == 400
+            assert code(await limited.post(path, {"isbn": isbn, "more": 1}))[0] == 400
+            assert code(await limited.post(path, {"isbn": isbn}, headers=FOREIGN[0]))[0] == 403
+
+        begun = [(await limited.post(path, {"isbn": isbn}))[0] for _ in range(5)]
+
+        assert begun == [202, 202, 429, 429, 429]
+        lines = [line for line in limited.log.splitlines() if "a start was refused" in line]
+        assert sum("code=INVALID_ISBN" in line for line in lines) == 3
+        assert sum("code=INVALID_REQUEST" in line for line in lines) == 3
+        assert sum("code=RATE_LIMIT_EXCEEDED" in line for line in lines) == 1
+
+
+async def test_a_locked_journal_stops_no_read_and_readyz_says_so(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    env = sandbox.settings() | {"BOOKLINE_RATE_LIMIT_READ": "1000/minute"}
+    async with server(env, tmp_path / "data") as limited:
+        job = await limited.finished(sandbox.make(1)[0])
+        with closing(sqlite3.connect(tmp_path / "data" / "journal.db", timeout=10)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with asyncio.timeout(10):
+                for path in (f"/v2/books/{job['isbn']}", "/v2/books", "/v2/import/jobs") * 3:
+                    assert (await limited.get(path))[0] == 200
+                while (answer := await limited.get("/readyz"))[0] == 200 or (
+                    answer[1]["error"]["details"]["dependencies"]["limits"]["ok"]
+                ):
+                    await limited.get("/v2/books")
+            other.rollback()
+        async with asyncio.timeout(10):
+            while (await limited.get("/readyz"))[0] != 200:
+                await asyncio.sleep(0.1)
+        assert (await limited.get("/readyz"))[1]["data"]["dependencies"]["limits"]["ok"]

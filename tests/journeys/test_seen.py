@@ -44,6 +44,12 @@ async def test_metrics_count_imports_tries_and_what_was_saved_aside(tmp_path: Pa
     assert "bookline_fallback_saves_total 1.0" in text
     assert "bookline_watchers 0.0" in text
     assert "bookline_event_lag_seconds_count 0.0" not in text
+    assert "bookline_queued_imports 0.0" in text
+    timed = 'duration_seconds_count{method="POST",route="/v2/import/workflow"}'
+    assert f"bookline_http_request_{timed} 2.0" in text
+    assert re.search(r'^bookline_build_info{version="[0-9.]+"} 1\.0$', text, re.MULTILINE)
+    assert "process_resident_memory_bytes" in text
+    assert "_created" not in text
     assert ISBN not in text
 
 
@@ -60,6 +66,15 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist() -> None:
         asked = set(re.findall(r"\bbookline_\w+", text))
         assert asked
         assert asked <= known
+
+
+def test_every_metric_is_in_the_handbook() -> None:
+    handbook = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    told = re.findall(r"^# HELP (bookline_\w+)", Measures().exposition().decode(), re.MULTILINE)
+
+    assert len(told) > 10
+    for name in told:
+        assert f"`{name}`" in handbook
 
 
 async def test_traces_go_to_the_configured_collector(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reading": {"errors"},
     "shelves": {"errors", "isbn", "reading"},
     "measures": set(),
+    "caller_limits": CORE,
     "traces": set(),
     "workflow": CORE,
     "steps": CORE,
@@ -93,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": CORE
     | {
         "app",
+        "caller_limits",
         "batches",
         "folders",
         "imports",

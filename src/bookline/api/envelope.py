@@ -61,6 +61,9 @@ def broken(scope: Mapping[str, object], error: BaseException) -> JsonResponse:
 
 
 def _send(scope: Mapping[str, object], failure: Failure) -> JsonResponse:
+    state = scope.get("state")
+    if isinstance(state, dict):
+        state["code"] = failure.code  # for the log
     body = failure.to_json(_request_id(scope))
     return JsonResponse(body, failure.status, headers=dict(failure.headers))
 

@@ -4,12 +4,12 @@ Way:      uvicorn → here → routes
 Rule 1:   whatever goes wrong behind here, the answer has the envelope and the CORS headers.
 Rule 2:   WebSockets pass: live/websocket.py says no with a closing code that clients can read.
 Rule 3:   a token is taken out of the query string before anything can log it.
-Source:   Fetch standard for CORS; draft-ietf-httpapi-ratelimit-headers for RateLimit-*.
+Source:   Fetch standard for CORS.
 """
 
 import asyncio
-import math
 import re
+import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bookline.api.bodies import check_names
 from bookline.api.callers import Callers, has_plain_host
-from bookline.api.envelope import broken, failure, failure_of, new_request_id
+from bookline.api.envelope import broken, failure, new_request_id
 from bookline.api.keys import Keys, Tokens
+from bookline.api.limiting import Limiting
 from bookline.api.origins import is_foreign
 from bookline.api.peers import know_peer
 from bookline.api.route_table import RouteRule, RouteTable
@@ -29,19 +30,13 @@ from bookline.errors import BooklineError, Refused
 from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
-from bookline.progress.journal import Limits, Turn
-from bookline.settings import Rate, Settings
+from bookline.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 PAGE_PREFIX = "/page/"
 JOB_EVENTS = "/v2/import/events/"
 TOKEN_ROUTES = (JOB_EVENTS, "/v2/import/status/")
 BATCH_EVENTS = re.compile(r"/v2/import/batch/([^/]{1,100})/events")
-# Not limited: probes, scrapes, the page's own files, and covers, of which a shelf shows hundreds.
-UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
-STARTS = frozenset(
-    {"/v2/import", "/v2/import/workflow", "/v2/import/batch", "/v2/import/file", "/v1/jobs"}
-)
 SOCKET = RouteRule(
     path="/ws/progress",
     methods=frozenset(),
@@ -85,8 +80,7 @@ class Gate:
         self._clock = clock
         self._origins = frozenset(settings.cors_origins)
         self._callers = Callers(settings, any_host=any_host or bool(keys))
-        self._rates = {"start": settings.rate_limit_start, "read": settings.rate_limit_read}
-        self.limits: Limits | None = None
+        self.limiting = Limiting(settings)
         self.hub: Hub | None = None
         self.measures: Measures | None = None
         self.batch_of: BatchOf = _no_batch
@@ -123,14 +117,14 @@ class Gate:
         extra = self._cors(headers) | SAFE_HEADERS
         extra["X-Request-Id"] = scope["state"]["request_id"]
         began = ended = False
+        began_at = time.perf_counter()
 
         async def send_more(message: Message) -> None:
             nonlocal began, ended
             ended = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 began = True
-                if self.measures is not None:
-                    self.measures.answered(scope["method"], message["status"])
+                self._answered(scope, message["status"], time.perf_counter() - began_at)
                 more = MutableHeaders(scope=message)
                 for name, value in extra.items():
                     more.setdefault(name, value)
@@ -144,17 +138,23 @@ class Gate:
             await self._app(scope, receive, send_more)
         except ClientDisconnect:
             return  # whoever asked is gone: there is nobody to answer, and nothing is wrong
-        except BooklineError as error:
-            if began:
-                raise
-            await failure_of(scope, error)(scope, receive, send_more)
         except Exception as error:
             if ended:  # answered by the handler in server.py; starlette raises it once more
                 return
+            if began and isinstance(error, BooklineError):
+                raise
             answer = broken(scope, error)
             if began:
                 raise
             await answer(scope, receive, send_more)
+
+    def _answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """An answer begins: what it took, and whether a start was refused."""
+        self.limiting.answered(scope, status)
+        if self.measures is not None:
+            rule: RouteRule | None = scope["state"].get("rule")
+            route = rule.path if rule is not None else "none"
+            self.measures.answered(scope["method"], status, route, seconds)
 
     async def _stopped(
         self, scope: Scope, headers: Headers, extra: dict[str, str]
@@ -180,7 +180,7 @@ class Gate:
             know_peer(scope)
         scope["state"]["rule"] = rule = self._routes.find(method, path)
         _check_query(scope, rule)
-        return await self._limited(scope, path, method, extra)
+        return await self.limiting.stop(scope, extra)
 
     def _unwelcome(self, headers: Headers, method: str, path: str) -> tuple[str, str] | None:
         """Code and reason of a refusal that comes before anything is counted."""
@@ -220,28 +220,6 @@ class Gate:
             batch_id = await self.batch_of(job_id) if prefix == JOB_EVENTS else None
             return batch_id is not None and self._tokens.opens(token, batch_id, self._clock())
         return False
-
-    async def _limited(
-        self, scope: Scope, path: str, method: str, extra: dict[str, str]
-    ) -> Response | None:
-        is_start = method == "POST" and path in STARTS
-        rate = self._rates["start" if is_start else "read"]
-        if rate is None or self.limits is None or path == "/" or path.startswith(UNLIMITED):
-            return None
-        rule: RouteRule | None = scope["state"]["rule"]
-        bucket = "start" if is_start else rule.path if rule is not None else "none"
-        key = f"{scope['state']['caller']}:{method}:{bucket}"
-        turn = await self.limits.take(key, rate.count, rate.seconds)
-        extra |= _rate_headers(rate, turn)
-        if turn.is_allowed:
-            return None
-        seconds = math.ceil(turn.wait_seconds)
-        return failure(
-            scope,
-            "RATE_LIMIT_EXCEEDED",
-            f"{rate.count} in {rate.seconds:g} s are allowed; try again in {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
 
     def _cors(self, headers: Headers) -> dict[str, str]:
         if not self._origins:
@@ -311,11 +289,3 @@ def _take_token(scope: Scope) -> str | None:
         return None
     scope["query_string"] = b"&".join(part for part in parts if part not in tokens)
     return unquote_plus(tokens[0].removeprefix(b"token=").decode("latin-1")) or None
-
-
-def _rate_headers(rate: Rate, turn: Turn) -> dict[str, str]:
-    return {
-        "RateLimit-Limit": str(rate.count),
-        "RateLimit-Remaining": str(turn.remaining),
-        "RateLimit-Reset": str(math.ceil(turn.reset_seconds)),
-    }

@@ -4,6 +4,7 @@ Way:      gate.py → here → imports.py, the library, the hub
 Not here: keys, limits and CORS are gate.py's, the statuses of errors envelope.py's.
 """
 
+import contextlib
 import hashlib
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from bookline.api.openapi import event_stream, failures, json_body
 from bookline.api.peers import know_peer
 from bookline.app import App, now_ms
 from bookline.book import Book
-from bookline.errors import Refused
+from bookline.errors import Refused, StoreDown
 from bookline.isbn import read_isbn
 from bookline.job import Job
 from bookline.live import session, sse, websocket
@@ -403,4 +404,6 @@ async def readyz(request: Request, here: Here) -> Response:
 )
 async def metrics(here: Here) -> Response:
     """Each process has its own; no ISBN, job or user is in them."""
+    with contextlib.suppress(StoreDown):  # then it stays what it was
+        here.measures.queued.set(await here.journal.queued())
     return Response(here.measures.exposition(), media_type=CONTENT_TYPE)

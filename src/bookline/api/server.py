@@ -63,7 +63,7 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings) as here:
             app.state.bookline = here
-            gate.limits = here.limits
+            gate.limiting.limits = here.limits
             gate.hub = here.hub
             gate.measures = here.measures
             gate.batch_of = here.imports.batch_of

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bookline.batches.items import REFUSED_SHOWN, Tally, plain
-from bookline.errors import Refused, StoreDown
+from bookline.errors import Refused
 from bookline.imports import Imports, idempotency_of
 from bookline.isbn import read_isbn
-from bookline.logs import tell
 from bookline.progress.batches import (
     BATCH_PREFIX,
     ITEM_STATES,
@@ -85,16 +84,6 @@ class Batches:
         Raises: Refused (INVALID_SOURCE, SOURCE_NOT_CONFIGURED, INVALID_REQUEST, INVALID_STATE),
         StoreDown.
         """
-        try:
-            return await self._start(order)
-        except Refused as error:
-            tell(log, "a start was refused", code=error.code)
-            raise
-        except StoreDown:
-            tell(log, "a start was refused", code="UNAVAILABLE")
-            raise
-
-    async def _start(self, order: BatchOrder) -> Opened:
         self._imports.check_source(order.source)
         now = self._clock()
         batch = Batch(

@@ -252,6 +252,10 @@ class Upkeep(Protocol):
         """Idempotency-Keys that came before then stand for nothing any more."""
         ...
 
+    async def queued(self) -> int:
+        """How many jobs wait."""
+        ...
+
     async def counts(self) -> Mapping[str, int]:
         """How many jobs have each status."""
         ...
@@ -278,6 +282,20 @@ class Limits(Protocol):
 
     async def take(self, key: str, count: int, seconds: float) -> Turn:
         """One of ``count`` in ``seconds``, all of which may come at once. Raises: StoreDown."""
+        ...
+
+    async def spend(self, key: str, seconds: float) -> None:
+        """Takes so many seconds of a key's allowance, whatever is left of it; below 0 gives back.
+
+        Raises: StoreDown.
+        """
+        ...
+
+    async def ahead(self, key: str) -> float:
+        """Seconds until a key's whole allowance is back; asks, and writes nothing.
+
+        Raises: StoreDown.
+        """
         ...
 
     async def reserve(self, key: str, count: int, seconds: float) -> float:

@@ -1,6 +1,6 @@
 """Turns that all processes of a deployment share: who may ask again, and when.
 
-Way:     api/gate.py limits clients; net/pace.py spaces out questions to providers
+Way:     caller_limits.py limits clients; net/pace.py spaces out questions to providers
 Rule 1:  no wait is longer than it was meant to be: a row that was written later than now is of a
          clock that was set back since, and what was ahead then is ahead now.
 Source:  GCRA, the "virtual scheduling" form of ITU-T I.371: one number a key, no windows to clear.
@@ -40,6 +40,19 @@ class SqlLimits:
             return Turn(True, int(spare / each + 1e-6), 0.0, ahead + each)
 
         return await self._database.write(work, key)
+
+    async def spend(self, key: str, seconds: float) -> None:
+        now = self._clock() / 1000
+
+        def work(session: Session) -> None:
+            ahead = max(0.0, _turn(session, key).ahead(now) + seconds)
+            self._set(session, key, now + ahead, now)
+
+        await self._database.write(work, key)
+
+    async def ahead(self, key: str) -> float:
+        turn = await self._database.look_up(lambda session: _turn(session, key))
+        return turn.ahead(self._clock() / 1000)
 
     async def reserve(self, key: str, count: int, seconds: float) -> float:
         each = seconds / count

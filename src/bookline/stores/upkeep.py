@@ -82,6 +82,13 @@ class SqlUpkeep:
         query = "DELETE FROM idempotency WHERE at_ms < :before_ms"
         await self.database.write(lambda session: session.execute(query, {"before_ms": before_ms}))
 
+    async def queued(self) -> int:
+        def work(session: Session) -> int:
+            [row] = session.execute("SELECT count(*) AS n FROM jobs WHERE status = 'queued'")
+            return int(row["n"])
+
+        return await self.database.read(work)
+
     async def counts(self) -> Mapping[str, int]:
         def work(session: Session) -> Mapping[str, int]:
             rows = session.execute("SELECT status, count(*) AS n FROM jobs GROUP BY status")
