@@ -13,16 +13,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from bookline.aside import Aside
 from bookline.batches.feeder import Feeder
 from bookline.batches.look_ups import LookUps
 from bookline.batches.lookup import LookUp
 from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
-from bookline.book import Book, Metadata
+from bookline.book import Metadata
 from bookline.caller_limits import CallerLimits
 from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
@@ -54,7 +54,6 @@ from bookline.ports import (
     ObjectStore,
     OtherImporter,
     Steps,
-    StoredObject,
 )
 from bookline.progress.batches import BATCH_PREFIX, Batch
 from bookline.progress.hub import Hub
@@ -71,10 +70,11 @@ from bookline.readiness import (
     check_room,
 )
 from bookline.settings import EARLIER_DATA_DIR, Settings
+from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
 from bookline.steps.metadata import FetchMetadata
-from bookline.steps.save import SaveBook, find_aside
+from bookline.steps.save import SaveBook
 from bookline.stores.database import Session
 from bookline.stores.key_value import open_key_value
 from bookline.stores.library import SqlLibrary
@@ -88,7 +88,6 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 LegacyCall = Callable[[Json, str], Awaitable[Json]]
 LEGACY_ROOM = "bookline.migration.legacy"  # by name: it can be deleted, and all else stays
-EXTENSIONS = ("jpg", "png", "webp", "gif")
 
 
 def now_ms() -> int:
@@ -104,6 +103,7 @@ class App:
     imports: Imports
     batches: Batches
     there: AlreadyThere
+    shelf: Shelf
     journal: Journal
     hub: Hub
     limits: CallerLimits
@@ -118,22 +118,6 @@ class App:
     rollouts: Rollouts
     legacy_call: LegacyCall | None
     """What answers ``POST /v1/jobs``, while there is a legacy importer."""
-
-    async def find_book(self, isbn: str) -> Book | None:
-        """The book of an ISBN-13, in the library or waiting in the fallback store."""
-        book = await self.library.find(isbn) if self.library is not None else None
-        return book or await find_aside(self.fallback, isbn)
-
-    async def find_cover(self, isbn: str) -> StoredObject | None:
-        """The stored picture of an ISBN-13; while its import still runs, too."""
-        book = await self.find_book(isbn)
-        if book is not None and book.cover is not None:
-            return await self.objects.find(book.cover.key)
-        for extension in EXTENSIONS:
-            found = await self.objects.find(f"covers/{isbn}.{extension}")
-            if found is not None:
-                return found
-        return None
 
     async def check(self) -> dict[str, Json]:
         """Each dependency with ``ok`` and, if it is down, what to know; asks none of them."""
@@ -301,8 +285,12 @@ async def running(
             journal, engines, usable=settings.usable_sources, node=node.node_id, clock=now_ms,
             choose=rollouts.choose,
         )  # fmt: skip
+        shelf = Shelf(
+            library, Aside(fallback), objects, imports,
+            embedder=embedder, read_picture=read_picture, clock=now_ms,
+        )  # fmt: skip
         there = AlreadyThere(
-            partial(_find_books, library), journal.find, usable=settings.usable_sources,
+            shelf.find_many, journal.find, usable=settings.usable_sources,
             completes=settings.complete, clock=now_ms,
         )  # fmt: skip
         batches = Batches(stores.batches, imports, clock=now_ms)
@@ -325,21 +313,13 @@ async def running(
         group.append(asyncio.create_task(feeder.run(), name="batches"))
         group.append(asyncio.create_task(look_ups.run(), name="look-ups"))
         yield App(
-            settings=settings, imports=imports, batches=batches, there=there,
+            settings=settings, imports=imports, shelf=shelf, batches=batches, there=there,
             journal=journal, hub=hub, limits=callers,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep, readiness=readiness,
             measures=measures, rollouts=rollouts,
             legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
-
-
-async def _find_books(library: Library | None, isbns: Sequence[str]) -> dict[str, Book]:
-    """Those that the library has."""
-    if library is None:
-        return {}
-    found = [await library.find(isbn) for isbn in dict.fromkeys(isbns)]
-    return {book.isbn: book for book in found if book is not None}
 
 
 def _checks(

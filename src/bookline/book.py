@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bookline.errors import EmbeddingRefused
+from bookline.reading import Reading
 from bookline.values import Json
 
 DESCRIPTION_CHARS: Final = 20_000  # our choice: 80 KB in the worst script, so a job stays < 128 KB
@@ -114,7 +115,7 @@ class Cover:
     """A stored picture: its key in the object store and what was measured of it."""
 
     key: str
-    """``covers/{isbn13}.{jpg|png|webp|gif}``"""
+    """``covers/{isbn13}.{jpg|png|webp|gif}``, or ``covers/{isbn13}.own.…`` for one's own."""
     content_type: str
     width: int
     """Pixels."""
@@ -130,7 +131,7 @@ class Cover:
     @property
     def url(self) -> str:
         """The path that serves it; the hash in it makes it cacheable for ever."""
-        isbn = self.key.removeprefix("covers/").rsplit(".", 1)[0]
+        isbn = self.key.removeprefix("covers/").split(".", 1)[0]
         return f"/v2/covers/{isbn}?v={self.sha256[:16]}"
 
     def to_json(self) -> Json:
@@ -250,6 +251,10 @@ class Book:
     provenance: Provenance
     locked: tuple[str, ...] = ()
     """Fields (as in ``FIELDS``) that were edited: no import changes them."""
+    edited_at: str | None = None
+    """ISO 8601 of the last edit."""
+    reading: Reading | None = None
+    """What the reader who asks has said of it. Kept beside the book, never in it."""
 
     @property
     def isbn(self) -> str:
@@ -278,7 +283,12 @@ class Book:
             "model": embedding.model,
             "dimensions": embedding.dimensions,
         }
-        public["provenance"] = {**self.provenance.to_json(), "fields": self.sources}
+        public["provenance"] = {
+            **self.provenance.to_json(),
+            "updatedAt": max(self.provenance.updated_at, self.edited_at or ""),
+            "fields": self.sources,
+        }
+        public["reading"] = self.reading.to_json() if self.reading else None
         public["locked"] = list(self.locked)
         return public
 
@@ -290,6 +300,7 @@ class Book:
             "embedding": self.embedding and self.embedding.to_json(),
             "provenance": self.provenance.to_json(),
             "locked": list(self.locked),
+            "editedAt": self.edited_at,
         }
 
     @classmethod
@@ -300,4 +311,5 @@ class Book:
             embedding=Embedding.from_json(data["embedding"]) if data["embedding"] else None,
             provenance=Provenance.from_json(data["provenance"]),
             locked=tuple(data.get("locked") or ()),
+            edited_at=data.get("editedAt"),
         )

@@ -161,6 +161,17 @@ class Started:
     """``data`` of the answer."""
 
 
+class BookFilter(TypedDict, total=False):
+    """Which books, in which order. What is missing asks for nothing."""
+
+    q: str
+    """Each word in ISBN, title or author."""
+    author: str
+    language: str
+    sort: str
+    """``recent``, ``title``, ``author`` or ``year``."""
+
+
 class RolloutChange(TypedDict, total=False):
     """What shall be different, named as in the API; what is not named stays."""
 
@@ -299,13 +310,42 @@ class BooklineClient:
         """The book, by any form of its ISBN. Raises: Refused (BOOK_NOT_FOUND), TryLater."""
         return await self._ask("GET", f"/v2/books/{_part(isbn)}")
 
-    async def books(self, *, limit: int = 50, cursor: str | None = None) -> Json:
-        """A page of books, last imported first: ``items`` and ``nextCursor``."""
-        return await self._ask("GET", "/v2/books", query={"limit": limit, "cursor": cursor})
+    async def books(
+        self, *, limit: int = 50, cursor: str | None = None, **wanted: Unpack[BookFilter]
+    ) -> Json:
+        """A page of books: ``items``, ``nextCursor``, and ``total`` of all pages."""
+        query = {"limit": limit, "cursor": cursor, **wanted}
+        return await self._ask("GET", "/v2/books", query=query)
 
     async def search(self, text: str, *, limit: int = 10) -> Json:
-        """The books nearest in meaning: ``items`` of ``book`` and ``score``, nearest first."""
+        """Literal matches, then the books nearest in meaning: ``items`` of ``book``, ``score``
+        and ``match``."""
         return await self._ask("GET", "/v2/books/search", query={"q": text, "limit": limit})
+
+    async def edit(self, isbn: str, changes: Json) -> Json:
+        """The book after the edit, which locks what it names. Safe twice."""
+        return await self._ask("PATCH", f"/v2/books/{_part(isbn)}", body=changes)
+
+    async def delete(self, isbn: str) -> None:
+        """Deletes the book. Not repeated when the line breaks over it: the answer would be 404."""
+        await self._ask("DELETE", f"/v2/books/{_part(isbn)}", is_repeatable=False)
+
+    async def export(self, form: str = "csv") -> AsyncGenerator[bytes, None]:
+        """The whole library as ``csv``, ``json`` or ``goodreads``, in pieces.
+
+        Raises: Refused; Unreachable when the line breaks: what came until then is not all.
+        """
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
+        try:
+            async with self._session.get(
+                f"{self.url}/v2/books/export", params={"format": form}, timeout=timeout
+            ) as answer:
+                if answer.status != 200:
+                    await self._read(answer)
+                async for piece in answer.content.iter_any():
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unreachable(f"the export broke off: {_reason(error)}") from error
 
     async def cover(self, isbn: str) -> bytes:
         """The stored picture. Raises: Refused (NOT_FOUND) where there is none, TryLater."""
@@ -399,6 +439,8 @@ class BooklineClient:
         """
         if answer.status == 200 and answer.content_type.startswith("image/"):
             return {"picture": await answer.read()}
+        if answer.status == 204:
+            return {}
         retry_after = answer.headers.get("Retry-After", "")
         said = await _envelope(answer)
         if said is not None and said["success"]:

@@ -12,6 +12,7 @@
         ├── MetadataIncomplete
         ├── CoverRefused   the address or the picture failed a check
         ├── EmbeddingRefused
+        ├── Removed        the book was deleted while its import ran
         └── JobStopped     StepFailed | DeadlineExceeded | Cancelled
 
 Rule 1:  every argument goes to ``super().__init__``, so that errors survive a pickle and an engine.
@@ -131,6 +132,12 @@ class EmbeddingRefused(GiveUp):
     """The embedder refuses, or its vector does not fit the model."""
 
     code = "EMBEDDING_REFUSED"
+
+
+class Removed(GiveUp):
+    """The book was deleted while its import ran: what it saves is not kept."""
+
+    code = "CANCELLED"
 
 
 class JobStopped(GiveUp):

@@ -6,12 +6,13 @@ Rule 1:   a job is kept as queued before the engine hears of it: from the answer
 Rule 2:   job id, workflow id and the events' job are one id.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bookline.errors import Refused, StoreDown
@@ -164,6 +165,16 @@ class Imports:
         if job.method in self._engines:
             self._engines[job.method].wake(job_id)
         return job
+
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        """The ids of the jobs of an ISBN-13 that are not over."""
+        return await self._jobs.open_of(isbn)
+
+    async def cancel_all(self, job_ids: Sequence[str]) -> None:
+        """Cancels each of them that is not over by now. Raises: StoreDown."""
+        for job_id in job_ids:
+            with contextlib.suppress(Refused):
+                await self.cancel(job_id)
 
     async def retry(self, job_id: str) -> Job:
         """The failed job, going on at the step that failed.

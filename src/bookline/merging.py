@@ -95,6 +95,7 @@ def laid_over(new: Book, old: Book) -> Book:
         embedding=new.embedding or old.embedding,
         provenance=replace(new.provenance, imported_at=old.provenance.imported_at, fields=sources),
         locked=locked,
+        edited_at=max(new.edited_at or "", old.edited_at or "") or None,
     )
 
 

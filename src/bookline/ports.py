@@ -7,7 +7,7 @@ Rule 2:   whatever an adapter keeps, keeping it twice is the same as once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -16,6 +16,7 @@ from bookline.book import Book, Embedding, Metadata
 from bookline.isbn import Isbn
 from bookline.job import ImportInput, Warned
 from bookline.progress.batches import Candidate
+from bookline.reading import Reading, ReadingOf
 from bookline.retries import Step
 from bookline.values import Json, Page
 
@@ -219,31 +220,90 @@ class Found:
     score: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookQuery:
+    """Which books, in which order. Empty texts ask for nothing."""
+
+    q: str = ""
+    """Each word is in ISBN, title or author; case, accents and hyphens do not matter."""
+    author: str = ""
+    """Each word is in the authors' names."""
+    language: str = ""
+    """BCP 47; a region or script less finds those with one."""
+    sort: str = "recent"
+    """``recent``, ``title``, ``author``, ``year``; ``match`` is the best match of ``q`` first."""
+
+
 class Library(Protocol):
     """The books, with their vectors beside them."""
 
     async def keep(self, book: Book) -> Book:
         """The book as it now stands: merged over an older one, never erasing. Safe twice.
 
-        Raises: StoreDown.
+        Raises: StoreDown; Removed when the book was deleted while its import ran.
         """
         ...
 
-    async def find(self, isbn: str) -> Book | None: ...
+    async def find(self, isbn: str, user_id: str | None = None) -> Book | None:
+        """With what this reader said of it."""
+        ...
 
-    async def list(self, *, limit: int, cursor: str | None) -> Page[Book]:
-        """Last imported first. Raises: Refused for a cursor that is not ours."""
+    async def change(self, isbn: str, change: Callable[[Book], Book]) -> Book | None:
+        """The book after ``change``, which is pure and may be called again; None without one."""
+        ...
+
+    async def remove(self, isbn: str, jobs: Collection[str]) -> Book | None:
+        """The book that is gone, with its vectors and what readers said of it; None without one.
+
+        Nothing that these jobs save later is kept.
+        """
+        ...
+
+
+class Catalogue(Protocol):
+    """The library as a list, and searched."""
+
+    async def list(self, query: BookQuery, *, limit: int, cursor: str | None) -> Page[Book]:
+        """With ``total``. Raises: Refused for a cursor that is not of this list."""
         ...
 
     async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:
         """Nearest first, among the vectors of the same model only."""
         ...
 
+    async def find_many(self, isbns: Collection[str]) -> Mapping[str, Book]:
+        """Those of the books that are there, without their vectors, by ISBN-13."""
+        ...
+
+    async def walk(self, after: str, limit: int, user_id: str | None) -> Sequence[Book]:
+        """The next books in the order of their ISBNs, with this reader's data."""
+        ...
+
+
+class Readings(Protocol):
+    """What readers say of books."""
+
+    async def keep_readings(self, readings: Sequence[ReadingOf]) -> None:
+        """One write. Newer values win, an older reading only fills gaps. Safe twice."""
+        ...
+
+    async def change_reading(
+        self, isbn: str, user_id: str | None, at: str, change: Callable[[Reading], Reading]
+    ) -> None: ...
+
+
+class Books(Library, Catalogue, Readings, Protocol):
+    """All of it, for shelf.py."""
+
 
 class KeyValue(Protocol):
     """The fallback store."""
 
-    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None: ...
+    async def keep(
+        self, key: str, value: Json, *, ttl_seconds: float, if_value: Json | None
+    ) -> bool:
+        """False, and nothing kept, unless ``if_value`` is there now (None: nothing is)."""
+        ...
 
     async def find(self, key: str) -> Json | None: ...
 

@@ -4,9 +4,10 @@ Rule 1:  newer values win, null never erases (``merged``).
 Rule 2:  dates are YYYY-MM-DD; a time of reading is "start/end"; a rating is 0.25 to 5.
 """
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 from bookline.errors import Refused
@@ -45,9 +46,26 @@ class Reading:
             values[one.name] = getattr(self, one.name) if new is None else new
         return Reading(**values)
 
+    def without(self, names: Collection[str]) -> "Reading":
+        """This without the values of these names, as they are in JSON."""
+        return replace(self, **{_NAMES[name]: None for name in names})
+
     def to_json(self) -> dict[str, object]:
         """In the API's shape: camelCase, lists, all fields."""
         return {name: _plain(getattr(self, field)) for name, field in _NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOf:
+    """What one reader said of one book, and when."""
+
+    isbn: str
+    """ISBN-13."""
+    user_id: str | None
+    """None: the library's one reader."""
+    reading: Reading
+    at: str
+    """ISO 8601."""
 
 
 _NAMES = {
@@ -79,6 +97,11 @@ def read_reading(value: object, path: str = "reading") -> Reading:
         if one is not None
     }
     return Reading(**given)  # type: ignore[arg-type]  # each check gives its field's type
+
+
+def read_stored(document: str) -> Reading:
+    """From the JSON of ``to_json``, as the library keeps it."""
+    return read_reading(json.loads(document))
 
 
 def is_date(text: str) -> bool:
@@ -121,7 +144,16 @@ def _count(value: object, path: str) -> int:
 def _text(value: object, path: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_TEXT_CHARS:
         raise _refused(path, f"must be a text of at most {LONGEST_TEXT_CHARS:,} characters")
-    return value
+    return _unicode(value, path)
+
+
+def _unicode(text: str, path: str) -> str:
+    """JSON can hold half of a character pair, which cannot be written down."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _refused(path, "is not valid Unicode") from error
+    return text
 
 
 def _owned(value: object, path: str) -> bool:
@@ -147,7 +179,7 @@ def _list(value: object, path: str) -> list[str]:
 
 
 def _shelves(value: object, path: str) -> tuple[str, ...]:
-    return tuple(_list(value, path))
+    return tuple(_unicode(one, path) for one in _list(value, path))
 
 
 def _times(value: object, path: str) -> tuple[str, ...]:

@@ -28,3 +28,5 @@ class Page(Generic[T]):
 
     items: Sequence[T]
     next_cursor: str | None
+    total: int | None = None
+    """How many there are on all pages, where that is counted."""

@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
-from bookline.errors import EmbeddingRefused, Refused
+from bookline.errors import EmbeddingRefused, Refused, Removed
 from bookline.merging import laid_over
+from bookline.ports import BookQuery
+from bookline.reading import Reading, ReadingOf
+from bookline.stores import library_lists
 from bookline.stores.library import SqlLibrary
 from bookline.stores.opening import (
     library_in_memory,
@@ -112,7 +115,8 @@ async def test_keeping_twice_is_keeping_once(library: AnyLibrary) -> None:
     await library.keep(book)
     await library.keep(book)
 
-    assert (await library.list(limit=10, cursor=None)).items == [book]
+    [listed] = (await library.list(BookQuery(), limit=10, cursor=None)).items
+    assert listed.to_json() == book.to_json()
 
 
 async def test_a_poorer_import_erases_nothing(library: AnyLibrary) -> None:
@@ -145,7 +149,7 @@ async def test_two_keeps_at_once_leave_one_correct_book(library: AnyLibrary) -> 
 
     book = await library.find(MOBY_DICK)
     assert book == laid_over(right, left)
-    assert len((await library.list(limit=10, cursor=None)).items) == 1
+    assert len((await library.list(BookQuery(), limit=10, cursor=None)).items) == 1
 
 
 fresh_numbers = itertools.count()
@@ -259,7 +263,7 @@ async def test_search_gives_the_nearest_first_with_the_cosine(library: AnyLibrar
     assert [one.book.isbn for one in found] == [MOBY_DICK, EMMA, DUNE]
     assert [one.score for one in found] == pytest.approx([1.0, 0.6, -1.0])
     assert all(-1.0 <= one.score <= 1.0 for one in found)
-    assert found[0].book == await library.find(MOBY_DICK)
+    assert found[0].book.isbn == MOBY_DICK
 
 
 async def test_search_gives_no_more_than_was_asked_for(library: AnyLibrary) -> None:
@@ -309,7 +313,7 @@ async def test_the_list_has_the_last_import_first_in_pages_without_gaps(
     walked: list[str] = []
     cursor = None
     while True:
-        page = await library.list(limit=3, cursor=cursor)
+        page = await library.list(BookQuery(), limit=3, cursor=cursor)
         walked += [book.isbn for book in page.items]
         cursor = page.next_cursor
         if cursor is None:
@@ -321,14 +325,271 @@ async def test_the_list_has_the_last_import_first_in_pages_without_gaps(
 async def test_a_full_last_page_has_no_cursor(library: AnyLibrary) -> None:
     await library.keep(a_book())
 
-    page = await library.list(limit=1, cursor=None)
+    page = await library.list(BookQuery(), limit=1, cursor=None)
 
     assert page.next_cursor is None
+
+
+async def _walk(library: AnyLibrary, query: BookQuery, limit: int = 2) -> list[str]:
+    """All pages of a list; each says the same total."""
+    walked: list[str] = []
+    cursor = None
+    while True:
+        page = await library.list(query, limit=limit, cursor=cursor)
+        walked += [book.isbn for book in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            assert page.total == len(walked)
+            return walked
+
+
+SHELF = {
+    "9780451524935": ("Nineteen Eighty-Four", ("George Orwell",), "1949-06-08", "en"),
+    "9780452284234": ("Animal Farm", ("George Orwell", "C. M. Woodhouse"), "1945", "en-GB"),
+    "9782070368228": ("1984", ("Georges Perec", "Amélie Audiberti"), "1950", "fr"),
+    "9780306406157": ("Über 50 % wahr", (), None, None),
+    "9780141439587": ("emma_2", ("Jane Austen",), "2003", "en"),
+}
+
+
+@pytest.fixture
+async def shelf(library: AnyLibrary) -> AnyLibrary:
+    for number, (isbn, (title, authors, date, language)) in enumerate(SHELF.items()):
+        await library.keep(
+            a_book(
+                isbn, at=1_000 + number, title=title, authors=authors, publication_date=date,
+                language=language,
+            )
+        )  # fmt: skip
+    return library
+
+
+ORWELL, FARM, PEREC, TRUE, EMMA_2 = SHELF
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("recent", [EMMA_2, TRUE, PEREC, FARM, ORWELL]),
+        ("title", [PEREC, FARM, EMMA_2, ORWELL, TRUE]),
+        ("author", [FARM, ORWELL, PEREC, EMMA_2, TRUE]),
+        ("year", [EMMA_2, PEREC, ORWELL, FARM, TRUE]),
+    ],
+)
+async def test_each_sort_walks_the_whole_library_in_pages_without_gaps(
+    shelf: AnyLibrary, sort: str, expected: list[str]
+) -> None:
+    """Case does not matter; who has no author, and what has no year, comes last."""
+    assert await _walk(shelf, BookQuery(sort=sort)) == expected
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("orwell", [FARM, ORWELL]),
+        ("ORWELL george", [FARM, ORWELL]),
+        ("eighty four", [ORWELL]),
+        ("Eighty\u2013Four", [ORWELL]),
+        ("ber 50", [TRUE]),
+        ("uber", [TRUE]),
+        ("amelie", [PEREC]),
+        ("%", [TRUE]),
+        ("_", [EMMA_2]),
+        ("' OR 1=1 --", []),
+        ("978-0-451-52493-5", [ORWELL]),
+        ("0451524934", [ORWELL]),
+        ("97804", [FARM, ORWELL]),
+        ("1984", [PEREC]),
+        ("orwell austen", []),
+        ("", [EMMA_2, TRUE, PEREC, FARM, ORWELL]),
+    ],
+)
+async def test_each_word_of_q_is_in_isbn_title_or_author(
+    shelf: AnyLibrary, q: str, expected: list[str]
+) -> None:
+    assert await _walk(shelf, BookQuery(q=q)) == expected
+
+
+async def test_author_and_language_narrow_the_list(shelf: AnyLibrary) -> None:
+    assert await _walk(shelf, BookQuery(author="orwell")) == [FARM, ORWELL]
+    assert await _walk(shelf, BookQuery(author="woodhouse")) == [FARM]
+    assert await _walk(shelf, BookQuery(author="farm")) == []
+    assert await _walk(shelf, BookQuery(language="EN")) == [EMMA_2, FARM, ORWELL]
+    assert await _walk(shelf, BookQuery(language="en-gb")) == [FARM]
+    assert await _walk(shelf, BookQuery(q="george", language="fr", sort="year")) == [PEREC]
+
+
+async def test_few_matches_and_many_are_paged_alike(
+    shelf: AnyLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sort in ("recent", "title", "author", "year"):
+        few = await _walk(shelf, BookQuery(q="e", sort=sort))
+        with monkeypatch.context() as many:
+            many.setattr(library_lists, "FEW", 0)
+            assert await _walk(shelf, BookQuery(q="e", sort=sort)) == few
+
+
+async def test_the_best_match_is_the_title_itself_then_its_beginning(library: AnyLibrary) -> None:
+    for isbn, title in ((EMMA, "Children of Dune"), (MOBY_DICK, "Dune Messiah"), (DUNE, "DUNE")):
+        await library.keep(a_book(isbn, title=title))
+
+    page = await library.list(BookQuery(q="dune", sort="match"), limit=3, cursor=None)
+
+    assert [book.isbn for book in page.items] == [DUNE, MOBY_DICK, EMMA]
+
+
+async def test_a_cursor_of_another_sort_is_refused(shelf: AnyLibrary) -> None:
+    page = await shelf.list(BookQuery(sort="title"), limit=1, cursor=None)
+
+    with pytest.raises(Refused):
+        await shelf.list(BookQuery(sort="recent"), limit=1, cursor=page.next_cursor)
+
+
+async def test_the_export_walks_the_books_by_isbn(shelf: AnyLibrary) -> None:
+    first = await shelf.walk("", 3, None)
+    rest = await shelf.walk(first[-1].isbn, 3, None)
+
+    assert [book.isbn for book in (*first, *rest)] == sorted(SHELF)
+
+
+# ------------------------------------------------------------------ changes and removal
+async def test_a_change_is_found_by_what_it_is_now(library: AnyLibrary) -> None:
+    await library.keep(a_book())
+
+    changed = await library.change(
+        MOBY_DICK, lambda book: replace(book, metadata=replace(book.metadata, title="The Whale"))
+    )
+
+    assert changed is not None
+    assert await library.find(MOBY_DICK) == changed
+    assert await _walk(library, BookQuery(q="moby")) == []
+    assert await _walk(library, BookQuery(q="whale")) == [MOBY_DICK]
+
+
+async def test_nothing_changes_where_there_is_no_book(library: AnyLibrary) -> None:
+    assert await library.change(MOBY_DICK, lambda book: book) is None
+    assert await _walk(library, BookQuery()) == []
+
+
+async def test_changes_at_once_all_count(library: AnyLibrary) -> None:
+    await library.keep(a_book(page_count=0))
+
+    def one_more(book: Book) -> Book:
+        pages = (book.metadata.page_count or 0) + 1
+        return replace(book, metadata=replace(book.metadata, page_count=pages))
+
+    await asyncio.gather(*(library.change(MOBY_DICK, one_more) for _ in range(20)))
+
+    book = await library.find(MOBY_DICK)
+    assert book is not None
+    assert book.metadata.page_count == 20
+
+
+async def test_a_removed_book_leaves_nothing(library: AnyLibrary) -> None:
+    book = await library.keep(a_rich_book())
+    await library.keep_readings([said(MOBY_DICK, rating=4)])
+
+    removed = await library.remove(MOBY_DICK, [])
+
+    assert removed == replace(book, reading=Reading(rating=4))
+    assert await library.remove(MOBY_DICK, []) is None
+    assert await library.find(MOBY_DICK) is None
+    assert await _walk(library, BookQuery(q="moby")) == []
+    assert await library.search(Embedding.of("model-a", [0.5, 0.25, -1.0]), limit=1) == []
+    await library.keep(a_book())
+    found = await library.find(MOBY_DICK)
+    assert found is not None
+    assert (found.reading, found.embedding, found.cover) == (None, None, None)
+
+
+async def test_a_job_whose_book_was_removed_brings_it_not_back(library: AnyLibrary) -> None:
+    await library.remove(MOBY_DICK, ["job-1"])
+
+    with pytest.raises(Removed):
+        await library.keep(a_book(job="job-1"))
+
+    assert await library.find(MOBY_DICK) is None
+    assert (await library.keep(a_book(job="job-2"))).isbn == MOBY_DICK
+
+
+async def test_a_search_follows_every_change_of_the_vectors(library: AnyLibrary) -> None:
+    """What was read for an earlier search is never an answer any more."""
+    east, north = Embedding.of("m", [1.0, 0.0]), Embedding.of("m", [0.0, 1.0])
+    for isbn in (MOBY_DICK, EMMA):
+        await library.keep(a_book(isbn, embedding=east))
+    assert len(await library.search(east, limit=5)) == 2
+
+    await library.keep(a_book(MOBY_DICK, at=2_000, embedding=north))
+    await library.keep(a_book(DUNE, embedding=north))
+    await library.remove(EMMA, [])
+
+    found = await library.search(north, limit=5)
+    assert [(one.book.isbn, round(one.score, 5)) for one in found] == [
+        (MOBY_DICK, 1.0), (DUNE, 1.0),
+    ]  # fmt: skip
+    assert len(await library.search(east, limit=1)) == 1
+
+
+# ------------------------------------------------------------------ readers' own data
+def said(isbn: str, user_id: str | None = None, at: int = 1_000, **values: Any) -> ReadingOf:
+    return ReadingOf(isbn=isbn, user_id=user_id, reading=Reading(**values), at=iso(at))
+
+
+async def _reading(library: AnyLibrary, user_id: str | None = None) -> Reading | None:
+    book = await library.find(MOBY_DICK, user_id)
+    assert book is not None
+    return book.reading
+
+
+async def test_what_readers_say_is_kept_for_each(library: AnyLibrary) -> None:
+    """It may come before the book, and no import touches it."""
+    await library.keep_readings([said(MOBY_DICK, rating=4), said(MOBY_DICK, "ada", rating=2)])
+
+    await library.keep(a_book())
+    await library.keep(a_book(at=2_000))
+
+    assert await _reading(library) == Reading(rating=4)
+    assert await _reading(library, "ada") == Reading(rating=2)
+    assert await _reading(library, "bob") is None
+    [listed] = (await library.list(BookQuery(), limit=1, cursor=None)).items
+    assert listed.reading == Reading(rating=4)
+    [walked] = await library.walk("", 9, "ada")
+    assert walked.reading == Reading(rating=2)
+
+
+async def test_newer_values_win_and_older_ones_fill_gaps_only(library: AnyLibrary) -> None:
+    await library.keep(a_book())
+    late = said(MOBY_DICK, at=5_000, rating=4, review="Good")
+    early = said(MOBY_DICK, at=1_000, rating=2, notes="Lent to Bob")
+
+    for readings in ([late], [early], [early, late], [late]):
+        await library.keep_readings(readings)
+
+    assert await _reading(library) == Reading(rating=4, review="Good", notes="Lent to Bob")
+
+
+async def test_a_reading_that_says_nothing_is_none(library: AnyLibrary) -> None:
+    await library.keep(a_book())
+
+    await library.keep_readings([said(MOBY_DICK)])
+
+    assert await _reading(library) is None
+
+
+async def test_a_change_of_a_reading_may_empty_it(library: AnyLibrary) -> None:
+    await library.keep(a_book())
+    await library.keep_readings([said(MOBY_DICK, rating=4)])
+
+    await library.change_reading(MOBY_DICK, None, iso(2_000), lambda _: Reading(status="read"))
+    assert await _reading(library) == Reading(status="read")
+    await library.change_reading(MOBY_DICK, None, iso(3_000), lambda _: Reading())
+
+    assert await _reading(library) is None
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "!!!", "W10", "WzEsIDJd", "WyJcdWQ4MDAiLCAiYSJd", "ä"])
 async def test_a_cursor_that_is_not_ours_is_refused(library: AnyLibrary, cursor: str) -> None:
     with pytest.raises(Refused) as refused:
-        await library.list(limit=3, cursor=cursor)
+        await library.list(BookQuery(), limit=3, cursor=cursor)
 
     assert refused.value.code == "INVALID_REQUEST"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bookline.book import FIELDS, Book, Cover, Metadata, Provenance
@@ -62,6 +62,7 @@ def facts(book: Book) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------ over the library
+@settings(deadline=None)
 @given(books, edited)
 def test_no_import_erases_anything(new: Book, old: Book) -> None:
     after = facts(laid_over(new, old))
@@ -69,6 +70,7 @@ def test_no_import_erases_anything(new: Book, old: Book) -> None:
     assert all(after[name] for name, value in facts(old).items() if value)
 
 
+@settings(deadline=None)
 @given(books, edited)
 def test_laid_over_twice_is_laid_over_once(new: Book, old: Book) -> None:
     once = laid_over(new, old)
@@ -77,6 +79,7 @@ def test_laid_over_twice_is_laid_over_once(new: Book, old: Book) -> None:
     assert facts(laid_over(once, once)) == facts(once)
 
 
+@settings(deadline=None)
 @given(books, edited)
 def test_a_locked_field_stays_as_it_is_even_empty(new: Book, old: Book) -> None:
     after = facts(laid_over(new, old))
@@ -85,6 +88,7 @@ def test_a_locked_field_stays_as_it_is_even_empty(new: Book, old: Book) -> None:
     assert laid_over(new, old).locked == old.locked
 
 
+@settings(deadline=None)
 @given(edited, edited)
 def test_a_lock_holds_against_what_is_older_too(new: Book, old: Book) -> None:
     """An entry of the fallback store is drained after somebody has edited the book."""
@@ -93,6 +97,7 @@ def test_a_lock_holds_against_what_is_older_too(new: Book, old: Book) -> None:
     assert {name: after[name] for name in new.locked} == {n: facts(new)[n] for n in new.locked}
 
 
+@settings(deadline=None)
 @given(books, books)
 def test_which_of_two_imports_is_kept_first_does_not_matter(one: Book, other: Book) -> None:
     if one.provenance.updated_at == other.provenance.updated_at:
@@ -101,6 +106,7 @@ def test_which_of_two_imports_is_kept_first_does_not_matter(one: Book, other: Bo
     assert combined(one, other) == combined(other, one)
 
 
+@settings(deadline=None)
 @given(books, books)
 def test_the_order_of_two_imports_matters_to_no_field_of_unequal_exactness(
     one: Book, other: Book
@@ -114,6 +120,7 @@ def test_the_order_of_two_imports_matters_to_no_field_of_unequal_exactness(
         assert laid_over(late, early).metadata.publication_date == max(dates, key=len)
 
 
+@settings(deadline=None)
 @given(books, books)
 def test_what_is_new_and_as_exact_stands(new: Book, old: Book) -> None:
     after = facts(laid_over(new, old))
@@ -122,6 +129,7 @@ def test_what_is_new_and_as_exact_stands(new: Book, old: Book) -> None:
         assert after[name] == (facts(new)[name] or facts(old)[name])
 
 
+@settings(deadline=None)
 @given(books, books)
 def test_each_known_field_names_the_source_that_gave_it(new: Book, old: Book) -> None:
     after = laid_over(new, old)
@@ -176,6 +184,7 @@ def test_an_older_id_is_kept_only_from_the_same_source(source: str, kept: str | 
 
 
 # ------------------------------------------------------------------ two sources, one import
+@settings(deadline=None)
 @given(metadata, metadata)
 def test_completing_fills_and_never_changes(found: Metadata, other: Metadata) -> None:
     full = completed(found, other)
@@ -190,6 +199,7 @@ def test_completing_fills_and_never_changes(found: Metadata, other: Metadata) ->
     assert completed(full, found) == full
 
 
+@settings(deadline=None)
 @given(metadata, metadata)
 def test_what_was_filled_names_its_source(found: Metadata, other: Metadata) -> None:
     full = completed(found, other)

@@ -3,7 +3,7 @@
 Rule 1:  a test tours the API by this document: what is not in it must not be answered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,6 +30,8 @@ MORE: Mapping[str, tuple[str, ...]] = {
     "job": ("MISSING_JOB_ID", "JOB_NOT_FOUND", "STATUS_FAILED"),
     "control": ("JOB_NOT_FOUND", "INVALID_STATE", "WORKFLOW_FAILED"),
     "book": ("INVALID_ISBN", "BOOK_NOT_FOUND"),
+    "cover": ("INVALID_ISBN",),
+    "edit": ("INVALID_ISBN", "BOOK_NOT_FOUND", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"),
     "legacy": (
         "MISSING_JOB_ID",
         "JOB_NOT_FOUND",
@@ -128,6 +130,12 @@ def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
     if "$ref" in schema:
         return _inlined(parts[schema["$ref"].removeprefix("#/$defs/")], parts)
     return {name: _inlined(one, parts) for name, one in schema.items()}
+
+
+def binary(kinds: Sequence[str]) -> dict[str, Any]:
+    """Bytes of any of these types."""
+    schema = {"type": "string", "format": "binary", "examples": ["(the picture's bytes)"]}
+    return {kind: {"schema": schema} for kind in kinds}
 
 
 def event_stream(message: type[BaseModel]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The contract's routes: each reads its request, asks one thing, answers with the envelope.
 
-Way:      gate.py → here → imports.py, the library, the hub
-Not here: keys, limits and CORS are gate.py's, the statuses of errors envelope.py's.
+Way:      gate.py → here → imports.py, the hub
+Not here: books and covers: book_routes.py; keys, limits and CORS: gate.py; the statuses of errors:
+          envelope.py.
 """
 
 import contextlib
-import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, WebSocket
@@ -18,16 +18,13 @@ from bookline.api.keys import Keys, Tokens
 from bookline.api.openapi import event_stream, failures, json_body
 from bookline.api.peers import know_peer
 from bookline.app import App, now_ms
-from bookline.book import Book
 from bookline.errors import Refused, StoreDown
-from bookline.isbn import read_isbn
 from bookline.job import Job
 from bookline.live import session, sse, websocket
 from bookline.measures import CONTENT_TYPE
 from bookline.progress.batches import Batch
 
 NEEDED = frozenset({"journal", "engine", "fallback"})
-QUERY_CHARS = 500  # our choice: a question, not a book
 
 
 def current(request: Request) -> App:
@@ -38,7 +35,6 @@ def current(request: Request) -> App:
 
 Here = Annotated[App, Depends(current)]
 JobId = Annotated[str, Path(description="as the start answered", max_length=100)]
-AnyIsbn = Annotated[str, Path(description="ISBN-10 or ISBN-13")]
 Limit = Annotated[int | None, Query(ge=1, le=bodies.LIMIT_MOST, description="items of a page")]
 Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before")]
 Token = Annotated[str | None, Query(description="the job's token, instead of an API key")]
@@ -247,114 +243,6 @@ def _may_watch(
     if may and keys:
         know_peer(socket.scope)
     return may
-
-
-# ------------------------------------------------------------------ the library
-@router.get(
-    "/v2/books",
-    response_model=schemas.Success[schemas.Page[schemas.Book]],
-    responses=failures("list"),
-    tags=["library"],
-    summary="Books, last imported first",
-)
-async def books(
-    request: Request, here: Here, limit: Limit = None, cursor: Cursor = None
-) -> Response:
-    """A page of books. Books that wait in the fallback store are listed once they are drained."""
-    if here.library is None:
-        return success(request, {"items": [], "nextCursor": None})
-    page = await here.library.list(limit=bodies.read_limit(request, 50), cursor=cursor)
-    items = [book.to_json() for book in page.items]
-    return success(request, {"items": items, "nextCursor": page.next_cursor})
-
-
-@router.get(
-    "/v2/books/search",
-    response_model=schemas.Success[schemas.SearchResult],
-    responses=failures("search"),
-    tags=["library"],
-    summary="Books by meaning",
-)
-async def search(
-    request: Request,
-    here: Here,
-    q: Annotated[str, Query(max_length=QUERY_CHARS, description="what the book is about")] = "",
-    limit: Limit = None,
-) -> Response:
-    """Nearest first; `score` is the cosine, 1 for the same direction."""
-    text = q.strip()
-    if not text or len(text) > QUERY_CHARS:
-        raise Refused("INVALID_REQUEST", f"q must have 1 to {QUERY_CHARS} characters")
-    if here.embedder is None or here.library is None:
-        raise Refused("UNAVAILABLE", "search needs an embedder and the library; one is off")
-    vector = await here.embedder.embed(text)
-    found = await here.library.search(vector, limit=bodies.read_limit(request, 10))
-    items = [{"book": one.book.to_json(), "score": round(one.score, 6)} for one in found]
-    return success(request, {"items": items, "model": vector.model})
-
-
-@router.get(
-    "/v2/books/{isbn}",
-    response_model=schemas.Success[schemas.Book],
-    responses=failures("book"),
-    tags=["library"],
-    summary="One book",
-)
-async def book(request: Request, here: Here, isbn: AnyIsbn) -> Response:
-    """By any form of its ISBN."""
-    return success(request, (await _get_book(here, isbn)).to_json())
-
-
-@router.get(
-    "/v2/covers/{isbn}",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "The picture, with an ETag; immutable under `?v=` with its hash.",
-            "content": {
-                kind: {"schema": {"type": "string", "format": "binary"}}
-                for kind in ("image/jpeg", "image/png", "image/webp", "image/gif")
-            },
-        },
-        304: {"description": "The picture that the caller has is the right one."},
-        **failures("book"),
-    },
-    tags=["library"],
-    summary="A book's cover",
-)
-async def cover(
-    request: Request,
-    here: Here,
-    isbn: AnyIsbn,
-    v: Annotated[str | None, Query(description="the cover's hash, as in `cover.url`")] = None,
-) -> Response:
-    """The stored bytes with their true type."""
-    stored = await here.find_cover(read_isbn(isbn).isbn13)
-    if stored is None:
-        raise Refused("NOT_FOUND", f"there is no cover of {isbn}")
-    # Of the bytes, not of the row: another import may just be laying a new picture there.
-    sha256 = hashlib.sha256(stored.body).hexdigest()
-    is_pinned = v is not None and len(v) >= 16 and sha256.startswith(v)
-    headers = {
-        "ETag": f'"{sha256}"',
-        "Cache-Control": "public, max-age=31536000, immutable" if is_pinned else "no-cache",
-    }
-    if _has_tag(request.headers.get("if-none-match"), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(stored.body, media_type=stored.content_type, headers=headers)
-
-
-def _has_tag(header: str | None, tag: str) -> bool:
-    tags = [one.strip().removeprefix("W/") for one in (header or "").split(",")]
-    return tag in tags or "*" in tags
-
-
-async def _get_book(here: App, text: str) -> Book:
-    isbn = read_isbn(text).isbn13
-    found = await here.find_book(isbn)
-    if found is None:
-        raise Refused("BOOK_NOT_FOUND", f"{isbn} is not in the library")
-    return found
 
 
 # ------------------------------------------------------------------ the service

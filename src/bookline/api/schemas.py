@@ -193,7 +193,24 @@ class Provenance(BaseModel):
     sourceId: str | None
     jobId: str
     importedAt: str
-    updatedAt: str
+    updatedAt: str = Field(description="of the last import or edit")
+    fields: dict[str, str] = Field(description="field → the source that gave it")
+
+
+class Reading(BaseModel):
+    """What a reader says of a book."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["read", "reading", "to-read", "did-not-finish", "paused"] | None = None
+    rating: float | None = Field(default=None, ge=0.25, le=5)
+    shelves: list[str] | None = None
+    dateAdded: str | None = None
+    datesRead: list[str] | None = Field(default=None, description="days, or `start/end`")
+    readCount: int | None = None
+    review: str | None = None
+    notes: str | None = None
+    owned: bool | None = None
 
 
 class Book(BaseModel):
@@ -214,6 +231,29 @@ class Book(BaseModel):
     cover: Cover | None
     embedding: Embedding | None
     provenance: Provenance
+    reading: Reading | None
+    locked: list[str] = Field(description="fields that were edited: no import changes them")
+
+
+class BookEdit(BaseModel):
+    """What shall be different. Null empties a field; all but the title may be empty."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"title": "Moby-Dick", "unlock": ["cover"]}]},
+    )
+
+    title: str | None = Field(default=None, min_length=1)
+    subtitle: str | None = None
+    authors: list[str] | None = None
+    description: str | None = None
+    publisher: str | None = None
+    publicationDate: str | None = Field(default=None, description="YYYY, YYYY-MM or YYYY-MM-DD")
+    pageCount: int | None = Field(default=None, ge=1)
+    language: str | None = Field(default=None, description="BCP 47")
+    categories: list[str] | None = None
+    reading: Reading | None = None
+    unlock: list[str] | None = Field(default=None, description="fields to free, `cover` too")
 
 
 class Page(BaseModel, Generic[T]):
@@ -223,18 +263,25 @@ class Page(BaseModel, Generic[T]):
     nextCursor: str | None
 
 
+class CountedPage(Page[T]):
+    """A part of a list, with the length of the whole."""
+
+    total: int
+
+
 class Found(BaseModel):
-    """A book found by meaning."""
+    """A book of a search."""
 
     book: Book
-    score: float
+    score: float = Field(description="1 for a literal match, else the cosine")
+    match: Literal["literal", "meaning"]
 
 
 class SearchResult(BaseModel):
-    """Nearest first."""
+    """Literal matches first, then the nearest in meaning."""
 
     items: list[Found]
-    model: str
+    model: str | None = Field(description="null without an embedder: literal matches alone")
 
 
 class Health(BaseModel):

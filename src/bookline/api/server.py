@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 import bookline
 from bookline.api.batch_routes import router as batch_router
+from bookline.api.book_routes import router as book_router
 from bookline.api.envelope import broken, failure, failure_of
 from bookline.api.gate import Gate
 from bookline.api.keys import Keys, Tokens, keep_secret
@@ -34,6 +35,7 @@ from bookline.settings import Settings, is_loopback, read_settings
 ROUTERS = (
     router,
     batch_router,
+    book_router,
     rollout_router,
     *([legacy_router] if legacy_room() else []),
     page_router,

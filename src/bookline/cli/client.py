@@ -10,7 +10,7 @@ from typing import Protocol, Unpack
 
 import aiohttp
 
-from bookline.client import BooklineClient, Notice, RolloutChange
+from bookline.client import BookFilter, BooklineClient, Notice, RolloutChange
 from bookline.values import Json
 
 PROBE_CONNECT_SECONDS = 0.5  # on one machine a port that nobody has refuses at once
@@ -39,7 +39,17 @@ class Client(Protocol):
 
     async def book(self, isbn: str) -> Json: ...
 
-    async def books(self, *, limit: int, cursor: str | None) -> Json: ...
+    async def books(
+        self, *, limit: int, cursor: str | None, **query: Unpack[BookFilter]
+    ) -> Json: ...
+
+    async def edit(self, isbn: str, changes: Json) -> Json: ...
+
+    async def delete(self, isbn: str) -> None: ...
+
+    def export(self, form: str) -> AsyncGenerator[bytes, None]:
+        """The whole library as ``csv``, ``json`` or ``goodreads``, in pieces."""
+        ...
 
     async def search(self, text: str, *, limit: int) -> Json: ...
 
@@ -88,6 +98,9 @@ class ServerClient:
         self.book = server.book
         self.books = server.books
         self.search = server.search
+        self.edit = server.edit
+        self.delete = server.delete
+        self.export = server.export
         self.rollout = server.rollout
         self.change_rollout = server.change_rollout
         self.advance_rollout = server.advance_rollout

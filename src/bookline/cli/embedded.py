@@ -11,14 +11,15 @@ from typing import Unpack
 
 from bookline.api import bodies
 from bookline.app import App, running
-from bookline.client import RolloutChange
-from bookline.errors import Refused
+from bookline.client import BookFilter, RolloutChange
+from bookline.edits import read_edit
 from bookline.imports import Order
-from bookline.isbn import read_isbn
 from bookline.logs import set_up_logs
+from bookline.ports import BookQuery
 from bookline.progress.events import Event
 from bookline.progress.hub import TooSlow
 from bookline.settings import Settings
+from bookline.shelves.writing import export_lines, read_form
 from bookline.values import Json
 
 
@@ -77,24 +78,31 @@ class EmbeddedClient:
         return (await self._app.imports.retry(job_id)).to_json()
 
     async def book(self, isbn: str) -> Json:
-        found = await self._app.find_book(read_isbn(isbn).isbn13)
-        if found is None:
-            raise Refused("BOOK_NOT_FOUND", f"{isbn} is not in the library")
-        return found.to_json()
+        return (await self._app.shelf.find(isbn)).to_json()
 
-    async def books(self, *, limit: int, cursor: str | None) -> Json:
-        if self._app.library is None:
-            return {"items": [], "nextCursor": None}
-        page = await self._app.library.list(limit=limit, cursor=cursor)
-        return {"items": [book.to_json() for book in page.items], "nextCursor": page.next_cursor}
+    async def books(self, *, limit: int, cursor: str | None, **query: Unpack[BookFilter]) -> Json:
+        page = await self._app.shelf.list(BookQuery(**query), limit=limit, cursor=cursor)
+        items = [book.to_json() for book in page.items]
+        return {"items": items, "nextCursor": page.next_cursor, "total": page.total}
 
     async def search(self, text: str, *, limit: int) -> Json:
-        if self._app.embedder is None or self._app.library is None:
-            raise Refused("UNAVAILABLE", "search needs an embedder and the library; one is off")
-        vector = await self._app.embedder.embed(text)
-        found = await self._app.library.search(vector, limit=limit)
-        items = [{"book": one.book.to_json(), "score": round(one.score, 6)} for one in found]
-        return {"items": items, "model": vector.model}
+        hits = await self._app.shelf.search(text, limit)
+        items = [
+            {"book": hit.book.to_json(), "score": round(hit.score, 6), "match": hit.match}
+            for hit in hits.items
+        ]
+        return {"items": items, "model": hits.model}
+
+    async def edit(self, isbn: str, changes: Json) -> Json:
+        return (await self._app.shelf.edit(isbn, read_edit(changes))).to_json()
+
+    async def delete(self, isbn: str) -> None:
+        await self._app.shelf.delete(isbn)
+
+    async def export(self, form: str) -> AsyncGenerator[bytes, None]:
+        async with aclosing(export_lines(read_form(form), self._app.shelf.export())) as lines:
+            async for line in lines:
+                yield line.encode()
 
     async def rollout(self) -> Json:
         return await self._app.rollouts.describe()

@@ -55,6 +55,10 @@ class Jobs(Protocol):
         """
         ...
 
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        """The ids of the jobs of an ISBN-13 that are not over."""
+        ...
+
     async def request_cancel(self, job_id: str) -> Job:
         """Raises: Refused (JOB_NOT_FOUND, INVALID_STATE)."""
         ...

@@ -10,10 +10,20 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 
-from bookline.isbn import Isbn
+from bookline.book import Book
+from bookline.errors import Refused
+from bookline.isbn import Isbn, read_isbn
 from bookline.reading import Reading
 from bookline.shelves.formats.goodreads import SHELF_OF
 from bookline.shelves.row import NOTHING
@@ -88,35 +98,63 @@ class Shelved:
     reading: Reading = NOTHING
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportForm:
+    """A form of the whole library as a file."""
+
+    media_type: str
+    file_name: str | None
+    """None: shown where it is asked for, not offered as a file."""
+    head: str
+    line: Callable[[Book], str]
+    between: str = ""
+    tail: str = ""
+
+
+def shelved(book: Book) -> Shelved:
+    """A book of the library as the exports need it."""
+    facts = book.metadata
+    return Shelved(
+        isbn=read_isbn(book.isbn),
+        title=facts.title,
+        authors=facts.authors,
+        subtitle=facts.subtitle,
+        publisher=facts.publisher,
+        publication_date=facts.publication_date,
+        page_count=facts.page_count,
+        language=facts.language,
+        categories=facts.categories,
+        description=facts.description,
+        reading=book.reading or NOTHING,
+    )
+
+
 def guarded(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
-def write_csv(books: Iterable[Shelved]) -> Iterator[str]:
-    """Bookline's own columns, line by line."""
-    yield csv_line(CSV_HEADER)
-    for book in books:
-        yield csv_line([guarded(cell) for cell in _own_cells(book)])
+def csv_row(book: Shelved) -> str:
+    """Bookline's own columns."""
+    return csv_line([guarded(cell) for cell in _own_cells(book)])
 
 
-def write_goodreads(books: Iterable[Shelved]) -> Iterator[str]:
-    """Goodreads' columns, line by line."""
-    yield csv_line(GOODREADS_HEADER)
-    for book in books:
-        cells = [guarded(cell) for cell in _goodreads_cells(book)]
-        ten = book.isbn.isbn10 if book.isbn else None
-        cells[5:7] = [f'="{ten or ""}"', f'="{book.isbn.isbn13 if book.isbn else ""}"']
-        yield csv_line(cells)
+def goodreads_row(book: Shelved) -> str:
+    """Goodreads' columns."""
+    cells = [guarded(cell) for cell in _goodreads_cells(book)]
+    ten = book.isbn.isbn10 if book.isbn else None
+    cells[5:7] = [f'="{ten or ""}"', f'="{book.isbn.isbn13 if book.isbn else ""}"']
+    return csv_line(cells)
 
 
-def write_json(books: Iterable[dict[str, object]]) -> Iterator[str]:
-    """A plain list, one value a line."""
-    mark = "["
-    for book in books:
-        yield f"{mark}\n{json.dumps(book, ensure_ascii=False)}"
-        mark = ","
-    yield "[]\n" if mark == "[" else "\n]\n"
+async def export_lines(form: ExportForm, books: AsyncIterator[Book]) -> AsyncGenerator[str, None]:
+    """The file in pieces: its head, a piece for each book, its tail."""
+    yield form.head
+    mark = ""
+    async for book in books:
+        yield mark + form.line(book)
+        mark = form.between
+    yield form.tail
 
 
 def write_failed(
@@ -213,3 +251,35 @@ def _one_line(text: str | None) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else str(int(value) if value == int(value) else value)
+
+
+FORMS: Mapping[str, ExportForm] = {
+    "csv": ExportForm(
+        media_type="text/csv; charset=utf-8",
+        file_name="bookline.csv",
+        head=csv_line(CSV_HEADER),
+        line=lambda book: csv_row(shelved(book)),
+    ),
+    "json": ExportForm(
+        media_type="application/json",
+        file_name=None,
+        head="[\n",
+        line=lambda book: json.dumps(book.to_json(), ensure_ascii=False),
+        between=",\n",
+        tail="\n]\n",
+    ),
+    "goodreads": ExportForm(
+        media_type="text/csv; charset=utf-8",
+        file_name="goodreads_library_export.csv",  # Goodreads' own name
+        head=csv_line(GOODREADS_HEADER),
+        line=lambda book: goodreads_row(shelved(book)),
+    ),
+}
+"""By the name that a caller gives."""
+
+
+def read_form(name: str) -> ExportForm:
+    """The form of this name. Raises: Refused (INVALID_REQUEST)."""
+    if name not in FORMS:
+        raise Refused("INVALID_REQUEST", f"format must be one of {', '.join(FORMS)}")
+    return FORMS[name]

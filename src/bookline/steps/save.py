@@ -8,11 +8,11 @@ Rule 3:   standard library only: the Cloudflare Worker runs this file as it is.
 Not here: from the fallback store back into the library: stores/drain.py.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
 
+from bookline.aside import Aside
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
@@ -22,9 +22,6 @@ from bookline.ports import KeyValue, Library, ObjectStore
 from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
-
-FALLBACK_PREFIX = "book:isbn:"  # the plan's phase 3.1 (docs/plan-checklist.md)
-FALLBACK_TTL_SECONDS = 30 * 86_400.0  # docs/contract.md
 
 
 class SaveBook:
@@ -41,15 +38,17 @@ class SaveBook:
         clock: Callable[[], int],
     ) -> None:
         self._library = library
-        self._fallback = fallback
+        self._aside = Aside(fallback)
         self._objects = objects
         self._clock = clock
-        self._aside = asyncio.Lock()
 
     async def save(
         self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
     ) -> Json:
-        """``{"storedIn", "hasEmbedding"}``. Safe twice. Raises: StoreDown."""
+        """``{"storedIn", "hasEmbedding"}``. Safe twice.
+
+        Raises: StoreDown; Removed when the book was deleted while its import ran.
+        """
         if self._library is None:
             return await self.save_aside(order, metadata, cover, embedding)
         return await from_store(
@@ -59,7 +58,10 @@ class SaveBook:
     async def save_aside(
         self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
     ) -> Json:
-        """The same, into the fallback store, laid over an older entry. Raises: StoreDown."""
+        """The same, into the fallback store, laid over an older entry.
+
+        Raises: StoreDown; Removed when the book was deleted while its import ran.
+        """
         return await from_store(partial(self._into_fallback, order, metadata, cover, embedding))
 
     async def _into_library(
@@ -84,13 +86,7 @@ class SaveBook:
     async def _into_fallback(
         self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
     ) -> Json:
-        book = self._book(order, metadata, cover, embedding)
-        key = FALLBACK_PREFIX + book.isbn
-        async with self._aside:  # reading and keeping are two questions there
-            older = _read_entry(await self._fallback.find(key))
-            if older is not None:
-                book = laid_over(book, older)
-            await self._fallback.keep(key, book.to_stored(), ttl_seconds=FALLBACK_TTL_SECONDS)
+        await self._aside.keep(self._book(order, metadata, cover, embedding), laid_over)
         return {"storedIn": "kv", "hasEmbedding": embedding is not None}
 
     def _book(
@@ -127,21 +123,8 @@ class SaveBook:
             log.warning("the older cover %s remains: %s", cover.key, error)
 
 
-async def find_aside(fallback: KeyValue, isbn: str) -> Book | None:
-    """The book that waits in the fallback store. Raises: StoreDown."""
-    return _read_entry(await fallback.find(FALLBACK_PREFIX + isbn))
-
-
 def _has_other_cover(book: Book, other: Book | None) -> bool:
     """Whether both have a cover, under two keys (``.png`` and ``.jpg``)."""
     if other is None or book.cover is None or other.cover is None:
         return False
     return book.cover.key != other.cover.key
-
-
-def _read_entry(entry: Json | None) -> Book | None:
-    """None too for what is no book: a good one may lie over it."""
-    try:
-        return Book.from_stored(entry) if entry is not None else None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None

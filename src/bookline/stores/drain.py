@@ -7,14 +7,14 @@ Rule 2:  one entry that cannot be read stops no other; it stays until its time i
 
 import logging
 
+from bookline.aside import PREFIX, removed_jobs
 from bookline.book import Book
-from bookline.errors import StoreDown
+from bookline.errors import Removed, StoreDown
 from bookline.ports import KeyValue, Library, ObjectStore
 from bookline.values import Json
 
 log = logging.getLogger(__name__)
 
-PREFIX = "book:isbn:"  # the plan's phase 3.1 (docs/plan-checklist.md)
 _NUMBERS = frozenset({"pageCount", "width", "height", "dimensions"})
 _LISTS = frozenset({"authors", "categories"})
 
@@ -29,10 +29,13 @@ async def drain(fallback: KeyValue, library: Library, objects: ObjectStore | Non
     try:
         for key in await fallback.keys(PREFIX):
             entry = await fallback.find(key)
-            book = _read_entry(key, entry)
+            book = None if removed_jobs(entry) else _read_entry(key, entry)
             if entry is None or book is None:
                 continue
-            await _keep(book, library, objects)
+            try:
+                await _keep(book, library, objects)
+            except Removed as error:
+                log.info("%s", error)
             drained += await fallback.remove(key, if_value=entry)
     except StoreDown as error:
         log.info("the fallback store was not drained to its end: %s", error)
@@ -64,7 +67,7 @@ def _has_right_types(part: object) -> bool:
     if isinstance(part, list):  # the locked fields
         return all(isinstance(item, str) for item in part)
     if not isinstance(part, dict):
-        return part is None
+        return part is None or isinstance(part, str)  # the time of an edit
     return all(value is None or _is_type(name, value) for name, value in part.items())
 
 

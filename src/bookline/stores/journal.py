@@ -44,6 +44,9 @@ _NO_WAITS: Mapping[str, int] = MappingProxyType({})
 _numbers = count(1)  # tokens of tries whose caller names none
 
 _ROW = "SELECT * FROM jobs WHERE job_id = :job_id"
+_OPEN_OF = (
+    "SELECT job_id FROM jobs WHERE isbn = :isbn AND status IN ('queued', 'running') ORDER BY job_id"
+)
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
 _TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
            VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
@@ -121,6 +124,12 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             items=jobs[:limit],
             next_cursor=write_cursor(last.created_ms, last.job_id) if last else None,
         )
+
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        rows = await self.database.look_up(
+            lambda session: session.execute(_OPEN_OF, {"isbn": isbn})
+        )
+        return [row["job_id"] for row in rows]
 
     async def request_cancel(self, job_id: str) -> Job:
         def work(session: Session) -> Job:

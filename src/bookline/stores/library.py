@@ -1,64 +1,65 @@
 """The library in SQL tables: a book as one document, with its vectors beside it.
 
-Way:     steps/save.py, api, drain.py → here → a Database
+Way:     steps/save.py, shelf.py, drain.py → here → a Database
 Rule 1:  a book is read, merged and written in one write: two imports of one ISBN lose nothing.
+         A write carries the document that it read, for products without transactions.
 Rule 2:  a vector is stored only if it fits those that its model has here already.
-Rule 3:  columns are only what is asked by; all else is in the document (``Book.to_stored``).
+Rule 3:  what books are asked by is in the table ``catalogue``; all else is in the document
+         (``Book.to_stored``).
+Not here: lists and searches: library_lists.py; readers' own data: library_readings.py.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from bookline.book import Book, Embedding
-from bookline.errors import EmbeddingRefused
+from bookline.errors import EmbeddingRefused, Removed, StoreDown
 from bookline.merging import combined
-from bookline.ports import Found
-from bookline.stores.books import read_place, storable, write_place
-from bookline.stores.database import Database, Row, Session
+from bookline.ports import BookQuery, Found
+from bookline.reading import Reading, ReadingOf
+from bookline.stores import library_lists, library_readings
+from bookline.stores.books import storable
+from bookline.stores.catalogue import KEEP_ENTRY, entry
+from bookline.stores.database import Database, Session
+from bookline.stores.library_lists import BOOKS, NearestVectors, read_book
 from bookline.threads import in_thread
 from bookline.values import Page
 
 log = logging.getLogger(__name__)
 
+READINGS = "readings"  # the key of writes that change readers' own data
+MOST_TRIES = 10  # our choice; more than one is needed only where a write is no transaction
 _KEEP = """
     INSERT INTO books (isbn, document, embedding_model, updated_at)
     VALUES (:isbn, :document, :model, :updated_at)
     ON CONFLICT (isbn) DO UPDATE SET document = excluded.document,
         embedding_model = excluded.embedding_model, updated_at = excluded.updated_at
+    WHERE books.document = :seen RETURNING isbn
 """
+_FORGET_VECTOR = "DELETE FROM vectors WHERE isbn = :isbn AND model = :model"
 _KEEP_VECTOR = """
     INSERT INTO vectors (isbn, model, dimensions, vector)
     VALUES (:isbn, :model, :dimensions, :vector)
-    ON CONFLICT (isbn, model) DO UPDATE SET dimensions = excluded.dimensions,
-        vector = excluded.vector
 """
-_BOOKS = """
-    SELECT books.document, books.embedding_model, vectors.vector FROM books
-    LEFT JOIN vectors ON vectors.isbn = books.isbn AND vectors.model = books.embedding_model
-"""
-_FIND = _BOOKS + "WHERE books.isbn = :isbn"
-_FIRST = _BOOKS + "ORDER BY updated_at DESC, books.isbn DESC LIMIT :limit"
-_NEXT = (
-    _BOOKS + "WHERE (updated_at, books.isbn) < (:updated_at, :isbn) "
-    "ORDER BY updated_at DESC, books.isbn DESC LIMIT :limit"
+_FIND = BOOKS + "WHERE books.isbn = :isbn"
+_IS_REMOVED = "SELECT job_id FROM removed WHERE job_id = :job_id"
+_REMOVE_JOB = (
+    "INSERT INTO removed (job_id, isbn) VALUES (:job_id, :isbn) ON CONFLICT (job_id) DO NOTHING"
 )
-_SEARCH = """
-    SELECT books.document, books.embedding_model, own.vector, near.distance FROM ({nearest}) AS near
-    JOIN books ON books.isbn = near.isbn
-    LEFT JOIN vectors AS own ON own.isbn = books.isbn AND own.model = books.embedding_model
-    WHERE near.distance IS NOT NULL
-    ORDER BY near.distance, books.isbn
-"""
+_REMOVE = tuple(
+    f"DELETE FROM {table} WHERE isbn = :isbn"
+    for table in ("books", "catalogue", "vectors", "reading")
+)
 
 
 class SqlLibrary:
-    """Fills the port Library. ``nearest`` is the product's statement for the nearest vectors."""
+    """Fills the port Books. ``nearest`` is the product's way to the nearest vectors."""
 
-    def __init__(self, database: Database, nearest: str) -> None:
+    def __init__(self, database: Database, nearest: NearestVectors) -> None:
         self.database = database
-        self._search = _SEARCH.format(nearest=nearest)
+        self._nearest = nearest
 
     async def keep(self, book: Book) -> Book:
         """The book as it now stands. Safe twice, and in any order.
@@ -66,76 +67,128 @@ class SqlLibrary:
         A vector that does not fit its model is left out, with a warning in the log.
         """
         book = storable(book)
-        embedding = book.embedding
-        packed = None
-        if embedding is not None:
+        if book.embedding is not None:
             try:
-                packed = embedding.to_bytes()
+                book.embedding.to_bytes()
             except EmbeddingRefused as error:
                 log.warning("a vector is left out: %s", error)
                 book = replace(book, embedding=None)
 
-        return await self.database.write(lambda session: _keep(session, book, packed), book.isbn)
+        return await self.database.write(lambda session: _keep(session, book), book.isbn)
 
-    async def find(self, isbn: str) -> Book | None:
-        rows = await self.database.look_up(lambda session: session.execute(_FIND, {"isbn": isbn}))
-        return _read_book(rows[0]) if rows else None
+    async def find(self, isbn: str, user_id: str | None = None) -> Book | None:
+        """With what this reader said of it."""
+        return await self.database.look_up(lambda session: _find(session, isbn, user_id)[0])
 
-    async def list(self, *, limit: int, cursor: str | None) -> Page[Book]:
-        """Last imported first. Raises: Refused for a cursor that is not ours."""
-        if cursor is None:
-            rows = await self._rows(_FIRST, {"limit": limit + 1})
-        else:
-            updated_at, isbn = read_place(cursor)
-            place = {"updated_at": updated_at, "isbn": isbn}
-            rows = await self._rows(_NEXT, {**place, "limit": limit + 1})
-        books = [_read_book(row) for row in rows[:limit]]
-        more = len(rows) > limit and books
-        return Page(items=books, next_cursor=write_place(books[-1]) if more else None)
+    async def change(self, isbn: str, change: Callable[[Book], Book]) -> Book | None:
+        """The book after ``change``; None without one."""
+
+        def work(session: Session) -> Book | None:
+            for _ in range(MOST_TRIES):
+                book, seen = _find(session, isbn)
+                if book is None:
+                    return None
+                changed = storable(change(book))
+                if _store(session, changed, book, seen):
+                    return changed
+            raise StoreDown(f"{isbn} is being changed by others")
+
+        return await self.database.write(work, isbn)
+
+    async def remove(self, isbn: str, jobs: Collection[str]) -> Book | None:
+        """The book that is gone. Nothing that these jobs save later is kept. Safe twice."""
+
+        def work(session: Session) -> Book | None:
+            book, _ = _find(session, isbn)
+            for job_id in jobs:
+                session.execute(_REMOVE_JOB, {"job_id": job_id, "isbn": isbn})
+            for statement in _REMOVE:
+                session.execute(statement, {"isbn": isbn})
+            return book
+
+        return await self.database.write(work, isbn)
+
+    # -------------------------------------------------------------- lists and searches
+    async def list(self, query: BookQuery, *, limit: int, cursor: str | None) -> Page[Book]:
+        """With ``total``. Raises: Refused for a cursor that is not of this list."""
+        asked = library_lists.asked(query, limit, cursor)
+        return await self.database.read(asked)
 
     async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:
         """Nearest first, among the vectors of the same model and dimensions only.
 
         Raises: EmbeddingRefused when the vector asked for is none.
         """
-        asked = {
-            "vector": embedding.to_bytes(),
-            "model": embedding.model,
-            "dimensions": embedding.dimensions,
-            "limit": limit,
-        }
-        return [
-            Found(book=_read_book(row), score=max(-1.0, min(1.0, 1.0 - row["distance"])))
-            for row in await self._rows(self._search, asked)
-        ]
+        return await self.database.read(
+            lambda session: library_lists.near(session, self._nearest, embedding, limit)
+        )
+
+    async def find_many(self, isbns: Collection[str]) -> Mapping[str, Book]:
+        """Those of the books that are there, without their vectors, by ISBN-13."""
+        wanted = list(isbns)
+        return await self.database.read(lambda session: library_lists.find_many(session, wanted))
+
+    async def walk(self, after: str, limit: int, user_id: str | None) -> Sequence[Book]:
+        """The next books in the order of their ISBNs, with this reader's data."""
+        return await self.database.read(
+            lambda session: library_lists.walk(session, after, limit, user_id)
+        )
+
+    # -------------------------------------------------------------- readers' own data
+    async def keep_readings(self, readings: Sequence[ReadingOf]) -> None:
+        """One write. Newer values win, an older reading only fills gaps. Safe twice."""
+        await self.database.write(
+            lambda session: library_readings.keep(session, readings), READINGS
+        )
+
+    async def change_reading(
+        self, isbn: str, user_id: str | None, at: str, change: Callable[[Reading], Reading]
+    ) -> None:
+        """Of one reader, in one write; what is empty afterwards is gone."""
+        await self.database.write(
+            lambda session: library_readings.change(session, isbn, user_id, at, change), READINGS
+        )
 
     async def close(self) -> None:
         """What waits goes to disk first. Safe twice."""
         await in_thread(self.database.close)
 
-    async def _rows(self, query: str, values: Mapping[str, object]) -> Sequence[Row]:
-        return await self.database.read(lambda session: session.execute(query, values))
+
+def _find(session: Session, isbn: str, user_id: str | None = None) -> tuple[Book | None, str]:
+    """The book, and its document as it was read."""
+    rows = session.execute(_FIND, {"isbn": isbn, "user_id": user_id or ""})
+    return (read_book(rows[0]), str(rows[0]["document"])) if rows else (None, "")
 
 
-def _keep(session: Session, book: Book, packed: bytes | None) -> Book:
+def _keep(session: Session, book: Book) -> Book:
+    job_id = book.provenance.job_id
+    if session.execute(_IS_REMOVED, {"job_id": job_id}):
+        raise Removed(f"{book.isbn} was deleted while this import ran")
     if book.embedding is not None and not _fits(session, book.embedding):
         log.warning("a vector is left out: its model has others here")
-        book, packed = replace(book, embedding=None), None
-    rows = session.execute(_FIND, {"isbn": book.isbn})
-    stands = combined(book, _read_book(rows[0])) if rows else book
-    model = stands.embedding and stands.embedding.model
-    session.execute(
-        _KEEP,
-        {"isbn": stands.isbn, "document": _document(stands), "model": model,
-         "updated_at": stands.provenance.updated_at},
-    )  # fmt: skip
-    if packed is not None and book.embedding is not None and stands.embedding == book.embedding:
-        session.execute(
-            _KEEP_VECTOR,
-            {"isbn": book.isbn, "model": model, "dimensions": book.embedding.dimensions,
-             "vector": packed},
-        )  # fmt: skip
-    return stands
+        book = replace(book, embedding=None)
+    for _ in range(MOST_TRIES):
+        older, seen = _find(session, book.isbn)
+        stands = book if older is None else combined(book, replace(older, reading=None))
+        if _store(session, stands, older, seen):
+            return stands
+    raise StoreDown(f"{book.isbn} is being changed by others")
+
+
+def _store(session: Session, book: Book, older: Book | None, seen: str) -> bool:
+    """False, and nothing stored, when the document that was read is another by now."""
+    embedding = book.embedding
+    model = embedding and embedding.model
+    values = {"isbn": book.isbn, "document": _document(book), "model": model, "seen": seen}
+    if not session.execute(_KEEP, {**values, "updated_at": book.provenance.updated_at}):
+        return False
+    session.execute(KEEP_ENTRY, entry(book))
+    if embedding is not None and (older is None or older.embedding != embedding):
+        which = {"isbn": book.isbn, "model": model}
+        session.execute(_FORGET_VECTOR, which)
+        packed = {"dimensions": embedding.dimensions, "vector": embedding.to_bytes()}
+        session.execute(_KEEP_VECTOR, {**which, **packed})
+    return True
 
 
 def _fits(session: Session, embedding: Embedding) -> bool:
@@ -149,10 +202,3 @@ def _document(book: Book) -> str:
     """The book as JSON; its vector lies in the table ``vectors``."""
     stored = {**book.to_stored(), "embedding": None}
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
-
-
-def _read_book(row: Row) -> Book:
-    book = Book.from_stored(json.loads(row["document"]))
-    if row["vector"] is None:
-        return book
-    return replace(book, embedding=Embedding.of_bytes(row["embedding_model"], row["vector"]))

@@ -5,6 +5,8 @@ Rule 1:  a migration that was released is never changed; a new one is added behi
 
 import json
 
+from bookline.book import Book
+from bookline.stores.catalogue import KEEP_ENTRY, entry
 from bookline.stores.database import Migration, Row, Session
 from bookline.values import Json
 
@@ -118,4 +120,47 @@ IN_PLACE = """
     CREATE INDEX books_last_first ON books (updated_at DESC, isbn DESC);
 """
 
-MIGRATIONS: tuple[Migration, ...] = (COLUMNS, DOCUMENTS, columns_to_documents, IN_PLACE)
+CATALOGUE = """
+    DROP INDEX books_last_first;
+    CREATE TABLE catalogue (
+        isbn TEXT PRIMARY KEY,
+        searched TEXT NOT NULL,
+        authors TEXT NOT NULL,
+        title_key TEXT NOT NULL,
+        author_key TEXT NOT NULL,
+        year_key INTEGER NOT NULL,
+        language TEXT NOT NULL,
+        updated_at TEXT NOT NULL
+    );
+    CREATE INDEX catalogue_recent ON catalogue (updated_at, isbn);
+    CREATE INDEX catalogue_title ON catalogue (title_key, isbn);
+    CREATE INDEX catalogue_author ON catalogue (author_key, title_key, isbn);
+    CREATE INDEX catalogue_year ON catalogue (year_key, title_key, isbn);
+    CREATE TABLE removed (job_id TEXT PRIMARY KEY, isbn TEXT NOT NULL);
+    CREATE TABLE numbered_vectors (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        isbn TEXT NOT NULL,
+        model TEXT NOT NULL,
+        dimensions INTEGER NOT NULL,
+        vector BLOB NOT NULL
+    );
+    INSERT INTO numbered_vectors (isbn, model, dimensions, vector)
+        SELECT isbn, model, dimensions, vector FROM vectors;
+    DROP TABLE vectors;
+    ALTER TABLE numbered_vectors RENAME TO vectors;
+    CREATE UNIQUE INDEX vectors_of_a_book ON vectors (isbn, model);
+    CREATE INDEX vectors_of_a_model ON vectors (model, dimensions, id);
+"""
+"""``catalogue`` is the narrow table that lists and literal searches read (catalogue.py);
+``removed`` names the jobs whose book was deleted while they ran: what they save is not kept."""
+
+
+def books_to_catalogue(session: Session) -> None:
+    """Each book gets its row there, as catalogue.py writes it at that book's next change."""
+    for row in session.execute("SELECT isbn, document FROM books"):
+        session.execute(KEEP_ENTRY, entry(Book.from_stored(json.loads(row["document"]))))
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    COLUMNS, DOCUMENTS, columns_to_documents, IN_PLACE, CATALOGUE, books_to_catalogue,
+)  # fmt: skip

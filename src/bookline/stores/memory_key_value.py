@@ -13,9 +13,15 @@ class MemoryKeyValue:
         self._clock = clock
         self._entries: dict[str, tuple[str, int]] = {}
 
-    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
+    async def keep(
+        self, key: str, value: Json, *, ttl_seconds: float, if_value: Json | None
+    ) -> bool:
         self._purge()
+        there = self._entries.get(key)
+        if (there and there[0]) != (None if if_value is None else write_value(if_value)):
+            return False
         self._entries[key] = write_value(value), self._clock() + round(ttl_seconds * 1000)
+        return True
 
     async def find(self, key: str) -> Json | None:
         self._purge()

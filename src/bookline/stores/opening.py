@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bookline.stores import journal_schema, library_schema, vectors
+from bookline.stores import journal_schema, library_schema
 from bookline.stores.batches import SqlBatches
 from bookline.stores.database import Database
 from bookline.stores.journal import SqlJournal
@@ -17,6 +17,7 @@ from bookline.stores.limits import SqlLimits
 from bookline.stores.postgres import Connections, Postgres
 from bookline.stores.rollout import SqlRollout
 from bookline.stores.sqlite import InMemory, Sqlite
+from bookline.stores.vectors import Nearest, nearest_by_pgvector
 
 JOURNAL_FILE, LIBRARY_FILE = "journal.db", "library.db"
 Clock = Callable[[], int]
@@ -49,8 +50,8 @@ def journal_tables_in_memory() -> InMemory:
 
 def open_library(path: Path) -> SqlLibrary:
     """The library in this file. Raises: StoreDown, BooklineNewer."""
-    database = Sqlite(path, library_schema.MIGRATIONS, on_connect=vectors.prepare)
-    return SqlLibrary(database, vectors.NEAREST)
+    database = Sqlite(path, library_schema.MIGRATIONS)
+    return SqlLibrary(database, Nearest())
 
 
 def open_connections(url: str) -> Connections:
@@ -66,16 +67,16 @@ def open_postgres_stores(connections: Connections, clock: Clock) -> Stores:
 def open_postgres_library(connections: Connections) -> SqlLibrary:
     """Raises: StoreDown, BooklineNewer."""
     database = Postgres(connections, "library", library_schema.MIGRATIONS)
-    return SqlLibrary(database, vectors.NEAREST_POSTGRES)
+    return SqlLibrary(database, nearest_by_pgvector)
 
 
 def library_in_memory() -> SqlLibrary:
     """Gone with the process: for tests, and for trying things out."""
-    return SqlLibrary(library_tables_in_memory(), vectors.NEAREST)
+    return SqlLibrary(library_tables_in_memory(), Nearest())
 
 
 def library_tables_in_memory() -> InMemory:
-    return InMemory(library_schema.MIGRATIONS, on_connect=vectors.prepare)
+    return InMemory(library_schema.MIGRATIONS)
 
 
 def _stores(database: Database, clock: Clock) -> Stores:

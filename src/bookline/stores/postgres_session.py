@@ -79,7 +79,7 @@ def translated_schema(statement: str) -> str:
 
 @cache
 def _translated(sql: str) -> bytes:
-    return _TOKEN.sub(_placeholder, sql).encode()
+    return _TOKEN.sub(_placeholder, sql).replace("instr(", "strpos(").encode()
 
 
 def _placeholder(found: re.Match[str]) -> str:

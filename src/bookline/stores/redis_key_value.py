@@ -23,6 +23,10 @@ READ_SECONDS = 5.0  # our choice; a third of what a try of the save step may tak
 MOST_CONNECTIONS = 8  # our choice; more questions at once wait for a free one
 SCAN_COUNT = 500  # keys looked at in one question
 
+_KEEP_IF = (
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
+    "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
+)
 _REMOVE_IF = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
@@ -54,10 +58,22 @@ class RedisKeyValue:
             raise Refused("INVALID_REQUEST", "the redis:// address cannot be read") from error
         self._redis: Redis = Redis.from_pool(pool)
 
-    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
-        """In place of an older value; the time to live begins anew."""
+    async def keep(
+        self, key: str, value: Json, *, ttl_seconds: float, if_value: Json | None
+    ) -> bool:
+        """False, and nothing kept, unless ``if_value`` is there now (None: nothing is).
+
+        The time to live begins anew.
+        """
+        text, ttl_ms = write_value(value), max(1, round(ttl_seconds * 1000))
         async with _ours("keep"):
-            await self._redis.set(key, write_value(value), px=max(1, round(ttl_seconds * 1000)))
+            if if_value is None:
+                is_kept = bool(await self._redis.set(key, text, px=ttl_ms, nx=True))
+                if is_kept or await self.find(key) is not None:
+                    return is_kept
+                return bool(await self._redis.set(key, text, px=ttl_ms))  # over what is no value
+            seen = write_value(if_value)
+            return bool(await self._redis.eval(_KEEP_IF, 1, key, seen, text, ttl_ms))
 
     async def find(self, key: str) -> Json | None:
         async with _ours("find"):

@@ -23,6 +23,14 @@ MIGRATIONS = (
     """,
 )
 
+_INSERT = """
+    INSERT INTO entries (key, value, expires_at_ms) VALUES (:key, :value, :ends)
+    ON CONFLICT (key) DO NOTHING RETURNING key
+"""
+_REPLACE = """
+    UPDATE entries SET value = :value, expires_at_ms = :ends
+    WHERE key = :key AND value = :seen RETURNING key
+"""
 _AFTER_ALL = "\U0010ffff"  # sorts behind every character that our keys have
 
 
@@ -33,21 +41,29 @@ class SqliteKeyValue:
         self._file = Sqlite(path, MIGRATIONS)
         self._clock = clock
 
-    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
-        """In place of an older value; the time to live begins anew."""
+    async def keep(
+        self, key: str, value: Json, *, ttl_seconds: float, if_value: Json | None
+    ) -> bool:
+        """False, and nothing kept, unless ``if_value`` is there now (None: nothing is).
+
+        The time to live begins anew.
+        """
         now = self._clock()
         values = {"key": key, "value": write_value(value), "ends": now + round(ttl_seconds * 1000)}
+        seen = None if if_value is None else write_value(if_value)
 
-        def work(session: Session) -> None:
+        def work(session: Session) -> bool:
             session.execute("DELETE FROM entries WHERE expires_at_ms <= :now", {"now": now})
-            session.execute(
-                """INSERT INTO entries (key, value, expires_at_ms) VALUES (:key, :value, :ends)
-                   ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-                                                   expires_at_ms = excluded.expires_at_ms""",
-                values,
-            )
+            if seen is not None:
+                return bool(session.execute(_REPLACE, {**values, "seen": seen}))
+            if session.execute(_INSERT, values):
+                return True
+            there = session.execute("SELECT value FROM entries WHERE key = :key", {"key": key})
+            if read_value(key, there[0]["value"]) is not None:
+                return False
+            return bool(session.execute(_REPLACE, {**values, "seen": there[0]["value"]}))
 
-        await self._file.write(work)
+        return await self._file.write(work)
 
     async def find(self, key: str) -> Json | None:
         query = "SELECT value FROM entries WHERE key = :key AND expires_at_ms > :now"

@@ -1,53 +1,147 @@
-"""Nearest vectors, in each product's own words.
+"""Nearest vectors: by pgvector, or compared in memory for a product without a vector type.
 
-Way:     library.py asks with a ``NEAREST``; opening.py hands ``prepare`` to SQLite's connections
-Source:  https://alexgarcia.xyz/sqlite-vec/api-reference.html#vec_distance_cosine,
-         https://github.com/pgvector/pgvector#querying
+Way:      library.py asks within a read
+Rule 1:   the table is the truth: vectors that came since the last search are read by their ids,
+          and one that is gone is never an answer.
+Units:    10,000 vectors of 256 numbers take 10 MB, kept from the first search on. A search among
+          50,000 takes 3 ms (benchmarks/library.py); sqlite-vec reads them anew each time: 45 ms.
 """
 
-import logging
-import math
-import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import sqlite_vec
+from bookline.book import Embedding
+from bookline.stores.database import Session
 
-log = logging.getLogger(__name__)
-
-MMAP_BYTES = 256 * 2**20  # our choice: a search reads all vectors; mapped it takes 2/3 of the time
-NEAREST = """
-    SELECT isbn, vec_distance_cosine(vector, :vector) AS distance FROM vectors
-    WHERE model = :model AND dimensions = :dimensions
-    ORDER BY distance NULLS LAST, isbn LIMIT :limit
+_NEWER = """
+    SELECT id, isbn, vector FROM vectors
+    WHERE model = :model AND dimensions = :dimensions AND id > :id ORDER BY id LIMIT :limit
 """
-"""ISBN and cosine distance; NULL for a vector without a direction."""
-NEAREST_POSTGRES = """
+_IDS = "SELECT id FROM vectors WHERE model = :model AND dimensions = :dimensions"
+_STILL = "SELECT id FROM vectors WHERE id IN :ids"
+READ_AT_ONCE = 10_000  # rows
+
+_PGVECTOR = """
     SELECT isbn, nullif(vector <=> :vector, 'NaN') AS distance FROM vectors
     WHERE model = :model AND dimensions = :dimensions
     ORDER BY distance NULLS LAST, isbn LIMIT :limit
 """
-"""The same from pgvector, which says NaN where there is no direction."""
+"""NULL for a vector without a direction. https://github.com/pgvector/pgvector#querying"""
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Gives the connection ``vec_distance_cosine``.
+def nearest_by_pgvector(
+    session: Session, asked: Embedding, limit: int
+) -> Sequence[tuple[str, float]]:
+    """ISBN and cosine, nearest first, among the vectors of the same model and dimensions.
 
-    Many Pythons (pyenv's, macOS's) are built without SQLite's extensions. There the same function
-    comes from numpy, at a third of the speed: 32 ms against 9 for 10,000 vectors of 256 numbers.
+    Raises: EmbeddingRefused when the vector asked for is none.
     """
-    connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
-    try:
-        connection.enable_load_extension(True)
-        sqlite_vec.load(connection)
-        connection.enable_load_extension(False)
-    except (AttributeError, sqlite3.Error) as error:
-        log.debug("numpy measures distances, as sqlite-vec cannot be loaded: %s", error)
-        connection.create_function("vec_distance_cosine", 2, cosine_distance, deterministic=True)
+    which = {"model": asked.model, "dimensions": asked.dimensions}
+    rows = session.execute(_PGVECTOR, {**which, "vector": asked.to_bytes(), "limit": limit})
+    near = [row for row in rows if row["distance"] is not None]
+    return [(row["isbn"], max(-1.0, min(1.0, 1.0 - row["distance"]))) for row in near]
 
 
-def cosine_distance(one: bytes, other: bytes) -> float | None:
-    """1 - cosine; None for a vector without a direction. As sqlite-vec has it."""
-    import numpy
+class Nearest:
+    """The vectors of each model that was searched. One search at a time."""
 
-    a, b = numpy.frombuffer(one, "<f4"), numpy.frombuffer(other, "<f4")
-    lengths = math.sqrt(a.dot(a) * b.dot(b))
-    return 1.0 - float(a.dot(b)) / lengths if lengths else None
+    def __init__(self) -> None:
+        self._matrices: dict[tuple[str, int], _Matrix] = {}
+
+    def __call__(
+        self, session: Session, asked: Embedding, limit: int
+    ) -> Sequence[tuple[str, float]]:
+        """ISBN and cosine, nearest first, among the vectors of the same model and dimensions.
+
+        Raises: EmbeddingRefused when the vector asked for is none.
+        """
+        packed = asked.to_bytes()
+        key = (asked.model, asked.dimensions)
+        matrix = self._matrices.setdefault(key, _Matrix(asked.dimensions))
+        which = {"model": asked.model, "dimensions": asked.dimensions}
+        matrix.read_newer(session, which)
+        found = matrix.nearest(packed, limit)
+        there = {row["id"] for row in session.execute(_STILL, {"ids": [one[0] for one in found]})}
+        if len(there) < len(found):
+            matrix.keep_only({row["id"] for row in session.execute(_IDS, which)})
+            found = matrix.nearest(packed, limit)
+        return [(isbn, score) for _, isbn, score in found]
+
+
+class _Matrix:
+    """Unit vectors as rows, with their ids and ISBNs."""
+
+    def __init__(self, dimensions: int) -> None:
+        import numpy
+
+        self._numpy = numpy
+        self._rows: Any = numpy.empty((0, dimensions), "<f4")
+        self._isbns: list[str] = []
+        self._ids: list[int] = []
+        self._places: dict[str, int] = {}
+        self._without_direction: set[int] = set()
+        self._last_id = 0
+
+    def read_newer(self, session: Session, which: Mapping[str, object]) -> None:
+        """All that was kept since the last time; of a book's vectors the newest counts."""
+        while True:
+            values = {**which, "id": self._last_id, "limit": READ_AT_ONCE}
+            rows = session.execute(_NEWER, values)
+            if not rows:
+                return
+            self._add([row["id"] for row in rows], [row["isbn"] for row in rows],
+                      b"".join(row["vector"] for row in rows))  # fmt: skip
+            self._last_id = rows[-1]["id"]
+
+    def nearest(self, packed: bytes, limit: int) -> list[tuple[int, str, float]]:
+        """Id, ISBN, cosine; equal ones by ISBN."""
+        numpy = self._numpy
+        asked = numpy.frombuffer(packed, "<f4").astype("f8")
+        length = float(numpy.linalg.norm(asked))
+        count = len(self._ids)
+        if not length or not count:
+            return []
+        scores = self._rows[:count] @ (asked / length).astype("<f4")
+        scores[list(self._without_direction)] = -numpy.inf
+        places = range(count)
+        if count > limit:
+            least = numpy.partition(scores, count - limit)[count - limit]
+            places = numpy.nonzero(scores >= least)[0].tolist()
+        found = [(self._ids[at], self._isbns[at], float(scores[at])) for at in places]
+        found = [one for one in found if one[2] >= -2]
+        found.sort(key=lambda one: (-round(one[2], 6), one[1]))
+        return [(id_, isbn, max(-1.0, min(1.0, score))) for id_, isbn, score in found[:limit]]
+
+    def keep_only(self, ids: set[int]) -> None:
+        """Forgets the vectors that are gone."""
+        kept = [at for at, id_ in enumerate(self._ids) if id_ in ids]
+        gone = self._without_direction
+        self._without_direction = {new for new, old in enumerate(kept) if old in gone}
+        self._rows = self._rows[kept]
+        self._ids = [self._ids[at] for at in kept]
+        self._isbns = [self._isbns[at] for at in kept]
+        self._places = {isbn: at for at, isbn in enumerate(self._isbns)}
+
+    def _add(self, ids: Sequence[int], isbns: Sequence[str], packed: bytes) -> None:
+        numpy = self._numpy
+        fresh = numpy.frombuffer(packed, "<f4").reshape(len(ids), -1).astype("f8")
+        lengths = numpy.linalg.norm(fresh, axis=1)
+        self._make_room(len(self._ids) + len(ids))
+        for id_, isbn, row, length in zip(ids, isbns, fresh, lengths, strict=True):
+            place = self._places.setdefault(isbn, len(self._ids))
+            if place == len(self._ids):
+                self._ids.append(id_)
+                self._isbns.append(isbn)
+            self._ids[place] = id_
+            self._without_direction.discard(place)
+            if length > 0:
+                self._rows[place] = row / length
+            else:
+                self._without_direction.add(place)
+
+    def _make_room(self, count: int) -> None:
+        if count > len(self._rows):
+            numpy = self._numpy
+            bigger = numpy.zeros((max(count, len(self._rows) * 5 // 4), self._rows.shape[1]), "<f4")
+            bigger[: len(self._ids)] = self._rows[: len(self._ids)]
+            self._rows = bigger

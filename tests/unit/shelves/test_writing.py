@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
 from datetime import date
 
 import made_up_exports as exports
@@ -10,18 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bookline.book import Book, Metadata, Provenance
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
 from bookline.reading import Reading, read_reading
 from bookline.shelves.file import open_library_file
 from bookline.shelves.row import Row
 from bookline.shelves.writing import (
+    CSV_HEADER,
+    FORMS,
+    GOODREADS_HEADER,
     Shelved,
+    csv_line,
+    csv_row,
+    export_lines,
+    goodreads_row,
     guarded,
-    write_csv,
     write_failed,
-    write_goodreads,
-    write_json,
 )
 
 plain = st.text(st.characters(categories=["L", "N", "P", "Zs", "S"]), min_size=1, max_size=20)
@@ -49,6 +55,14 @@ books = st.builds(
 )
 
 
+def write_csv(shelf: list[Shelved]) -> list[str]:
+    return [csv_line(CSV_HEADER), *map(csv_row, shelf)]
+
+
+def write_goodreads(shelf: list[Shelved]) -> list[str]:
+    return [csv_line(GOODREADS_HEADER), *map(goodreads_row, shelf)]
+
+
 def shelved(row: Row) -> Shelved:
     return Shelved(isbn=row.isbn, title=row.title, authors=row.authors, reading=row.reading)
 
@@ -60,19 +74,19 @@ def read_back(lines: list[str]) -> list[Shelved]:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(books, max_size=5))
 def test_the_goodreads_form_reads_back_equal(shelf: list[Shelved]) -> None:
-    assert read_back(list(write_goodreads(shelf))) == shelf
+    assert read_back(write_goodreads(shelf)) == shelf
 
 
 def test_a_goodreads_export_goes_round_equal() -> None:
     taken = [shelved(row) for row in open_library_file(exports.GOODREADS.encode()).rows()]
 
-    assert read_back(list(write_goodreads(taken))) == taken
+    assert read_back(write_goodreads(taken)) == taken
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(books, max_size=5))
 def test_the_csv_keeps_each_readers_data(shelf: list[Shelved]) -> None:
-    back = read_back(list(write_csv(shelf)))
+    back = read_back(write_csv(shelf))
 
     assert [one.reading for one in back] == [one.reading for one in shelf]
     assert [one.isbn for one in back] == [one.isbn for one in shelf]
@@ -98,9 +112,21 @@ def test_only_the_isbn_cells_of_the_goodreads_form_keep_their_sign() -> None:
     assert cells[1:7] == ["'=1+1", "'@who", "'@who", "", '="0451524934"', '="9780451524935"']
 
 
-def test_json_is_a_plain_list() -> None:
-    assert json.loads("".join(write_json([{"isbn": "1"}, {"isbn": "2"}])))[1] == {"isbn": "2"}
-    assert json.loads("".join(write_json([]))) == []
+async def some_books(count: int) -> AsyncIterator[Book]:
+    for number in range(count):
+        yield Book(
+            metadata=Metadata(isbn=f"978000000000{number}", title="鯨"),
+            provenance=Provenance(
+                source="", source_id=None, job_id="j", imported_at="", updated_at=""
+            ),
+        )
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_json_is_a_plain_list(count: int) -> None:
+    text = "".join([line async for line in export_lines(FORMS["json"], some_books(count))])
+
+    assert json.loads(text) == [book.to_json() async for book in some_books(count)]
 
 
 def test_failed_rows_come_back_as_they_came_with_two_columns_that_are_ignored() -> None:

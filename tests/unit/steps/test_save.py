@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
+from bookline.aside import PREFIX, TTL_SECONDS
 from bookline.book import Book, Cover, Embedding, Metadata
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
-from bookline.steps.save import FALLBACK_PREFIX, FALLBACK_TTL_SECONDS, SaveBook
-from bookline.stores.drain import PREFIX, drain
+from bookline.ports import BookQuery
+from bookline.steps.save import SaveBook
+from bookline.stores.drain import drain
 from bookline.stores.library import SqlLibrary
 from bookline.stores.memory_key_value import MemoryKeyValue
 from bookline.stores.memory_objects import MemoryObjects
 from bookline.stores.opening import library_in_memory, library_tables_in_memory
-from bookline.stores.vectors import NEAREST
+from bookline.stores.vectors import Nearest
 from bookline.values import Json
 
 ISBN = "9780142437247"
@@ -56,7 +58,7 @@ class World:
         return book
 
     async def entry(self) -> Book:
-        entry = await self.fallback.find(FALLBACK_PREFIX + ISBN)
+        entry = await self.fallback.find(PREFIX + ISBN)
         assert entry is not None
         return Book.from_stored(entry)
 
@@ -90,7 +92,7 @@ async def test_saving_twice_leaves_one_book() -> None:
     second = await world.steps.save(ORDER, BOOK, None, VECTOR)
 
     assert first == second
-    assert len((await world.library.list(limit=9, cursor=None)).items) == 1
+    assert len((await world.library.list(BookQuery(), limit=9, cursor=None)).items) == 1
 
 
 async def test_a_later_import_keeps_the_time_of_the_first() -> None:
@@ -125,7 +127,7 @@ async def test_a_library_that_is_down_is_told_to_the_engine() -> None:
             raise StoreDown("down")
 
     with pytest.raises(StoreDown):
-        await World(Library(library_tables_in_memory(), NEAREST)).steps.save(
+        await World(Library(library_tables_in_memory(), Nearest())).steps.save(
             ORDER, BOOK, None, VECTOR
         )
 
@@ -202,10 +204,10 @@ async def test_a_book_aside_lives_for_thirty_days() -> None:
     world = World()
     await world.steps.save_aside(ORDER, BOOK, None, None)
 
-    world.now_ms += round(FALLBACK_TTL_SECONDS * 1000) - 1
-    assert await world.fallback.keys(FALLBACK_PREFIX) == [f"book:isbn:{ISBN}"]
+    world.now_ms += round(TTL_SECONDS * 1000) - 1
+    assert await world.fallback.keys(PREFIX) == [f"book:isbn:{ISBN}"]
     world.now_ms += 1
-    assert await world.fallback.keys(FALLBACK_PREFIX) == []
+    assert await world.fallback.keys(PREFIX) == []
 
 
 async def test_a_poorer_book_aside_erases_nothing() -> None:
@@ -238,14 +240,14 @@ async def test_two_books_aside_at_once_lose_nothing() -> None:
         steps.save(ORDER, replace(BOOK, page_count=7), None, VECTOR),
     )
 
-    entry: Any = await fallback.find(FALLBACK_PREFIX + ISBN)
+    entry: Any = await fallback.find(PREFIX + ISBN)
     assert (entry["metadata"]["publisher"], entry["metadata"]["pageCount"]) == ("Penguin", 7)
     assert entry["embedding"] == VECTOR
 
 
 async def test_an_entry_that_is_no_book_gives_way_to_one() -> None:
     world = World()
-    await world.fallback.keep(FALLBACK_PREFIX + ISBN, {"broken": True}, ttl_seconds=60)
+    await world.fallback.keep(PREFIX + ISBN, {"broken": True}, ttl_seconds=60, if_value=None)
 
     await world.steps.save_aside(ORDER, BOOK, None, None)
 
@@ -257,6 +259,5 @@ async def test_a_book_that_was_saved_aside_is_drained_whole() -> None:
     await world.steps.save_aside(ORDER, BOOK, await world.upload("jpg"), VECTOR)
     entry = await world.entry()
 
-    assert PREFIX == FALLBACK_PREFIX
     assert await drain(world.fallback, world.library, world.objects) == 1
     assert await world.book() == entry

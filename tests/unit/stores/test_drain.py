@@ -10,7 +10,7 @@ from bookline.stores.drain import drain
 from bookline.stores.library import SqlLibrary
 from bookline.stores.memory_key_value import MemoryKeyValue
 from bookline.stores.opening import library_in_memory, library_tables_in_memory
-from bookline.stores.vectors import NEAREST
+from bookline.stores.vectors import Nearest
 
 ISBNS = ["9780142437247", "9780141439587", "9780441172719"]
 EARLY, LATE = "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"
@@ -38,7 +38,7 @@ def a_book(isbn: str, *, at: str = EARLY, extension: str = "", **facts: Any) -> 
 async def a_store(*books: Book) -> MemoryKeyValue:
     store = MemoryKeyValue(clock=lambda: 0)
     for book in books:
-        await store.keep(f"book:isbn:{book.isbn}", book.to_stored(), ttl_seconds=60)
+        await store.keep(f"book:isbn:{book.isbn}", book.to_stored(), ttl_seconds=60, if_value=None)
     return store
 
 
@@ -69,7 +69,7 @@ async def test_every_book_goes_into_the_library_and_out_of_the_fallback() -> Non
 
 async def test_other_keys_are_left_alone() -> None:
     fallback = await a_store()
-    await fallback.keep("other:1", {}, ttl_seconds=60)
+    await fallback.keep("other:1", {}, ttl_seconds=60, if_value=None)
 
     assert await drain(fallback, library_in_memory()) == 0
     assert await fallback.keys("") == ["other:1"]
@@ -94,7 +94,7 @@ async def test_an_entry_that_is_no_book_stops_no_other_and_stays(
     bad: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     fallback = await a_store(a_book(ISBNS[1]))
-    await fallback.keep(f"book:isbn:{ISBNS[0]}", bad, ttl_seconds=60)
+    await fallback.keep(f"book:isbn:{ISBNS[0]}", bad, ttl_seconds=60, if_value=None)
     library = library_in_memory()
 
     assert await drain(fallback, library) == 1
@@ -108,10 +108,13 @@ async def test_an_entry_that_changed_meanwhile_stays_for_the_next_time() -> None
     class Library(SqlLibrary):
         async def keep(self, book: Book) -> Book:
             later = a_book(ISBNS[0], at=LATE, publisher="Penguin")
-            await fallback.keep(f"book:isbn:{ISBNS[0]}", later.to_stored(), ttl_seconds=60)
+            seen = await fallback.find(f"book:isbn:{ISBNS[0]}")
+            await fallback.keep(
+                f"book:isbn:{ISBNS[0]}", later.to_stored(), ttl_seconds=60, if_value=seen
+            )
             return await super().keep(book)
 
-    assert await drain(fallback, Library(library_tables_in_memory(), NEAREST)) == 0
+    assert await drain(fallback, Library(library_tables_in_memory(), Nearest())) == 0
     library = library_in_memory()
     assert await drain(fallback, library) == 1
     book = await library.find(ISBNS[0])
@@ -128,7 +131,7 @@ async def test_a_library_that_is_down_ends_it_quietly_and_loses_nothing() -> Non
                 raise StoreDown("down")
             return await super().keep(book)
 
-    assert await drain(fallback, Library(library_tables_in_memory(), NEAREST)) == 1
+    assert await drain(fallback, Library(library_tables_in_memory(), Nearest())) == 1
     assert await fallback.keys("") == [f"book:isbn:{isbn}" for isbn in sorted(ISBNS)[1:]]
 
 

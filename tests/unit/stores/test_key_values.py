@@ -16,7 +16,7 @@ from bookline.stores.sqlite_key_value import SqliteKeyValue
 
 async def test_entries_are_there_after_a_restart(tmp_path: Path) -> None:
     first = open_key_value(None, tmp_path)
-    await first.keep("k", {"n": 1}, ttl_seconds=60)
+    await first.keep("k", {"n": 1}, ttl_seconds=60, if_value=None)
     await first.close()
 
     again = open_key_value("", tmp_path)
@@ -29,10 +29,10 @@ async def test_entries_are_there_after_a_restart(tmp_path: Path) -> None:
 async def test_an_entry_that_is_over_leaves_the_file_with_the_next_write(tmp_path: Path) -> None:
     now = [1_000]
     store = SqliteKeyValue(tmp_path / "kv.sqlite", clock=lambda: now[0])
-    await store.keep("old", {}, ttl_seconds=1)
+    await store.keep("old", {}, ttl_seconds=1, if_value=None)
 
     now[0] = 2_000
-    await store.keep("new", {}, ttl_seconds=1)
+    await store.keep("new", {}, ttl_seconds=1, if_value=None)
 
     with sqlite3.connect(tmp_path / "kv.sqlite") as connection:
         assert connection.execute("SELECT key FROM entries").fetchall() == [("new",)]
@@ -47,6 +47,7 @@ async def test_an_unreadable_entry_is_nothing(tmp_path: Path) -> None:
     connection.close()
 
     assert await store.find("k") is None
+    assert await store.keep("k", {}, ttl_seconds=60, if_value=None)
     await store.close()
 
 
@@ -79,7 +80,7 @@ async def test_a_redis_that_is_not_there_is_down() -> None:
         store = RedisKeyValue(f"redis://127.0.0.1:{taken.getsockname()[1]}")
 
         with pytest.raises(StoreDown):
-            await store.keep("k", {}, ttl_seconds=60)
+            await store.keep("k", {}, ttl_seconds=60, if_value=None)
         with pytest.raises(StoreDown):
             await store.find("k")
         with pytest.raises(StoreDown):

@@ -11,7 +11,6 @@ from bookline.stores import library_schema
 from bookline.stores.database import BooklineNewer
 from bookline.stores.library_schema import MIGRATIONS
 from bookline.stores.opening import open_library
-from bookline.stores.vectors import cosine_distance
 
 ISBN = "9780142437247"
 BOOK = Book(
@@ -36,7 +35,7 @@ async def test_books_and_vectors_are_there_after_a_restart(tmp_path: Path) -> No
 
     assert await again.find(ISBN) == BOOK
     [found] = await again.search(Embedding.of("m", [0.6, 0.8]), limit=1)
-    assert found.book == BOOK
+    assert found.book.to_json() == BOOK.to_json()
     assert found.score == pytest.approx(1.0)
     await again.close()
     await again.close()
@@ -89,12 +88,3 @@ def test_a_file_that_is_no_database_is_down(tmp_path: Path) -> None:
 
     with pytest.raises(StoreDown):
         open_library(tmp_path / "library.sqlite")
-
-
-def test_without_the_extension_the_distance_is_the_same() -> None:
-    """Expected: 1 - 24/25, and nothing for a vector without a direction."""
-    one, other = (Embedding.of("m", numbers).to_bytes() for numbers in ([3.0, 4.0], [4.0, 3.0]))
-    zero = Embedding.of("m", [0.0, 0.0]).to_bytes()
-
-    assert cosine_distance(one, other) == pytest.approx(0.04, abs=1e-6)
-    assert cosine_distance(one, zero) is None

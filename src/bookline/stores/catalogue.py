@@ -1,0 +1,148 @@
+"""What the library can be asked by: folded text, sort keys, and the questions themselves.
+
+Way:     library.py keeps an entry beside each book and asks with ``conditions``
+Rule 1:  text is folded alike in what is kept and in what is asked: case, accents and hyphens do
+         not matter. A word matches as a substring, so ``%`` and ``_`` mean themselves.
+Rule 2:  every sort ends in the ISBN and is ascending or descending as a whole: a page begins where
+         the row value of the last one ended.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bookline.book import Book
+from bookline.errors import InvalidIsbn, Refused
+from bookline.isbn import read_isbn
+from bookline.ports import BookQuery
+from bookline.stores.cursors import read_cursor, write_cursor
+
+MOST_WORDS = 50  # D1 takes 100 values in one statement
+_MARKS = re.compile("[\u0300-\u036f]")
+_BLANKS = re.compile(r"[\s\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d\0]+")
+_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "’": "'"}
+)
+"""What Unicode does not take apart into a letter and its accent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """An order of the catalogue. ``unindexed`` sorts the same, but not by walking the index."""
+
+    columns: tuple[str, ...]
+    kinds: tuple[type, ...]
+    unindexed: str
+    descending: bool = False
+
+
+SORTS: Mapping[str, Sort] = {
+    "recent": Sort(("updated_at", "isbn"), (str, str), "updated_at || ''", descending=True),
+    "title": Sort(("title_key", "isbn"), (str, str), "title_key || ''"),
+    "author": Sort(("author_key", "title_key", "isbn"), (str, str, str), "author_key || ''"),
+    "year": Sort(("year_key", "title_key", "isbn"), (int, str, str), "year_key + 0"),
+}
+
+
+KEEP_ENTRY = """
+    INSERT INTO catalogue (isbn, searched, authors, title_key, author_key, year_key, language,
+                           updated_at)
+    VALUES (:isbn, :searched, :authors, :title_key, :author_key, :year_key, :language, :updated_at)
+    ON CONFLICT (isbn) DO UPDATE SET searched = excluded.searched, authors = excluded.authors,
+        title_key = excluded.title_key, author_key = excluded.author_key,
+        year_key = excluded.year_key, language = excluded.language,
+        updated_at = excluded.updated_at
+"""
+
+
+def fold(text: str) -> str:
+    """Without case, accents (U+0300 to U+036F) and hyphens; single spaces."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    plain = unicodedata.normalize("NFC", _MARKS.sub("", apart)).casefold().translate(_LETTERS)
+    return _BLANKS.sub(" ", plain).strip()
+
+
+def words(text: str) -> list[str]:
+    """The folded words to look for, each once, the longest (the rarest, mostly) first.
+
+    Raises: Refused for more than a statement can take.
+    """
+    found = sorted(set(fold(text).split(" ")) - {""}, key=lambda word: (-len(word), word))
+    if len(found) > MOST_WORDS:
+        raise Refused("INVALID_REQUEST", f"q and author may have {MOST_WORDS} different words")
+    return found
+
+
+def entry(book: Book) -> dict[str, object]:
+    """The book's row in the catalogue."""
+    facts = book.metadata
+    year = re.match(r"\d{4}", facts.publication_date or "")
+    authors = fold(" ".join(facts.authors))
+    title = fold(facts.title)
+    return {
+        "isbn": book.isbn,
+        "searched": f"{book.isbn} {(facts.isbn10 or '').lower()} {title} {authors}",
+        "authors": authors,
+        "title_key": title,
+        "author_key": f"0{fold(facts.author)}" if facts.author else "1",  # unknown last
+        "year_key": -int(year[0]) if year else 0,  # newest first, unknown last
+        "language": (facts.language or "").lower(),
+        "updated_at": book.provenance.updated_at,
+    }
+
+
+def conditions(query: BookQuery) -> tuple[list[str], dict[str, object]]:
+    """The conditions that a book of the answer meets, and their values. Raises: Refused."""
+    terms: list[str] = []
+    values: dict[str, object] = {}
+    isbn = _whole_isbn(query.q)
+    if isbn is not None:
+        terms, values = ["isbn = :isbn"], {"isbn": isbn}
+    else:
+        _contain(terms, values, "searched", words(query.q))
+    _contain(terms, values, "authors", words(query.author))
+    if query.language:
+        # RFC 4647, basic filtering: "pt" finds "pt-BR" too.
+        terms.append("(language = :language OR instr(language, :variant) = 1)")
+        language = query.language.lower()
+        values |= {"language": language, "variant": f"{language}-"}
+    return terms, values
+
+
+def _contain(
+    terms: list[str], values: dict[str, object], column: str, wanted: Sequence[str]
+) -> None:
+    for number, word in enumerate(wanted):
+        terms.append(f"instr({column}, :{column}_{number}) > 0")
+        values[f"{column}_{number}"] = word
+
+
+def _whole_isbn(q: str) -> str | None:
+    try:
+        return read_isbn(q).isbn13
+    except InvalidIsbn:
+        return None
+
+
+def write_place(name: str, row: Mapping[str, object]) -> str:
+    """The cursor behind this row of a list that is sorted so."""
+    place = [row[column] for column in SORTS[name].columns]
+    return write_cursor(name, *place)  # type: ignore[arg-type]
+
+
+def read_place(name: str, cursor: str) -> dict[str, object]:
+    """The place's columns as values. Raises: Refused for a cursor of another list."""
+    sort = SORTS[name]
+    found, *place = read_cursor(cursor, str, *sort.kinds)
+    if found != name or not all(_is_text(part) for part in place):
+        raise Refused("INVALID_REQUEST", "the cursor is not one of this list")
+    return {f"at_{column}": part for column, part in zip(sort.columns, place, strict=True)}
+
+
+def _is_text(part: object) -> bool:
+    """Half of a character pair, which JSON can hold, is no text for a database."""
+    try:
+        return "\0" not in str(part).encode().decode()
+    except UnicodeEncodeError:
+        return False
