@@ -47,9 +47,9 @@ def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
         return stores
 
     def on_postgres(clock: Clock) -> Stores:
-        connections = opening.open_connections(url)
-        opened.append(connections.close)
-        return opening.open_postgres_stores(connections, clock)
+        storage = opening.open_storage(url, tmp_path)
+        opened.append(storage.close)
+        return opening.stores_in(storage, clock)
 
     if request.param == "postgres":
         url: str = request.getfixturevalue("postgres_url")
@@ -71,9 +71,9 @@ async def open_library(
         return opened[-1]
 
     def on_postgres() -> SqlLibrary:
-        connections = opening.open_connections(url)
-        connected.append(connections.close)
-        opened.append(opening.open_postgres_library(connections))
+        storage = opening.open_storage(url, tmp_path)
+        connected.append(storage.close)
+        opened.append(opening.library_in(storage))
         return opened[-1]
 
     if request.param == "postgres":

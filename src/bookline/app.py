@@ -29,6 +29,7 @@ from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import World
+from bookline.engine.leases import Leases
 from bookline.engine.locks import Locks
 from bookline.engine.places import Places
 from bookline.engine.tries import Policy
@@ -79,7 +80,8 @@ from bookline.stores.database import Session
 from bookline.stores.key_value import open_key_value
 from bookline.stores.library import SqlLibrary
 from bookline.stores.obstore_objects import open_objects
-from bookline.stores.opening import LIBRARY_FILE, Stores, open_library, open_stores
+from bookline.stores.opening import Stores, library_in, open_storage, stores_in
+from bookline.stores.secrets import SqlSecrets
 from bookline.traces import set_up_traces, span
 from bookline.values import Json
 
@@ -116,6 +118,8 @@ class App:
     readiness: Readiness
     measures: Measures
     rollouts: Rollouts
+    secrets: SqlSecrets
+    """What all nodes of a deployment share in secret."""
     legacy_call: LegacyCall | None
     """What answers ``POST /v1/jobs``, while there is a legacy importer."""
 
@@ -178,13 +182,15 @@ async def running(
         stack.callback(set_up_traces())
         folder = settings.database_dir
         _open_folders(settings)
-        stores = open_stores(folder, now_ms)
+        storage = open_storage(settings.postgres_url, folder)
+        stack.callback(storage.close)
+        stores = stores_in(storage, now_ms)
         journal, limits = stores.journal, stores.limits
         stack.callback(stores.journal.close)
         steady = Steady(now_ms, await journal.last_moment())
         library = None
         if settings.library:
-            library = open_library(folder / LIBRARY_FILE)
+            library = library_in(storage)
             stack.push_async_callback(library.close)
         fallback = open_key_value(settings.kv_url, settings.data_dir)
         stack.push_async_callback(fallback.close)
@@ -215,7 +221,7 @@ async def running(
 
         measures = Measures()
         journal.fanout.measure_lag = measures.heard
-        node = Locks(folder / "nodes")
+        node = Leases(journal.database) if settings.postgres_url else Locks(folder / "nodes")
         node.open()
         stack.callback(node.close)
         world = World(
@@ -231,7 +237,9 @@ async def running(
             span=span,
         )
         engine = DbosEngine(
-            folder / "engine.db", replace(world, steps=wrap_steps(steps)), node.living
+            settings.postgres_url or folder / "engine.db",
+            replace(world, steps=wrap_steps(steps)),
+            node.living,
         )
         await engine.launch()
         stack.push_async_callback(engine.close)
@@ -241,7 +249,8 @@ async def running(
         engines: dict[str, Engine] = {"workflow": engine}
         old = legacy_room()
         if old is not None:
-            legacy = old.JobStateManager(folder / "legacy.db", world, node.living, journal.left_by)
+            tables = storage.tables("legacy", old.MIGRATIONS)
+            legacy = old.JobStateManager(tables, world, node.living, journal.left_by)
             stack.push_async_callback(legacy.close)
             others.append(legacy)
             engines["legacy"] = legacy
@@ -270,6 +279,7 @@ async def running(
             objects=objects, others=others, remove_batches=stores.batches.remove_old,
         )  # fmt: skip
         group = await stack.enter_async_context(_stopped_at_the_end())
+        group.append(asyncio.create_task(node.run(), name="node"))
         group.append(asyncio.create_task(hub.run(), name="hub"))
         group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
         callers = CallerLimits(limits)
@@ -318,6 +328,7 @@ async def running(
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep, readiness=readiness,
             measures=measures, rollouts=rollouts,
+            secrets=stores.secrets,
             legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
 
@@ -333,7 +344,8 @@ def _checks(
     """How each dependency is asked whether an import could write to it."""
 
     async def ask_journal() -> None:
-        await check_room(settings.database_dir)
+        if not settings.postgres_url:
+            await check_room(settings.database_dir)
         await stores.journal.database.write(_nothing)
 
     async def ask_library() -> None:

@@ -38,6 +38,7 @@ _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)
 _SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
 _UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
 _MOST = 1_000_000
+_POSTGRES = ("postgresql://", "postgres://")
 LEAST_KEY = 16
 """Characters of an API key: fewer can be guessed."""
 LEAST_SECRET = 32
@@ -157,7 +158,7 @@ class Settings(BaseModel):
     data_dir: Folder = Field(default_factory=find_data_dir)
     """Everything that is kept on this machine lies below it; the user's data folder when empty."""
     database_url: str = ""
-    """Jobs, events, library and engine: SQLite below DATA_DIR when empty, or ``sqlite:///folder``."""
+    """All tables: SQLite below DATA_DIR when empty, ``sqlite:///folder`` or ``postgresql://…``."""
     library: Switch = True
     """``off``: no library database; books go to the fallback store."""
     object_store_url: str = ""
@@ -298,16 +299,27 @@ class Settings(BaseModel):
 
     @field_validator("database_url")
     @classmethod
-    def _is_sqlite(cls, url: str) -> str:
-        if url.startswith(("postgres:", "postgresql:", "postgresql+")):
-            raise ValueError("this version cannot keep its data in PostgreSQL: sqlite:///folder")
-        if url and not url.startswith("sqlite:///"):
-            raise ValueError("this version keeps its data in SQLite: sqlite:///folder, or empty")
+    def _is_a_database(cls, url: str) -> str:
+        if url.startswith(_POSTGRES):
+            parts = urlsplit(url)
+            if not parts.path.strip("/"):
+                raise ValueError("must name a database: postgresql://user:password@host/database")
+            for host in parts.netloc.rpartition("@")[2].split(","):
+                _check_port(host)
+        elif url and not url.startswith("sqlite:///"):
+            raise ValueError("must be postgresql://host/database, sqlite:///folder, or empty")
         return url
+
+    @property
+    def postgres_url(self) -> str:
+        """The PostgreSQL database with all tables; empty where they lie in a folder."""
+        return self.database_url if self.database_url.startswith(_POSTGRES) else ""
 
     @property
     def database_dir(self) -> Path:
         """The folder with the SQLite files."""
+        if self.postgres_url:
+            return self.data_dir
         return Path(self.database_url.removeprefix("sqlite:///") or self.data_dir)
 
     @property
@@ -375,7 +387,8 @@ def _show(name: str, value: object) -> str:
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value
         return "********" if secret else ""
     if name.endswith("_url"):
-        return re.sub(r"//[^/]*@", "//********@", str(value))
+        masked = re.sub(r"//[^/]*@", "//********@", str(value))
+        return re.sub(r"(password=)[^&]*", r"\1********", masked)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):

@@ -36,6 +36,7 @@ from bookline.progress.events import ending
 from bookline.progress.journal import Attempt
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import open_stores, stores_in_memory
+from bookline.stores.sqlite import Sqlite
 from bookline.values import Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -277,8 +278,9 @@ class LegacyBench(Bench):
         self.node.open()
         self.node_id = self.node.node_id
         self.engine = legacy.JobStateManager(
-            self.folder / "legacy.db", self.world(), self.node.living, self.journal.left_by
-        )
+            Sqlite(self.folder / "legacy.db", legacy.MIGRATIONS), self.world(), self.node.living,
+            self.journal.left_by,
+        )  # fmt: skip
 
     async def stop(self) -> None:
         await self.engine.close()

@@ -97,8 +97,8 @@ def a_journal(product: str, request: pytest.FixtureRequest, clock: Clock) -> Any
     else:
         server = request.getfixturevalue("postgres_server")
         url = server.new_database()
-        with closing(opening.open_connections(url)) as connections:
-            yield opening.open_postgres_stores(connections, clock).journal
+        with closing(opening.open_storage(url, Path())) as storage:
+            yield opening.stores_in(storage, clock).journal
         server.drop_database(url)
 
 

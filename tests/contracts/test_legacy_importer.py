@@ -38,6 +38,7 @@ from bookline.errors import BookNotFound, CoverRefused, SlowDown, StoreDown
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import open_stores, stores_in_memory
+from bookline.stores.sqlite import Sqlite
 from bookline.values import Json
 
 legacy = pytest.importorskip("bookline.migration.legacy")
@@ -56,6 +57,15 @@ def world_of(runs: Any, steps: FakeSteps, node: str) -> World:
         places=Places(8),
         chance=lambda: 0.0,
     )
+
+
+def only(*nodes: str) -> Callable[[], Awaitable[set[str]]]:
+    """These are alive, and no others."""
+
+    async def living() -> set[str]:
+        return set(nodes)
+
+    return living
 
 
 async def opened(journal: Any, node: str) -> ImportInput:
@@ -160,7 +170,8 @@ def test_whatever_fails_it_does_and_tells_what_the_workflow_does(
         made: list[Any] = []
 
         def by_hand(world: World) -> Any:
-            made.append(legacy.JobStateManager(path, world, lambda: {"node"}, None))
+            tables = Sqlite(path, legacy.MIGRATIONS)
+            made.append(legacy.JobStateManager(tables, world, only("node"), None))
             return made[0]
 
         workflow = await play(script, MemoryEngine)
@@ -234,8 +245,9 @@ async def process(
     node = f"node-{uuid.uuid4().hex}"
     runs = Powered(journal, mains, "claim", "begin", "release", "finish")
     manager = legacy.JobStateManager(
-        folder / "legacy.db", world_of(runs, steps, node), lambda: {node}, journal.left_by
-    )
+        Sqlite(folder / "legacy.db", legacy.MIGRATIONS), world_of(runs, steps, node), only(node),
+        journal.left_by,
+    )  # fmt: skip
     manager._table = Powered(manager._table, mains, "add", "keep", "take")
     yield manager
     mains.last = 0  # no power from here on, unless it is stopped in good order
@@ -358,7 +370,7 @@ async def test_what_a_dead_process_left_is_taken_up_by_one_of_the_others(tmp_pat
         process(tmp_path, journal, steps, Mains(NEVER, AFTER)) as other,
     ):
         alive = {one._world.node, other._world.node}
-        one._living = other._living = lambda: alive
+        one._living = other._living = only(*alive)
         await asyncio.gather(*(manager.sweep() for manager in (one, other) * 2))
 
         jobs = [await over(journal, order.job_id, 1) for order in left]
@@ -381,7 +393,7 @@ async def test_a_process_leaves_alone_what_another_one_runs(tmp_path: Path) -> N
         process(tmp_path, journal, steps, Mains(NEVER, AFTER)) as other,
     ):
         alive = {one._world.node, other._world.node}
-        one._living = other._living = lambda: alive
+        one._living = other._living = only(*alive)
         order = await opened(journal, one._world.node)
         await one.start(order)
         await until(at_least(steps, METADATA, 1))

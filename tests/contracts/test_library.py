@@ -21,10 +21,10 @@ from bookline.reading import Reading, ReadingOf
 from bookline.stores import library_lists
 from bookline.stores.library import SqlLibrary
 from bookline.stores.opening import (
+    library_in,
     library_in_memory,
-    open_connections,
     open_library,
-    open_postgres_library,
+    open_storage,
 )
 from bookline.values import iso
 from store_fixtures import PRODUCTS
@@ -36,9 +36,9 @@ AnyLibrary = SqlLibrary
 @pytest.fixture(params=["memory", *PRODUCTS])
 async def library(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyLibrary]:
     if request.param == "postgres":
-        connections = open_connections(request.getfixturevalue("postgres_url"))
-        yield open_postgres_library(connections)
-        connections.close()
+        storage = open_storage(request.getfixturevalue("postgres_url"), tmp_path)
+        yield library_in(storage)
+        storage.close()
         return
     made: AnyLibrary = (
         open_library(tmp_path / "library.db") if request.param == "sqlite" else library_in_memory()

@@ -94,7 +94,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "observing",
     },
     "engine.memory": CORE | {"engine.job_run"},
-    "engine.dbos": CORE | {"workflow", "engine.job_run", "engine.dbos_statements"},
+    "engine.dbos": CORE
+    | {"workflow", "engine.job_run", "engine.dbos_statements", "engine.dbos_database"},
+    "engine.dbos_database": {"errors", "stores.postgres_session"},
+    "engine.leases": CORE | {"stores.database"},
     "engine.dbos_statements": set(),
     "api": CORE
     | {
@@ -140,7 +143,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 MAY_USE: dict[str, set[str]] = {
     "dbos": {"engine.dbos", "engine.dbos_statements"},
-    "sqlalchemy": {"engine.dbos", "engine.dbos_statements"},
+    "sqlalchemy": {"engine.dbos", "engine.dbos_database", "engine.dbos_statements"},
     "aiohttp": {"net", "cli", "client"},
     "obstore": {"stores"},
     "psycopg": {"stores"},

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from bookline.errors import Refused, StoreDown
@@ -41,7 +41,12 @@ class Keys:
 class Tokens:
     """Signed tokens: ``{expiry}.{signature}``, for one job each."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str = "") -> None:
+        self._secret = secret.encode()
+
+    async def share(self, keep: Callable[[str, str], Awaitable[str]]) -> None:
+        """Signs as all nodes of a deployment do: with what the first of them has kept."""
+        secret = await keep("tokens", secrets.token_urlsafe(32))
         self._secret = secret.encode()
 
     def issue(self, job_id: str, now_ms: int) -> str:

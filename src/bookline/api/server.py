@@ -59,11 +59,15 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
             f"without keys only this machine may ask, and {settings.host} is open to others: "
             "set BOOKLINE_API_KEYS, or say --insecure if something in front of it checks callers",
         )
-    tokens = Tokens(keep_secret(settings.token_secret.get_secret_value(), settings.data_dir))
+    given = settings.token_secret.get_secret_value()
+    is_shared = bool(settings.postgres_url) and not given
+    tokens = Tokens() if is_shared else Tokens(keep_secret(given, settings.data_dir))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings) as here:
+            if is_shared:
+                await tokens.share(here.secrets.keep)
             app.state.bookline = here
             gate.limiting.limits = here.limits
             gate.hub = here.hub

@@ -10,7 +10,7 @@ Rule 2:   an outage is waited for: retries as for an import's first step, then t
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from bookline.batches.lookup import Verdict
@@ -25,7 +25,7 @@ AT_ONCE = 4  # our choice: rows; providers give turns of their own
 LOOK_SECONDS = 1.0  # until the list is looked at without having been stirred
 MOST_RETRY_AFTER_SECONDS = 60.0  # docs/contract.md
 
-OnlyOne = Callable[[str], AbstractContextManager[bool]]
+OnlyOne = Callable[[str], AbstractAsyncContextManager[bool]]
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class LookUps:
         """Until cancelled."""
         while True:
             try:
-                with self.only_one("look-ups") as ours:
+                async with self.only_one("look-ups") as ours:
                     while ours and await self.round():
                         pass
             except BooklineError as error:

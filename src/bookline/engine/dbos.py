@@ -1,11 +1,11 @@
-"""The workflow on DBOS Transact over SQLite. Imports dbos, as only dbos_statements.py does besides.
+"""The workflow on DBOS Transact. Imports dbos, as only dbos_statements.py does besides.
 
 Way:     imports.py starts, retries → here → job_run.py; recovery.py and retention.py use the rest
 Rule 1:  one DBOS step a try; our own JSON in its records, never pickle.
 Rule 2:  DBOS leaves alone what began under another application version, so that is one for ever;
          the version of an import's rules stands in its input.
 Rule 3:  the executor id is new for each process: what a dead one left is found by recovery.py.
-Rule 4:  nothing else may use the loop's default threads: DBOS makes them its own (``THREADS``).
+Rule 4:  nothing else may use the loop's default threads: DBOS makes them its own (``threads``).
 Source:  https://docs.dbos.dev/python.
 """
 
@@ -23,10 +23,10 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos._error import DBOSException
 from dbos._serialization import Serializer
-from sqlalchemy.pool import QueuePool
 
 from bookline import workflow
 from bookline.engine import dbos_statements
+from bookline.engine.dbos_database import AWAY, open_engine_database
 from bookline.engine.job_run import World, execute
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
@@ -43,10 +43,7 @@ END_SECONDS = 5.0
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
 ENDED_FOR_THE_JOURNAL = "CANCELLED"
 """The state of what nobody ran any more: the journal alone knows how it ended."""
-Living = Callable[[], Collection[str]]
-AWAY = "the engine's database is away"
-BUSY_MS = 2_000  # our choice: the one thread waits so long for another process; then we ask again
-THREADS = 1  # for DBOS' database calls: SQLite takes one at a time, and each thread more was slower
+Living = Callable[[], Awaitable[Collection[str]]]
 
 
 class JsonRecords(Serializer):
@@ -74,13 +71,16 @@ def _plain(value: object) -> Json:
 class DbosEngine:
     """Fills the port Engine. One in a process at a time: DBOS is a singleton."""
 
-    def __init__(self, path: Path, world: World, living: Living, *, prepared: bool = True) -> None:
-        """``living`` gives the ids of the processes that are alive.
+    def __init__(
+        self, where: Path | str, world: World, living: Living, *, prepared: bool = True
+    ) -> None:
+        """``where`` is a file of SQLite or the URL of a PostgreSQL that processes share;
+        ``living`` gives the ids of the processes that are alive.
 
         ``prepared=False`` leaves DBOS its own statements, to compare with.
         """
         self._world = world
-        self._path = path
+        self._where = where
         self._living = living
         self._prepared = prepared
         self._cancels: dict[str, asyncio.Event] = {}
@@ -91,15 +91,16 @@ class DbosEngine:
 
     async def launch(self) -> None:
         """Opens the database and begins to take up work that is queued in it."""
-        self._database = _sqlite(self._path)
+        self._database = open_engine_database(self._where)
         config: DBOSConfig = {
             "name": "bookline",
-            "system_database_url": f"sqlite:///{self._path}",
-            "system_database_engine": self._database,
+            "system_database_url": self._database.url,
+            "system_database_engine": self._database.engine,
+            "use_listen_notify": False,  # nobody here waits for what it would tell
             "serializer": JsonRecords(),
             "application_version": APPLICATION,
             "executor_id": self._world.node,
-            "max_executor_threads": THREADS,
+            "max_executor_threads": self._database.threads,
             "log_level": "WARNING",
             # Nobody here waits for its notifications; its listener takes this long to stop.
             "notification_listener_polling_interval_sec": 0.05,
@@ -113,8 +114,10 @@ class DbosEngine:
 
         self._workflow = book_import
         # In this thread, so that recovered imports run in this event loop too.
-        DBOS.launch()
-        if self._prepared and not dbos_statements.prepare(dbos._sys_db):
+        with _ours():
+            DBOS.launch()
+        is_file = isinstance(self._where, Path)  # for PostgreSQL, DBOS prepares its own
+        if is_file and self._prepared and not dbos_statements.prepare(dbos._sys_db):
             log.warning("imports take more CPU: %s", dbos_statements.why_not())
 
     async def close(self) -> None:
@@ -130,7 +133,7 @@ class DbosEngine:
             await asyncio.get_running_loop().run_in_executor(stopper, stop)
         # DBOS leaves its own, stopped threads as the loop's default.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
-        self._database.dispose()
+        self._database.engine.dispose()
 
     async def start(self, order: ImportInput) -> None:
         with _ours(), SetWorkflowID(order.job_id):
@@ -147,16 +150,16 @@ class DbosEngine:
             state, executor, _ = (await self.look_up([job_id])).get(job_id, (None, None, None))
             if state not in RUNNING_STATES:
                 return
-            if not self._is_run(job_id, executor):
+            if not await self._is_run(job_id, executor):
                 await self.end([job_id])
                 return
             await asyncio.sleep(0.05)
         raise StoreDown(f"the end of {job_id} is still being recorded", code="UNAVAILABLE")
 
-    def _is_run(self, job_id: str, executor: str | None) -> bool:
+    async def _is_run(self, job_id: str, executor: str | None) -> bool:
         if executor == self._world.node:
             return job_id in self._tasks
-        return executor in self._living()
+        return executor in await self._living()
 
     async def end(self, job_ids: Sequence[str]) -> None:
         """Closes what nobody runs any more and has ended in the journal; it can be restarted."""
@@ -260,38 +263,6 @@ async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
         return await place.run_async({"name": name}, recorded)
 
     return await until_it_is_back(ask)
-
-
-def _sqlite(path: Path) -> sa.Engine:
-    """As measured: WAL, one connection (SQLite has one writer anyway)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=60,
-        connect_args={"check_same_thread": False},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
-        connection.isolation_level = "IMMEDIATE"
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            f"busy_timeout={BUSY_MS}",
-            "foreign_keys=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "handle_error")
-    def is_away(context: sa.ExceptionContext) -> None:
-        """DBOS would fail the import, or hold its thread for up to a minute at a time."""
-        if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
-            raise StoreDown(f"{AWAY}: {context.original_exception}", code="UNAVAILABLE")
-
-    return engine
 
 
 @contextlib.contextmanager

@@ -3,14 +3,15 @@
 Way:     app.py opens it; all others speak to the port Nodes
 Rule 1:  the operating system frees a lock the moment its process dies, however it dies. So a dead
          process is known at once, and a frozen one still counts as alive.
-Source:  flock(2). For many machines, where no lock is shared, heartbeats take this place.
+Source:  flock(2). For many machines, where no lock is shared: leases.py.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
@@ -36,7 +37,7 @@ class Locks:
             self._lock.close()
             self._lock = None
 
-    def living(self) -> set[str]:
+    async def living(self) -> set[str]:
         """Ids of the processes that are alive, this one included; the dead ones' files go."""
         alive = set()
         for path in self._folder.glob("node-*"):
@@ -46,8 +47,12 @@ class Locks:
                 path.unlink(missing_ok=True)
         return alive
 
-    @contextlib.contextmanager
-    def only_one(self, chore: str) -> Iterator[bool]:
+    async def run(self) -> None:
+        """The lock needs nothing done."""
+        await asyncio.Event().wait()
+
+    @contextlib.asynccontextmanager
+    async def only_one(self, chore: str) -> AsyncIterator[bool]:
         with (self._folder.parent / f"{chore}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -38,10 +38,10 @@ class Recovery:
 
     async def sweep(self) -> int:
         """How many imports were set going again."""
-        with self._node.only_one("recovery") as ours:
+        async with self._node.only_one("recovery") as ours:
             if not ours:
                 return 0
-            alive = self._node.living()
+            alive = await self._node.living()
             again = await self._take_up(alive)
             await self._close_the_engines_book(alive)
         if again:
@@ -52,10 +52,13 @@ class Recovery:
         """What the journal has open and no living process runs."""
         own = self._node.node_id
         found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
+        alive = await self._node.living() if found else alive  # who began since has nothing left
         left = [
             job
             for job in found
-            if job.method == "workflow" and job.job_id not in self._engine.running
+            if job.method == "workflow"
+            and job.job_id not in self._engine.running
+            and (job.node == own or job.node not in alive)
         ]
         if not left:
             return 0

@@ -126,6 +126,8 @@ ASKED_BY = """
     CREATE INDEX jobs_user ON jobs (user_id, created_ms, job_id) WHERE user_id IS NOT NULL;
 """
 
+SECRETS = "CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+
 MIGRATIONS: tuple[Migration, ...] = (
-    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY,
+    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY, SECRETS,
 )  # fmt: skip

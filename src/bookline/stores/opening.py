@@ -4,22 +4,24 @@ Way:     app.py, cli/ and tests → here
 Rule 1:  nobody else knows which product it is; ``in_memory`` keeps all promises but outliving.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from bookline.stores import journal_schema, library_schema
 from bookline.stores.batches import SqlBatches
-from bookline.stores.database import Database
+from bookline.stores.database import Database, Migration
 from bookline.stores.journal import SqlJournal
 from bookline.stores.library import SqlLibrary
+from bookline.stores.library_lists import NearestVectors
 from bookline.stores.limits import SqlLimits
 from bookline.stores.postgres import Connections, Postgres
 from bookline.stores.rollout import SqlRollout
+from bookline.stores.secrets import SqlSecrets
 from bookline.stores.sqlite import InMemory, Sqlite
 from bookline.stores.vectors import Nearest, nearest_by_pgvector
 
-JOURNAL_FILE, LIBRARY_FILE = "journal.db", "library.db"
 Clock = Callable[[], int]
 """Epoch milliseconds."""
 
@@ -32,11 +34,75 @@ class Stores:
     batches: SqlBatches
     limits: SqlLimits
     rollout: SqlRollout
+    secrets: SqlSecrets
+
+
+class Storage(Protocol):
+    """Where all tables of a deployment lie."""
+
+    def nearest(self) -> NearestVectors:
+        """How the nearest vectors are found there."""
+        ...
+
+    def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
+        """One store's tables. Raises: StoreDown, BooklineNewer for tables of a later version."""
+        ...
+
+    def close(self) -> None:
+        """After the stores. Safe twice."""
+        ...
+
+
+class Files:
+    """A folder with a SQLite file for each store. Fills the port Storage."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
+        return Sqlite(self._folder / f"{name}.db", migrations)
+
+    def nearest(self) -> NearestVectors:
+        return Nearest()
+
+    def close(self) -> None:
+        """Each store has closed its file."""
+
+
+class Server:
+    """A PostgreSQL database. Fills the port Storage."""
+
+    def __init__(self, url: str) -> None:
+        self._connections = Connections(url)
+
+    def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
+        return Postgres(self._connections, name, migrations)
+
+    def nearest(self) -> NearestVectors:
+        return nearest_by_pgvector
+
+    def close(self) -> None:
+        self._connections.close()
+
+
+def open_storage(postgres_url: str, folder: Path) -> Storage:
+    """The PostgreSQL database where one is named, else the folder."""
+    return Server(postgres_url) if postgres_url else Files(folder)
+
+
+def stores_in(storage: Storage, clock: Clock) -> Stores:
+    """Raises: StoreDown when they cannot be opened, BooklineNewer for later tables."""
+    return _stores(storage.tables("journal", journal_schema.MIGRATIONS), clock)
+
+
+def library_in(storage: Storage) -> SqlLibrary:
+    """Raises: StoreDown, BooklineNewer."""
+    return SqlLibrary(storage.tables("library", library_schema.MIGRATIONS), storage.nearest())
 
 
 def open_stores(folder: Path, clock: Clock) -> Stores:
-    """Raises: StoreDown when they cannot be opened, BooklineNewer for later tables."""
-    return _stores(Sqlite(folder / JOURNAL_FILE, journal_schema.MIGRATIONS), clock)
+    """Those in a folder's files. Raises: as ``stores_in``."""
+    return stores_in(Files(folder), clock)
 
 
 def stores_in_memory(clock: Clock) -> Stores:
@@ -52,22 +118,6 @@ def open_library(path: Path) -> SqlLibrary:
     """The library in this file. Raises: StoreDown, BooklineNewer."""
     database = Sqlite(path, library_schema.MIGRATIONS)
     return SqlLibrary(database, Nearest())
-
-
-def open_connections(url: str) -> Connections:
-    """To a PostgreSQL database, for all stores of this process; opened as they are needed."""
-    return Connections(url)
-
-
-def open_postgres_stores(connections: Connections, clock: Clock) -> Stores:
-    """Raises: StoreDown when they cannot be opened, BooklineNewer for later tables."""
-    return _stores(Postgres(connections, "journal", journal_schema.MIGRATIONS), clock)
-
-
-def open_postgres_library(connections: Connections) -> SqlLibrary:
-    """Raises: StoreDown, BooklineNewer."""
-    database = Postgres(connections, "library", library_schema.MIGRATIONS)
-    return SqlLibrary(database, nearest_by_pgvector)
 
 
 def library_in_memory() -> SqlLibrary:
@@ -86,4 +136,5 @@ def _stores(database: Database, clock: Clock) -> Stores:
         batches=SqlBatches(journal, clock),
         limits=SqlLimits(database, clock),
         rollout=SqlRollout(database),
+        secrets=SqlSecrets(database),
     )

@@ -60,7 +60,7 @@ def connect(url: str, schema: str) -> Connection:
         autocommit=True,
         row_factory=dict_row,
         prepare_threshold=PREPARE_AFTER,
-        **_defaults(url),
+        **connection_defaults(url),
     )
     try:
         path = quoting.SQL("; SET search_path = {}, public").format(quoting.Identifier(schema))
@@ -91,7 +91,7 @@ def _placeholder(found: re.Match[str]) -> str:
     return "%%" if percent else f"%({name})s"
 
 
-def _defaults(url: str) -> dict[str, Any]:
+def connection_defaults(url: str) -> dict[str, Any]:
     """What the URL leaves open."""
     wanted: dict[str, Any] = {
         "application_name": "bookline",

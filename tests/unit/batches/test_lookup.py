@@ -1,7 +1,7 @@
 """Rows without an ISBN: who is asked, what is taken, and what an outage comes to."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,8 +117,8 @@ async def test_a_source_that_is_named_is_the_only_one_asked() -> None:
 
 
 # ------------------------------------------------------------------ the list
-@contextmanager
-def ours(chore: str) -> Iterator[bool]:
+@asynccontextmanager
+async def ours(chore: str) -> AsyncIterator[bool]:
     yield True
 
 

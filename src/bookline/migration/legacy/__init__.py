@@ -3,5 +3,6 @@
 from bookline.migration.legacy.job_state_manager import JobStateManager
 from bookline.migration.legacy.message_passer import MessagePasser
 from bookline.migration.legacy.state_machine import StateMachine
+from bookline.migration.legacy.state_table import MIGRATIONS
 
-__all__ = ["JobStateManager", "MessagePasser", "StateMachine"]
+__all__ = ["MIGRATIONS", "JobStateManager", "MessagePasser", "StateMachine"]

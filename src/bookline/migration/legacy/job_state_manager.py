@@ -9,9 +9,8 @@ Source:   the plan's phase 3.3, "before" (docs/plan-checklist.md).
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence, Set
 from functools import partial
-from pathlib import Path
 
 from bookline.engine.job_run import World
 from bookline.engine.places import Slot
@@ -21,9 +20,11 @@ from bookline.logs import job_id as job_id_of_logs
 from bookline.migration.legacy.state_machine import STEP_NAMES, StateMachine
 from bookline.migration.legacy.state_table import OPEN, PENDING, RUNNING, JobState, StateTable
 from bookline.patience import until_it_is_back
+from bookline.stores.database import Database
 from bookline.traces import span
 
 log = logging.getLogger(__name__)
+Living = Callable[[], Awaitable[Set[str]]]
 LeftBy = Callable[[Collection[str], str, int], Awaitable[Sequence[Job]]]
 
 LOST_MS = 15_000  # an own job, open but not running here, is looked at again after this long
@@ -36,11 +37,9 @@ class JobStateManager:
     ``living`` gives the ids of the processes that are alive; ``left_by`` is the journal's.
     """
 
-    def __init__(
-        self, path: Path, world: World, living: Callable[[], Collection[str]], left_by: LeftBy
-    ) -> None:
+    def __init__(self, database: Database, world: World, living: Living, left_by: LeftBy) -> None:
         self._world = world
-        self._table = StateTable(path)
+        self._table = StateTable(database)
         self._living = living
         self._left_by = left_by
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -90,15 +89,20 @@ class JobStateManager:
 
     # ------------------------------------------------------------------ after a crash
     async def sweep(self) -> int:
-        alive, own = self._living(), self._world.node
+        alive, own = await self._living(), self._world.node
         before_ms = self._world.clock() - LOST_MS
         again = 0
-        for job in await self._table.left_by(alive, own, before_ms):
-            if job.order.job_id not in self._tasks and await self._take(job):
+        waiting = await self._table.left_by(alive, own, before_ms)
+        lost = await self._left_by(alive, own, before_ms)
+        alive = await self._living() - {own}  # who began since has nothing left
+        for job in waiting:
+            is_left = job.owner not in alive and job.order.job_id not in self._tasks
+            if is_left and await self._take(job):
                 self._spawn(job.order.job_id)
                 again += 1
-        for left in await self._left_by(alive, own, before_ms):
-            if left.method == "legacy" and left.job_id not in self._tasks:
+        for left in lost:
+            is_left = left.node not in alive and left.job_id not in self._tasks
+            if is_left and left.method == "legacy":
                 again += await self._mend(left)
         if again:
             log.info("%d legacy imports continue after a restart", again)

@@ -1,18 +1,16 @@
 """Where the legacy importer keeps its jobs' states: one row a job, rewritten at each change.
 
-Way:     job_state_manager.py → here → stores/sqlite.py
+Way:     job_state_manager.py → here → a Database
 Rule 1:  a row has one owner, a process. Whoever takes a job over must win the row first.
 """
 
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from bookline.job import ImportInput
-from bookline.stores.database import Row, Session
-from bookline.stores.sqlite import Sqlite
+from bookline.stores.database import Database, Row, Session
 from bookline.values import Json
 
 PENDING, RUNNING = "pending", "running"
@@ -69,13 +67,13 @@ class JobState:
 
 
 class StateTable:
-    """The file. Every method raises StoreDown when it cannot be read or written."""
+    """The table. Every method raises StoreDown when it cannot be read or written."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = Sqlite(path, MIGRATIONS)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def close(self) -> None:
-        self._file.close()
+        self._database.close()
 
     async def add(self, job: JobState) -> bool:
         """False when the job is known already."""
@@ -90,7 +88,7 @@ class StateTable:
             )
             return bool(added)
 
-        return await self._file.write(work)
+        return await self._database.write(work, job.order.job_id)
 
     async def keep(self, job: JobState) -> bool:
         """Rewrites the row. False when the job has another owner by now."""
@@ -105,11 +103,11 @@ class StateTable:
             )
             return bool(kept)
 
-        return await self._file.write(work)
+        return await self._database.write(work, job.order.job_id)
 
     async def find(self, job_id: str) -> JobState | None:
         query, values = "SELECT * FROM legacy_jobs WHERE job_id = :job_id", {"job_id": job_id}
-        rows = await self._file.look_up(lambda session: session.execute(query, values))
+        rows = await self._database.look_up(lambda session: session.execute(query, values))
         return _job(rows[0]) if rows else None
 
     async def left_by(
@@ -126,18 +124,18 @@ class StateTable:
             )
             return [_job(row) for row in rows]
 
-        return await self._file.read(work)
+        return await self._database.read(work)
 
     async def take(self, job_id: str, owner: str, new_owner: str) -> bool:
         """Makes a job one's own. False when somebody else was quicker."""
         query = """UPDATE legacy_jobs SET owner = :new_owner
                    WHERE job_id = :job_id AND owner = :owner RETURNING job_id"""
         values = {"job_id": job_id, "owner": owner, "new_owner": new_owner}
-        return bool(await self._file.write(lambda session: session.execute(query, values)))
+        return bool(await self._database.write(lambda session: session.execute(query, values)))
 
     async def remove(self, job_ids: Sequence[str]) -> None:
         query, values = "DELETE FROM legacy_jobs WHERE job_id IN :ids", {"ids": list(job_ids)}
-        await self._file.write(lambda session: session.execute(query, values))
+        await self._database.write(lambda session: session.execute(query, values))
 
 
 def _values(job: JobState) -> Json:

@@ -1,0 +1,104 @@
+"""Two nodes on one PostgreSQL: what one does the other shows, and a dead one's imports go on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from stack import Server, seqs, server, statuses
+
+from bookline_sandbox import Sandbox
+
+ISBN = "9780451524935"
+MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
+TAKEN_OVER_SECONDS = 30.0  # as docs/contract.md promises
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+async def nodes(
+    sandbox: Sandbox, postgres_url: str, tmp_path: Path
+) -> AsyncIterator[tuple[Server, Server]]:
+    env = sandbox.settings() | {
+        "BOOKLINE_DATABASE_URL": postgres_url,
+        "BOOKLINE_OBJECT_STORE_URL": f"file://{tmp_path}/covers",
+        "BOOKLINE_API_KEYS": "a-key-of-16-characters",
+    }
+    headers = {"Authorization": "Bearer a-key-of-16-characters"}
+    async with (
+        server(env, tmp_path / "one", headers=headers) as one,
+        server(env, tmp_path / "other", headers=headers) as other,
+    ):
+        yield one, other
+
+
+def waits_for_long(sandbox: Sandbox, isbn: str) -> None:
+    sandbox.faults.add(kind="503", retry_after=60, isbn=isbn, route="google_books", times=None)
+
+
+async def test_what_one_node_imports_every_node_shows(nodes: tuple[Server, Server]) -> None:
+    one, other = nodes
+    started = await one.begin(ISBN)
+
+    async with asyncio.timeout(30):
+        story = await other.story(started["jobId"])
+
+    assert statuses(story) == MILESTONES
+    assert seqs(story) == [1, 2, 3, 4, 5]
+    assert (await other.job(started["jobId"]))["status"] == "completed"
+    status, answer, _ = await other.get(f"/v2/books/{ISBN}")
+    assert (status, answer["data"]["isbn"]) == (200, ISBN)
+    assert (await other.http.get(f"{other.url}/v2/covers/{ISBN}")).status == 200
+    status, answer, _ = await other.get("/v2/books/search", params={"q": "orwell"})
+    assert [item["book"]["isbn"] for item in answer["data"]["items"]] == [ISBN]
+
+
+async def test_a_token_of_one_node_opens_a_story_at_the_other(nodes: tuple[Server, Server]) -> None:
+    one, other = nodes
+    started = await one.begin(ISBN)
+
+    without = {"Authorization": ""}
+    answer = await other.http.get(
+        f"{other.url}/v2/import/events/{started['jobId']}?token={started['token']}",
+        headers=without,
+    )
+
+    assert answer.status == 200
+    answer.close()
+
+
+async def test_a_cancel_at_one_node_ends_what_the_other_runs(
+    nodes: tuple[Server, Server], sandbox: Sandbox
+) -> None:
+    one, other = nodes
+    waits_for_long(sandbox, ISBN)
+    started = await one.begin(ISBN, source="google_books")
+    await one.until(started["jobId"], "running")
+
+    status, _, _ = await other.post(f"/v2/import/cancel/{started['jobId']}")
+
+    assert status == 202
+    assert (await other.until(started["jobId"], "cancelled"))["status"] == "cancelled"
+
+
+async def test_a_dead_nodes_imports_go_on_at_the_other(
+    nodes: tuple[Server, Server], sandbox: Sandbox
+) -> None:
+    one, other = nodes
+    sandbox.faults.add(kind="hang", isbn=ISBN, route="google_books")
+    job_id = (await one.begin(ISBN, source="google_books"))["jobId"]
+    await one.until(job_id, "running")
+
+    await one.kill()
+    sandbox.faults.clear()
+    async with asyncio.timeout(TAKEN_OVER_SECONDS):
+        story = await other.story(job_id)
+
+    assert statuses(story) == MILESTONES
+    assert seqs(story) == list(range(1, len(story) + 1))
+    assert [m["data"]["by"] for m in story if m["type"] == "workflow_resumed"] == ["restart"]
