@@ -18,6 +18,7 @@ from yarl import URL
 
 from bookline import __version__
 from bookline.errors import ProviderDown, ProviderRefused
+from bookline.net.aiohttp_bounds import BoundedResponse, NameLookUp
 from bookline.ports import Answer, Http, Pace
 from bookline.providers.answers import read_retry_after
 
@@ -109,7 +110,10 @@ class AiohttpHttp:
             raise ProviderDown("this process is ending and asks no more")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(
+                    limit=CONNECTIONS, ttl_dns_cache=60, resolver=NameLookUp()
+                ),
+                response_class=BoundedResponse,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS),
                 headers={

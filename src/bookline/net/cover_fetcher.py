@@ -18,6 +18,7 @@ from yarl import URL
 
 from bookline.errors import CoverRefused, ProviderDown
 from bookline.net.addresses import Address, CoverHosts, is_public
+from bookline.net.aiohttp_bounds import BoundedResponse, NameLookUp
 from bookline.net.cover_rules import (
     ACCEPT,
     LIMIT_SECONDS,
@@ -100,6 +101,7 @@ class GuardedCoverFetcher:
                     resolver=_CheckedResolver(self._hosts, self._resolver),
                     use_dns_cache=False,
                 ),
+                response_class=BoundedResponse,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 headers={
@@ -116,7 +118,7 @@ class _CheckedResolver(AbstractResolver):
 
     def __init__(self, hosts: CoverHosts, resolver: AbstractResolver | None) -> None:
         self._hosts = hosts
-        self._resolver = resolver or aiohttp.ThreadedResolver()
+        self._resolver = resolver or NameLookUp()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
