@@ -18,6 +18,7 @@ from bookline.progress import rules
 from bookline.progress.events import News
 from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency
 from bookline.progress.rules import JobRow, Known, Mark
+from bookline.stores import batch_rows
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Database, Session
 from bookline.stores.event_log import SqlEventLog, Told
@@ -284,6 +285,8 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
             told.append(event)
             story.append((one.key, at_ms))
         session.execute(SAVE, saving(row))
+        if row.job.batch_id is not None:
+            told += batch_rows.follow(session, row.job, self._clock())
         return story
 
 
