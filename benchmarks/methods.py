@@ -21,7 +21,6 @@ from imports import Ends, bookline
 from bookline.app import App
 from bookline.imports import Order
 from bookline.job import METHODS
-from bookline.migration.metrics import summary
 from bookline.values import Json
 
 EACH, BLOCK, AT_ONCE, SLOW_MS = 300, 50, 50, 300
@@ -75,7 +74,7 @@ async def measure(environment: dict[str, str], url: str) -> dict[str, Any]:
                 since = app_clock()
                 isbns = await made_up_books(url, 2 * EACH, str(next(books)))
                 await taking_turns(app, ends, isbns, at_once)
-                found[label] = summary(await app.journal.records(since), label)
+                found[label] = await app.rollouts.metrics(label, app_clock() - since)
             await set_latency(url, 0)
             found["rates"] = await rates(
                 app, ends, await made_up_books(url, 2 * EACH, str(next(books)))

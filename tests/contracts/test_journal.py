@@ -1241,7 +1241,7 @@ async def test_a_tally_knows_what_is_open_and_what_is_lost(journal: Journal, clo
     await journal.open(a_job("queued", at_ms=clock()))
     await end_one(journal, "over", "workflow")
 
-    tally = await journal.tally(begun_before_ms=clock(), queued_before_ms=clock(), since_ms=0)
+    tally = await journal.tally(moved_before_ms=clock(), queued_before_ms=clock(), since_ms=0)
 
     assert tally == {"legacy": Tally(open=2, lost=1), "workflow": Tally(open=1)}
 
@@ -1250,7 +1250,7 @@ async def test_a_job_that_is_queued_for_too_long_is_lost(journal: Journal, clock
     await journal.open(a_job())
 
     tally = await journal.tally(
-        begun_before_ms=clock() + HOUR_MS, queued_before_ms=clock() + 1, since_ms=0
+        moved_before_ms=clock() + HOUR_MS, queued_before_ms=clock() + 1, since_ms=0
     )
 
     assert tally == {"workflow": Tally(open=1, lost=1)}
@@ -1262,7 +1262,7 @@ async def test_an_old_job_that_is_just_retried_is_not_lost(journal: Journal, clo
     await journal.reopen("job-1", NODE)
 
     tally = await journal.tally(
-        begun_before_ms=clock() - HOUR_MS, queued_before_ms=clock() - HOUR_MS, since_ms=0
+        moved_before_ms=clock() - HOUR_MS, queued_before_ms=clock() - HOUR_MS, since_ms=0
     )
 
     assert tally == {"workflow": Tally(open=1)}
@@ -1273,7 +1273,7 @@ async def test_a_job_that_ended_as_often_as_it_ran_is_not_doubled(journal: Journ
     await journal.reopen("job-1", NODE)
     await run_to(journal, FAILED)
 
-    assert await journal.tally(begun_before_ms=0, queued_before_ms=0, since_ms=0) == {}
+    assert await journal.tally(moved_before_ms=0, queued_before_ms=0, since_ms=0) == {}
 
 
 async def test_a_job_with_two_ends_in_a_run_is_doubled(on_disk: SqlJournal) -> None:
@@ -1286,7 +1286,7 @@ async def test_a_job_with_two_ends_in_a_run_is_doubled(on_disk: SqlJournal) -> N
         )
     )
 
-    tally = await on_disk.tally(begun_before_ms=0, queued_before_ms=0, since_ms=0)
+    tally = await on_disk.tally(moved_before_ms=0, queued_before_ms=0, since_ms=0)
 
     assert tally == {"workflow": Tally(doubled=1)}
 

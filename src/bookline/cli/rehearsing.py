@@ -25,9 +25,8 @@ from bookline.book import Metadata
 from bookline.errors import TryLater, WrongKey
 from bookline.imports import Order
 from bookline.job import ImportInput
-from bookline.migration.metrics import summary
 from bookline.migration.rollout import Change
-from bookline.migration.rollouts import Rollouts, Standing
+from bookline.migration.rollouts import WEEK_MS, Rollouts, Standing
 from bookline.settings import Settings, read_settings
 from bookline.values import Json
 from bookline_sandbox.catalogue import real_books
@@ -110,7 +109,7 @@ async def rehearse(*, faulty: bool, tell: Callable[[str], None]) -> Rehearsal:
                 drained=drained,
                 seconds=time.monotonic() - began,
                 rollout=await app.rollouts.describe(),
-                metrics=summary(await app.journal.records(0), "rehearsal"),
+                metrics=await app.rollouts.metrics("rehearsal", WEEK_MS),
             )
 
 

@@ -37,7 +37,7 @@ class Gates:
     break_sample: int = 20
     """Fewer finished imports of a method break nothing."""
     lost_after_ms: int = 60_000
-    """A job still running so long after its deadline is lost."""
+    """A running job that has not moved for a deadline and so long is lost."""
     lost_queued_after_ms: int = 86_400_000
     """A job queued for so long is lost. A long shelf may wait for hours at a slow provider."""
 
@@ -80,7 +80,9 @@ def judge(
         _success(workflow, legacy, gates),
         _latency(workflow, legacy, gates),
         _none(
-            "lost", tally.lost, "workflow jobs run on past their deadline, or wait since yesterday"
+            "lost",
+            tally.lost,
+            "workflow jobs have not moved for a whole deadline, or wait since yesterday",
         ),
         _none("doubled", tally.doubled, "workflow jobs have another number of ends than of runs"),
         _incidents(incidents),

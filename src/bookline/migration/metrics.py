@@ -4,12 +4,12 @@ Way:      migration/rollouts.py, api/, cli/ → here ← progress/records.py
 Rule 1:   success means: not failed by us or by upstream. An ISBN that nobody knows is an answer;
           a cancelled import is neither and is not counted among them.
 Rule 2:   durations are of imports that ended with a book, so that quick refusals make nobody fast.
+Rule 3:   of a long window the journal counts and ranks: only the stages are of its newest records.
 Units:    milliseconds; percentiles by nearest rank.
 """
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bookline.job import METHODS
@@ -19,7 +19,9 @@ from bookline.progress.records import (
     DONE_WITH_WARNINGS,
     NO_SUCH_BOOK,
     OUTCOMES,
+    Figures,
     ImportRecord,
+    rank,
 )
 from bookline.values import Json
 
@@ -53,27 +55,25 @@ class Sample:
 
 def percentile(durations: Sequence[int], percent: float) -> int | None:
     """Nearest rank of sorted numbers: the smallest that ``percent`` of them do not exceed."""
-    if not durations:
-        return None
-    return durations[max(math.ceil(len(durations) * percent / 100), 1) - 1]
+    return durations[rank(len(durations), percent) - 1] if durations else None
 
 
-def summary(records: Sequence[ImportRecord], window: str) -> Json:
-    """The public shape, with stages, tries, providers and the curve of durations added."""
-    samples = {method: Sample.of(records, method) for method in METHODS}
-    cancelled = Counter(one.method for one in records if one.outcome == CANCELLED)
+def summary(figures: Figures, newest: Mapping[str, Sequence[ImportRecord]], window: str) -> Json:
+    """The public shape, with stages, tries, providers and the curve of durations added.
+
+    ``newest`` has records of each method, for the stages.
+    """
+    methods = {method: _method(figures, method, newest.get(method, ())) for method in METHODS}
     return {
         "window": window,
-        "methods": {
-            method: _method(sample, cancelled[method]) for method, sample in samples.items()
-        },
-        "comparison": comparison(samples["workflow"], samples["legacy"]),
+        "methods": methods,
+        "comparison": comparison(methods["workflow"], methods["legacy"]),
     }
 
 
-def comparison(workflow: Sample, legacy: Sample) -> Json:
+def comparison(workflow: Json, legacy: Json) -> Json:
     """``p95Ratio`` above 1: the workflow is slower; ``successDifference`` below 0: fails more."""
-    ours, theirs = percentile(workflow.durations, 95), percentile(legacy.durations, 95)
+    ours, theirs = workflow["p95Ms"], legacy["p95Ms"]
     rates = _rate(workflow), _rate(legacy)
     return {
         "p95Ratio": None if ours is None or not theirs else round(ours / theirs, 4),
@@ -83,31 +83,40 @@ def comparison(workflow: Sample, legacy: Sample) -> Json:
     }
 
 
-def _rate(sample: Sample) -> float | None:
-    return sample.success / sample.count if sample.count else None
+def _rate(method: Json) -> float | None:
+    return method["success"] / method["count"] if method["count"] else None
 
 
-def _method(sample: Sample, cancelled: int) -> Json:
-    outcomes = Counter(one.outcome for one in sample.records)
-    outcomes[CANCELLED] = cancelled
-    rate = _rate(sample)
+def _method(figures: Figures, method: str, newest: Sequence[ImportRecord]) -> Json:
+    outcomes: Counter[str] = Counter()
+    providers: Counter[str] = Counter()
+    tries = 0
+    for group in figures.groups:
+        if group.method == method:
+            outcomes[group.outcome] += group.count
+            if group.outcome != CANCELLED:
+                providers[group.provider] += group.count
+                tries += group.tries
+    count = outcomes.total() - outcomes[CANCELLED]
+    success = sum(outcomes[outcome] for outcome in SUCCESSES)
+    durations = figures.durations.get(method, {})
     return {
-        "count": sample.count,
-        "success": sample.success,
-        "successRate": None if rate is None else round(rate, 6),
-        "failed": sample.count - sample.success,
+        "count": count,
+        "success": success,
+        "successRate": round(success / count, 6) if count else None,
+        "failed": count - success,
         "byOutcome": {outcome: outcomes[outcome] for outcome in OUTCOMES},
-        "p50Ms": percentile(sample.durations, 50),
-        "p95Ms": percentile(sample.durations, 95),
-        "p99Ms": percentile(sample.durations, 99),
-        "quantilesMs": {str(q): percentile(sample.durations, q) for q in QUANTILES},
-        "stages": _stages(sample.records),
-        "tries": sum(one.tries for one in sample.records),
-        "byProvider": dict(sorted(Counter(one.provider for one in sample.records).items())),
+        "p50Ms": durations.get(50),
+        "p95Ms": durations.get(95),
+        "p99Ms": durations.get(99),
+        "quantilesMs": {str(q): durations.get(q) for q in QUANTILES},
+        "stages": _stages(one for one in newest if one.outcome != CANCELLED),
+        "tries": tries,
+        "byProvider": dict(sorted(providers.items())),
     }
 
 
-def _stages(records: Sequence[ImportRecord]) -> Json:
+def _stages(records: Iterable[ImportRecord]) -> Json:
     times: dict[str, list[int]] = {}
     for record in records:
         for step, took_ms in record.stages.items():

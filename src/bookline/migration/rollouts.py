@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bookline.errors import Refused
+from bookline.job import METHODS
 from bookline.migration.gates import Gate, Gates, judge
-from bookline.migration.metrics import Sample, summary
+from bookline.migration.metrics import QUANTILES, WITH_BOOK, Sample, summary
 from bookline.migration.rollout import (
     INCIDENTS_MOST,
     LEGACY,
@@ -24,7 +25,7 @@ from bookline.migration.rollout import (
     check,
 )
 from bookline.ports import Revision, RolloutLog
-from bookline.progress.journal import Records, Tally
+from bookline.progress.journal import RECORDS_MOST, Records, Tally
 from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ log = logging.getLogger(__name__)
 HISTORY_MOST = 100
 REASON_CHARS = 500  # our choice
 ACTOR_CHARS = 100  # our choice
+JUDGED_MOST = RECORDS_MOST  # of each method, so that the rarer one stays in sight
 WEEK_MS = 7 * 86_400_000  # docs/contract.md: how long records are kept
-JUDGED_MOST = 2_000  # records of each method, the newest: more would cost more and prove no more
 DAY_MS = 86_400_000  # how far back doubled jobs are looked for
 TRIES = 5  # of a change that another one overtakes
 AUTOMATIC = "bookline"
@@ -223,7 +224,7 @@ class Rollouts:
     async def _tally(self, rollout: Rollout) -> Mapping[str, Tally]:
         now = self._steady()
         return await self._records.tally(
-            begun_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
+            moved_before_ms=now - self._deadline_ms - self.gates.lost_after_ms,
             queued_before_ms=now - self.gates.lost_queued_after_ms,
             since_ms=max(rollout.since_ms, now - DAY_MS),
         )
@@ -231,13 +232,18 @@ class Rollouts:
     async def open_jobs(self) -> dict[str, int]:
         """How many jobs of each method are not over yet."""
         tallies = await self._records.tally(
-            begun_before_ms=0, queued_before_ms=0, since_ms=self._clock()
+            moved_before_ms=0, queued_before_ms=0, since_ms=self._clock()
         )
         return _open(tallies)
 
     async def metrics(self, window: str, window_ms: int) -> Json:
         """The public ``metrics``, of what has finished in the last ``window_ms``."""
-        return summary(await self._records.records(self._clock() - window_ms), window)
+        since_ms = self._clock() - window_ms
+        figures = await self._records.figures(since_ms, WITH_BOOK, QUANTILES)
+        newest = {
+            method: await self._records.records(since_ms, method=method) for method in METHODS
+        }
+        return summary(figures, newest, window)
 
     async def describe(self, limit: int = 20) -> Json:
         """The public ``rollout``: what is in force, its gates and its last changes."""

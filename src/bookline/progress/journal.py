@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bookline.job import Job
 from bookline.progress.events import Event, News
-from bookline.progress.records import ImportRecord
+from bookline.progress.records import Figures, ImportRecord
 from bookline.values import Json, Page
 
 
@@ -199,10 +199,11 @@ class Tally:
     lost: int = 0
     """Open jobs that nobody works on any more, by the times asked for."""
     doubled: int = 0
-    """Jobs with more or fewer ends than runs."""
+    """Jobs with more or fewer ends than runs, among the last that ended."""
 
 
-RECORDS_MOST = 100_000  # our choice: a week of one import every six seconds
+RECORDS_MOST = 2_000  # our choice: more would cost more and prove no more
+DOUBLED_MOST = 2_000  # our choice: how many of the last ends are looked through
 
 
 class Records(Protocol):
@@ -214,11 +215,17 @@ class Records(Protocol):
         """Those finished since then, oldest first; at most so many, the newest ones."""
         ...
 
+    async def figures(
+        self, since_ms: int, outcomes: Collection[str], percents: Collection[int]
+    ) -> Figures:
+        """What all that finished since then come to; durations are of these outcomes."""
+        ...
+
     async def tally(
-        self, *, begun_before_ms: int, queued_before_ms: int, since_ms: int
+        self, *, moved_before_ms: int, queued_before_ms: int, since_ms: int
     ) -> Mapping[str, Tally]:
-        """By method. ``lost`` are running jobs that began before then, and queued ones that were
-        queued before then; ``doubled`` looks at jobs touched since ``since_ms``.
+        """By method. ``lost`` are running jobs that last moved before then, and queued ones that
+        were queued before then; ``doubled`` looks at the last ends since ``since_ms``.
         """
         ...
 

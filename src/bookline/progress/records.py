@@ -8,6 +8,7 @@ Units:    milliseconds.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,6 +62,32 @@ class ImportRecord:
     tries: int
     finished_ms: int
     """Epoch milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """How many imports of a window ended alike."""
+
+    method: str
+    outcome: str
+    provider: str
+    count: int
+    tries: int
+    """Of all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What the finished imports of a window come to."""
+
+    groups: Sequence[Group]
+    durations: Mapping[str, Mapping[int, int]]
+    """Method → percent → milliseconds, by nearest rank."""
+
+
+def rank(count: int, percent: float) -> int:
+    """Nearest rank, from 1: the first of ``count`` that ``percent`` of them do not exceed."""
+    return max(math.ceil(count * percent / 100), 1)
 
 
 def record_of(

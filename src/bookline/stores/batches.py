@@ -281,7 +281,8 @@ class SqlBatches:
 
         def work(session: Session) -> Sequence[Batch]:
             rows = session.execute(
-                "SELECT * FROM batches WHERE status = 'running' ORDER BY created_ms, batch_id"
+                """SELECT * FROM batches WHERE status IN ('receiving', 'running')
+                   AND status = 'running' ORDER BY created_ms, batch_id"""
             )
             return [read_batch(row) for row in rows]
 
@@ -458,7 +459,8 @@ class SqlBatches:
                 {"before_ms": before_ms},
             ) or session.execute(
                 """SELECT batch_id FROM batches
-                   WHERE status = 'receiving' AND created_ms < :begun_ms LIMIT 1""",
+                   WHERE status IN ('receiving', 'running') AND status = 'receiving'
+                     AND created_ms < :begun_ms LIMIT 1""",
                 {"begun_ms": now_ms - RECEIVING_MS},
             )
             if not rows:

@@ -128,6 +128,16 @@ ASKED_BY = """
 
 SECRETS = "CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
 
+# What the figures read is read from an index alone.
+FIGURES = """
+    CREATE INDEX jobs_open_method ON jobs (method, status, updated_ms)
+        WHERE status IN ('queued', 'running');
+    DROP INDEX import_records_method;
+    CREATE INDEX import_records_figures
+        ON import_records (method, finished_ms, outcome, provider, tries, duration_ms);
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
-    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY, SECRETS,
+    FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY,
+    SECRETS, FIGURES,
 )  # fmt: skip

@@ -20,11 +20,11 @@ from bookline.cli.embedded import EmbeddedClient
 from bookline.cli.main import app
 from bookline.errors import GiveUp, Refused
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
-from bookline.migration.metrics import summary
 from bookline.migration.rollouts import Rollouts
 from bookline.progress.events import completed, ending
 from bookline.progress.records import OUTCOMES, ImportRecord
 from bookline.stores.opening import stores_in_memory
+from kept_records import summary_of
 
 NOW_MS = 1_700_000_000_000
 ISBN = "9780142437247"
@@ -431,7 +431,7 @@ def test_whatever_was_kept_can_be_drawn(
     pytest.importorskip("matplotlib")
     path = tmp_path / name
 
-    plot.write_plot(summary(kept, "24h"), path)
+    plot.write_plot(summary_of(kept, "24h"), path)
 
     head = path.read_bytes()[:60]
     assert head.startswith(b"\x89PNG") if name.endswith("PNG") else b"<?xml" in head
@@ -442,7 +442,7 @@ def test_the_plot_names_both_methods_with_their_numbers() -> None:
     kept = records("workflow", "done", *range(10, 20)) + records("legacy", "done", 5, 6)
     kept += records("legacy", "ours", 1, 2)
 
-    figure = plot.draw(summary(kept, "7d"))
+    figure = plot.draw(summary_of(kept, "7d"))
 
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
     labels = [
@@ -460,7 +460,7 @@ def test_the_plot_names_both_methods_with_their_numbers() -> None:
 
 def test_the_same_numbers_give_the_same_svg(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    metrics = summary(records("workflow", "done", 10, 20), "1h")
+    metrics = summary_of(records("workflow", "done", 10, 20), "1h")
 
     for name in ("a.svg", "b.svg"):
         plot.write_plot(metrics, tmp_path / name)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookline.migration.metrics import Sample, percentile, summary
+from bookline.migration.metrics import Sample, percentile
 from bookline.progress.records import (
     CANCELLED,
     DONE,
@@ -12,6 +12,7 @@ from bookline.progress.records import (
     UPSTREAM,
     ImportRecord,
 )
+from kept_records import summary_of
 
 
 def record(
@@ -28,7 +29,7 @@ def record(
 
 
 def test_nothing_is_no_number() -> None:
-    told = summary([], "24h")
+    told = summary_of([], "24h")
 
     assert told["methods"]["workflow"]["successRate"] is None
     assert told["methods"]["legacy"]["p95Ms"] is None
@@ -38,7 +39,7 @@ def test_nothing_is_no_number() -> None:
 def test_an_unknown_book_is_a_success_and_a_cancel_is_neither() -> None:
     outcomes = [DONE, DONE_WITH_WARNINGS, NO_SUCH_BOOK, UPSTREAM, OURS, CANCELLED]
 
-    told = summary([record(n, outcome=one) for n, one in enumerate(outcomes)], "1h")
+    told = summary_of([record(n, outcome=one) for n, one in enumerate(outcomes)], "1h")
 
     workflow = told["methods"]["workflow"]
     assert (workflow["count"], workflow["success"], workflow["failed"]) == (5, 3, 2)
@@ -49,7 +50,7 @@ def test_an_unknown_book_is_a_success_and_a_cancel_is_neither() -> None:
 def test_quick_refusals_make_nobody_fast() -> None:
     records = [record(n, duration_ms=1, outcome=NO_SUCH_BOOK) for n in range(99)]
 
-    told = summary([*records, record(99, duration_ms=700)], "1h")
+    told = summary_of([*records, record(99, duration_ms=700)], "1h")
 
     assert told["methods"]["workflow"]["p50Ms"] == 700
 
@@ -58,7 +59,7 @@ def test_the_two_methods_are_set_side_by_side() -> None:
     records = [record(n, duration_ms=150) for n in range(20)]
     records += [record(n, "legacy", UPSTREAM if n < 5 else DONE, 100) for n in range(20)]
 
-    told = summary(records, "1h")
+    told = summary_of(records, "1h")
 
     assert told["comparison"] == {"p95Ratio": 1.5, "successDifference": 0.25}
 
@@ -66,7 +67,7 @@ def test_the_two_methods_are_set_side_by_side() -> None:
 def test_a_stage_has_the_times_of_those_that_came_to_it() -> None:
     records = [record(1, save=10), record(2, save=30), record(3)]
 
-    told = summary(records, "1h")
+    told = summary_of(records, "1h")
 
     stages = told["methods"]["workflow"]["stages"]
     assert stages == {"save": {"count": 2, "p50Ms": 10, "p95Ms": 30}}

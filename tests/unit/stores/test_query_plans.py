@@ -1,0 +1,52 @@
+"""The watch over all tests' statements sees what reads through history, and nothing else."""
+
+import sqlite3
+
+import pytest
+
+from bookline.stores.database import Session
+from bookline.stores.opening import journal_tables_in_memory
+from query_plans import scans_of
+
+ALL = {"x": 1, "xs": [1], "limit": 5}
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    return journal_tables_in_memory()._connection
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM events WHERE message = :x",
+        "SELECT count(*) FROM events",
+        "SELECT job_id FROM jobs WHERE status NOT IN ('queued', 'running')",
+        "DELETE FROM import_records WHERE code = :x",
+        "UPDATE jobs SET restarts = 0 WHERE input_isbn = :x",
+        "SELECT * FROM jobs ORDER BY restarts LIMIT :limit",
+    ],
+)
+def test_what_reads_through_a_table_is_seen(connection: sqlite3.Connection, sql: str) -> None:
+    assert scans_of(connection, sql, ALL)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM events WHERE job_id = :x AND seq > :x",
+        "SELECT * FROM events WHERE job_id IN :xs",
+        "SELECT method, count(*) FROM jobs WHERE status IN ('queued', 'running') GROUP BY method",
+        "INSERT INTO moments VALUES (:x, :x)",
+        "SELECT * FROM jobs ORDER BY created_ms, job_id LIMIT :limit",
+    ],
+)
+def test_what_goes_by_an_index_is_not(connection: sqlite3.Connection, sql: str) -> None:
+    assert scans_of(connection, sql, ALL) == []
+
+
+async def test_a_statement_of_a_test_may_read_through(connection: sqlite3.Connection) -> None:
+    def look(session: Session) -> None:
+        session.execute("SELECT message FROM events WHERE message = 'x'")
+
+    await journal_tables_in_memory().read(look)
