@@ -16,8 +16,10 @@ import pytest_asyncio
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import World
+from bookline.engine.leases import Leases
 from bookline.engine.locks import Locks
 from bookline.engine.memory import MemoryEngine
+from bookline.engine.nodes import Nodes
 from bookline.engine.places import Places
 from bookline.engine.recovery import Recovery
 from bookline.engine.tries import Policy
@@ -35,8 +37,7 @@ from bookline.job import CANCELLED, COMPLETED, FAILED, RUNNING, ImportInput, Job
 from bookline.progress.events import ending
 from bookline.progress.journal import Attempt
 from bookline.stores.journal import SqlJournal
-from bookline.stores.opening import open_stores, stores_in_memory
-from bookline.stores.sqlite import Sqlite
+from bookline.stores.opening import open_storage, stores_in, stores_in_memory
 from bookline.values import Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -238,54 +239,55 @@ class MemoryBench(Bench):
         self.engine.resume()
 
 
-class DbosBench(Bench):
+class KeptBench(Bench):
+    """One whose stores outlive its process: in a folder, or in a PostgreSQL."""
+
     journal: SqlJournal
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self.folder = folder
+        self.url = url
 
-    async def boot(self) -> None:
-        self.journal = open_stores(self.folder, now_ms).journal
-        self.node = Locks(self.folder / "nodes")
+    def open_stores(self) -> None:
+        self.storage = open_storage(self.url, self.folder)
+        self.journal = stores_in(self.storage, now_ms).journal
+        self.node: Nodes = (
+            Leases(self.journal.database) if self.url else Locks(self.folder / "nodes")
+        )
         self.node.open()
         self.node_id = self.node.node_id
-        self.engine = DbosEngine(self.folder / "engine.db", self.world(), self.node.living)
-        await self.engine.launch()
 
     async def stop(self) -> None:
         await self.engine.close()
         self.node.close()
         self.journal.close()
+        self.storage.close()
+
+
+class DbosBench(KeptBench):
+    async def boot(self) -> None:
+        self.open_stores()
+        where = self.url or self.folder / "engine.db"
+        self.engine = DbosEngine(where, self.world(), self.node.living)
+        await self.engine.launch()
 
     async def go_on(self) -> None:
         await self.boot()
         await Recovery(self.node, self.engine, self.journal, now_ms).sweep()
 
 
-class LegacyBench(Bench):
+class LegacyBench(KeptBench):
     """The importer by hand, while it is there: it promises the same."""
 
-    journal: SqlJournal
     method = "legacy"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
     async def boot(self) -> None:
         legacy = pytest.importorskip("bookline.migration.legacy")
-        self.journal = open_stores(self.folder, now_ms).journal
-        self.node = Locks(self.folder / "nodes")
-        self.node.open()
-        self.node_id = self.node.node_id
+        self.open_stores()
+        tables = self.storage.tables("legacy", legacy.MIGRATIONS)
         self.engine = legacy.JobStateManager(
-            Sqlite(self.folder / "legacy.db", legacy.MIGRATIONS), self.world(), self.node.living,
-            self.journal.left_by,
-        )  # fmt: skip
-
-    async def stop(self) -> None:
-        await self.engine.close()
-        self.node.close()
-        self.journal.close()
+            tables, self.world(), self.node.living, self.journal.left_by
+        )
 
     async def go_on(self) -> None:
         await self.boot()

@@ -1,0 +1,48 @@
+"""What every engine promises, on PostgreSQL: the tests of test_engine.py once more."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import test_engine
+from test_engine import Bench, DbosBench, LegacyBench, on_dbos
+
+from postgres_server import PostgresServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LOOK_INTO_FILES = {"test_the_engines_file_holds_plain_json", "test_an_imports_state_stays_small"}
+globals().update(
+    (name, test)
+    for name, test in vars(test_engine).items()
+    if name.startswith("test_") and name not in LOOK_INTO_FILES
+)
+__all__ = ["on_dbos"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def launched(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[DbosBench]:
+    url = postgres_server.new_database()
+    made = DbosBench(tmp_path_factory.mktemp("engine"), url)
+    made.clear()
+    await made.boot()
+    yield made
+    await made.stop()
+    postgres_server.drop_database(url)
+
+
+@pytest_asyncio.fixture(params=["dbos", "legacy"], loop_scope="module")
+async def bench(
+    request: pytest.FixtureRequest, on_dbos: DbosBench, tmp_path: Path, postgres_url: str
+) -> AsyncIterator[Bench]:
+    if request.param == "dbos":
+        yield on_dbos
+        return
+    made = LegacyBench(tmp_path, postgres_url)
+    made.clear()
+    await made.boot()
+    yield made
+    await made.stop()
