@@ -32,6 +32,8 @@ from bookline.engine.job_run import World
 from bookline.engine.leases import Leases
 from bookline.engine.locks import Locks
 from bookline.engine.places import Places
+from bookline.engine.queue import Queue
+from bookline.engine.recovery import Recovery
 from bookline.engine.tries import Policy
 from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
@@ -48,7 +50,7 @@ from bookline.net.pictures import read_picture
 from bookline.ports import (
     BookSearch,
     Embedder,
-    Engine,
+    Importer,
     KeyValue,
     Library,
     MetadataProvider,
@@ -224,6 +226,7 @@ async def running(
         node = Leases(journal.database) if settings.postgres_url else Locks(folder / "nodes")
         node.open()
         stack.callback(node.close)
+        places = Places(settings.at_work)
         world = World(
             runs=journal,
             steps=steps,
@@ -232,7 +235,7 @@ async def running(
             ),
             node=node.node_id,
             clock=now_ms,
-            places=Places(settings.at_work),
+            places=places,
             measures=measures,
             span=span,
         )
@@ -246,7 +249,7 @@ async def running(
         _remember(settings)
 
         others: list[OtherImporter] = []
-        engines: dict[str, Engine] = {"workflow": engine}
+        engines: dict[str, Importer] = {"workflow": engine}
         old = legacy_room()
         if old is not None:
             tables = storage.tables("legacy", old.MIGRATIONS)
@@ -273,8 +276,10 @@ async def running(
         measures.running.set_function(
             lambda: len(engine.running) + sum(len(one.running) for one in others)
         )
+        recovery = Recovery(node, engine, journal, now_ms, lambda: places.room)
+        queue = Queue(journal, engines, places, recovery, node.node_id)
         upkeep = Upkeep(
-            node, engine, journal, now_ms, steady=steady,
+            node, engine, journal, recovery, steady=steady,
             retention_days=settings.retention_days, fallback=fallback, library=library,
             objects=objects, others=others, remove_batches=stores.batches.remove_old,
         )  # fmt: skip
@@ -282,6 +287,7 @@ async def running(
         group.append(asyncio.create_task(node.run(), name="node"))
         group.append(asyncio.create_task(hub.run(), name="hub"))
         group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
+        group.append(asyncio.create_task(queue.run(), name="queue"))
         callers = CallerLimits(limits)
         group.append(asyncio.create_task(callers.run(), name="limits"))
         checks = _checks(settings, stores, engine, library, fallback, objects)
@@ -293,7 +299,7 @@ async def running(
         stack.callback(hub.close)
         imports = Imports(
             journal, engines, usable=settings.usable_sources, node=node.node_id, clock=now_ms,
-            choose=rollouts.choose,
+            choose=rollouts.choose, queue=queue,
         )  # fmt: skip
         shelf = Shelf(
             library, Aside(fallback), objects, imports,

@@ -13,12 +13,13 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bookline.errors import Refused, StoreDown
 from bookline.isbn import read_isbn
 from bookline.job import FAILED, JOB_STATUSES, METHODS, SOURCES, ImportInput, Job
-from bookline.ports import Engine
+from bookline.logs import tell
+from bookline.ports import Engine, Queue
 from bookline.progress.journal import Idempotency, Jobs
 from bookline.values import Page
 
@@ -48,7 +49,8 @@ class Order:
 class Imports:
     """``clock`` gives epoch milliseconds; ``usable`` are the sources that can be asked.
 
-    ``engines`` has one for each method that this deployment can run.
+    ``engines`` has one for each method that this deployment can run. Without a ``queue`` each job
+    goes to its engine at once.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class Imports:
         node: str,
         clock: Callable[[], int],
         choose: ChooseMethod,
+        queue: Queue | None = None,
     ) -> None:
+        self._queue = queue
         self._jobs = jobs
         self._engines = engines
         self._choose = choose
@@ -84,11 +88,24 @@ class Imports:
             method = await self._choose(order.user_id, isbn.isbn13)
         self._check_method(method)
         job = self.new_job(isbn.isbn13, order.isbn, order.source, order.user_id, method)
-        opened = await self._jobs.open(job, idempotency)
-        is_new = opened.job_id == job.job_id
-        if is_new:
-            await self.hand_over(job)
+        if self._queue is not None and not self._queue.reserve(job):
+            return await self._open_waiting(self._queue, job, order.caller, idempotency)
+        try:
+            opened = await self._jobs.open(job, idempotency)
+            is_new = opened.job_id == job.job_id
+            if is_new:
+                await self.hand_over(job)
+        finally:
+            if self._queue is not None:
+                self._queue.release(job)
         return opened, is_new
+
+    async def _open_waiting(
+        self, queue: Queue, job: Job, caller: str, idempotency: Idempotency | None
+    ) -> tuple[Job, bool]:
+        opened = await self._jobs.open(replace(job, node=None, flow=caller), idempotency)
+        queue.stir()
+        return opened, opened.job_id == job.job_id
 
     def new_job(
         self, isbn13: str, input_isbn: str, source: str, user_id: str | None,
@@ -113,6 +130,9 @@ class Imports:
 
     async def hand_over(self, job: Job) -> None:
         """A kept job to its engine; one that the engine does not take now starts later."""
+        if self._queue is not None:
+            await self._queue.hand_over(job)
+            return
         try:
             await self._engines[job.method].start(job.order)
         except StoreDown as error:
@@ -157,11 +177,13 @@ class Imports:
         )
 
     async def cancel(self, job_id: str) -> Job:
-        """The job, marked: it ends at its next step's edge, or at once in a retry wait.
+        """The job, marked: it ends at its next step's edge, or at once in a wait or the queue.
 
         Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
         """
         job = await self._jobs.request_cancel(check_job_id(job_id))
+        if job.is_over:
+            tell(log, "import cancelled", jobId=job_id, status=job.status, code="CANCELLED")
         if job.method in self._engines:
             self._engines[job.method].wake(job_id)
         return job

@@ -121,7 +121,9 @@ class Job:
     run: int = 1
     """1, and one more for each explicit retry."""
     node: str | None = None
-    """Whose process has it (an executor id)."""
+    """Whose process has it (an executor id); None while it waits for one."""
+    flow: str = ""
+    """Whose it is while it waits: the flows take turns."""
     batch_id: str | None = None
     """Of the batch that it is part of."""
     cancel_requested: bool = False

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from bookline.book import Book, Embedding, Metadata
 from bookline.isbn import Isbn
-from bookline.job import ImportInput, Warned
+from bookline.job import ImportInput, Job, Warned
 from bookline.progress.batches import Candidate
 from bookline.reading import Reading, ReadingOf
 from bookline.retries import Step
@@ -369,13 +369,37 @@ class Engine(Protocol):
         ...
 
 
-class OtherImporter(Engine, Protocol):
-    """An importer that looks after its own jobs: after a restart, and after a dead process."""
+class Queue(Protocol):
+    """Where jobs wait until this process, or another, has room for them."""
+
+    def reserve(self, job: Job) -> bool:
+        """Whether the job may go to its engine at once: ``hand_over`` or ``release`` follows."""
+        ...
+
+    def release(self, job: Job) -> None:
+        """The job does not go to its engine after all. Safe twice."""
+        ...
+
+    async def hand_over(self, job: Job) -> None:
+        """A kept job of this node to its engine; one that is not taken now starts later."""
+        ...
+
+    def stir(self) -> None:
+        """A job has been kept that waits."""
+        ...
+
+
+class Importer(Engine, Protocol):
+    """An engine of this process."""
 
     @property
     def running(self) -> Sequence[str]:
         """Ids of the jobs that this process runs now."""
         ...
+
+
+class OtherImporter(Importer, Protocol):
+    """An importer that looks after its own jobs: after a restart, and after a dead process."""
 
     async def remove(self, job_ids: Sequence[str]) -> None:
         """Forgets finished jobs; ids that it does not know do no harm. Raises: StoreDown."""

@@ -7,6 +7,7 @@ Not here: what the legacy importer left; it looks after its own.
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection
 
 from bookline.engine.dbos import ENDED_FOR_THE_JOURNAL, RUNNING_STATES, DbosEngine
@@ -19,15 +20,20 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 UNFINISHED_MOST = 500  # our choice: looked through in one sweep, the oldest first
+LEFT_MOST = 1_000  # our choice: taken up in one sweep
+COMING_SECONDS = 5.0  # our choice: until another process seems to have it
 LOST_MS = 15_000  # an own job, open but not running, is looked at after this long: its end is lost
 
 
 class Recovery:
-    """Finds what a dead process left. ``clock`` gives epoch milliseconds."""
+    """Finds what a dead process left.
+
+    ``clock`` gives epoch milliseconds; ``room`` says how many more may be at work here.
+    """
 
     def __init__(
         self, node: Nodes, engine: DbosEngine, journal: Journal,
-        clock: Callable[[], int],
+        clock: Callable[[], int], room: Callable[[], int] = lambda: LEFT_MOST,
     ) -> None:  # fmt: skip
         self._node = node
         self._engine = engine
@@ -35,11 +41,27 @@ class Recovery:
         self._clock = clock
         self._looked_through: Collection[str] | None = None
         """Who was alive when the engine's book was looked through."""
+        self._room = room
+        self._resumed: dict[str, float] = {}
+        self.is_behind = True
+        """Whether there is more than there was room for; so it is before the first sweep."""
+
+    @property
+    def coming(self) -> int:
+        """How many were resumed and are on their way here, through DBOS' queue."""
+        now, running = time.monotonic(), set(self._engine.running)
+        self._resumed = {
+            job_id: at
+            for job_id, at in self._resumed.items()
+            if job_id not in running and now - at < COMING_SECONDS
+        }
+        return len(self._resumed)
 
     async def sweep(self) -> int:
         """How many imports were set going again."""
         async with self._node.only_one("recovery") as ours:
             if not ours:
+                self.is_behind = False
                 return 0
             alive = await self._node.living()
             again = await self._take_up(alive)
@@ -60,6 +82,9 @@ class Recovery:
             and job.job_id not in self._engine.running
             and (job.node == own or job.node not in alive)
         ]
+        room = max(0, min(self._room() - self.coming, LEFT_MOST))
+        self.is_behind = len(left) > room
+        left = left[:room]
         if not left:
             return 0
         known = await self._engine.look_up([job.job_id for job in left])
@@ -76,6 +101,7 @@ class Recovery:
             elif state not in RUNNING_STATES:
                 await self._close(job, state, output)
         await self._engine.resume(again)
+        self._resumed.update(dict.fromkeys(again, time.monotonic()))
         return len(left)
 
     async def _close_the_engines_book(self, alive: Collection[str]) -> None:

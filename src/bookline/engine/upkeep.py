@@ -31,14 +31,14 @@ RECORD_MS = 7 * DAY_MS  # docs/contract.md: how long the comparison's records ar
 
 
 class Upkeep:
-    """``clock`` gives epoch milliseconds; ``steady`` the same for what is removed by its age."""
+    """``steady`` gives epoch milliseconds, for what is removed by its age."""
 
     def __init__(
         self,
         node: Nodes,
         engine: DbosEngine,
         journal: Journal,
-        clock: Callable[[], int],
+        recovery: Recovery,
         *,
         steady: Callable[[], int],
         retention_days: float,
@@ -48,7 +48,7 @@ class Upkeep:
         others: Sequence[OtherImporter] = (),
         remove_batches: Callable[[int], Awaitable[int]],
     ) -> None:
-        self._recovery = Recovery(node, engine, journal, clock)
+        self._recovery = recovery
         self._node = node
         self._engine = engine
         self._journal = journal

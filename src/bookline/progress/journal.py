@@ -60,7 +60,10 @@ class Jobs(Protocol):
         ...
 
     async def request_cancel(self, job_id: str) -> Job:
-        """Raises: Refused (JOB_NOT_FOUND, INVALID_STATE)."""
+        """The job, marked; one that is queued is cancelled at once, and that is told.
+
+        Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
+        """
         ...
 
     async def reopen(self, job_id: str, node: str) -> Job:
@@ -68,6 +71,14 @@ class Jobs(Protocol):
 
         Raises: Refused (JOB_NOT_FOUND, INVALID_STATE).
         """
+        ...
+
+
+class Waiting(Protocol):
+    """The jobs that wait for a process: queued, and nobody's yet."""
+
+    async def take(self, node: str, sources: Mapping[str, int], most: int) -> Sequence[Job]:
+        """The next ones, at most so many of each source and of all; they are the node's now."""
         ...
 
 
@@ -325,5 +336,5 @@ class Limits(Protocol):
         ...
 
 
-class Journal(Jobs, Runs, EventLog, Records, Upkeep, Protocol):
+class Journal(Jobs, Waiting, Runs, EventLog, Records, Upkeep, Protocol):
     """All of it, for those who join or look after the whole."""

@@ -92,11 +92,17 @@ def check_known(known: Known | None, idempotency: Idempotency, now_ms: int) -> s
     return known.job_id
 
 
-def request_cancel(row: JobRow) -> JobRow:
-    """The job, marked. Raises: Refused (INVALID_STATE)."""
+def request_cancel(row: JobRow) -> tuple[JobRow, Sequence[News]]:
+    """The job, marked; one that waits for a process is over at once. Raises: Refused
+    (INVALID_STATE).
+    """
     if not _may(row.job, CANCELLED):
         raise Refused("INVALID_STATE", f"the job is {row.job.status}: there is nothing to cancel")
-    return replace(row, job=replace(row.job, cancel_requested=True))
+    if row.job.status == QUEUED:
+        end, error = cancelled_instead(row.job.run, None)
+        job = replace(_become(row.job, CANCELLED), cancel_requested=True, error=error)
+        return replace(row, job=job, marks={}), [end]
+    return replace(row, job=replace(row.job, cancel_requested=True)), []
 
 
 def reopen(row: JobRow, node: str) -> tuple[JobRow, News]:

@@ -13,9 +13,9 @@ JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
           LEFT JOIN events ON events.job_id = jobs.job_id AND events.seq = jobs.last_seq"""
 INSERT = """
     INSERT INTO jobs (job_id, isbn, input_isbn, source, user_id, method, status, created_ms,
-                      updated_ms, node, batch_id)
+                      updated_ms, node, batch_id, flow, turn)
     VALUES (:job_id, :isbn, :input_isbn, :source, :user_id, :method, :status, :created_ms,
-            :updated_ms, :node, :batch_id)
+            :updated_ms, :node, :batch_id, :flow, :turn)
 """
 SAVE = """
     UPDATE jobs SET status = :status, step = :step, attempt = :attempt, progress = :progress,
@@ -31,14 +31,14 @@ KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
                                            at_ms = excluded.at_ms"""
 
 
-def insertion(job: Job) -> Json:
-    """The values of ``INSERT``."""
+def insertion(job: Job, turn: int = 0) -> Json:
+    """The values of ``INSERT``; ``turn`` is that of a job that waits."""
     order = job.order
     return {
         "job_id": order.job_id, "isbn": order.isbn, "input_isbn": order.input_isbn,
         "source": order.source, "user_id": order.user_id, "method": job.method,
         "status": job.status, "created_ms": job.created_ms, "updated_ms": job.updated_ms,
-        "node": job.node, "batch_id": job.batch_id,
+        "node": job.node, "batch_id": job.batch_id, "flow": job.flow, "turn": turn,
     }  # fmt: skip
 
 

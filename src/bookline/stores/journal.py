@@ -32,6 +32,7 @@ from bookline.stores.job_rows import (
     read_row,
     saving,
 )
+from bookline.stores.queue import SqlQueue, turn_of
 from bookline.stores.records import SqlRecords, keep_record
 from bookline.stores.upkeep import SqlUpkeep
 from bookline.values import Json, Page
@@ -53,7 +54,7 @@ _TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
            VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
 
 
-class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
+class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
     """Fills the ports Jobs and Runs, and joins the others' tables to them.
 
     ``clock`` gives epoch milliseconds.
@@ -78,7 +79,8 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
                     {"key": idempotency.key, "body": idempotency.body, "job_id": job.job_id,
                      "at_ms": job.created_ms},
                 )  # fmt: skip
-            session.execute(INSERT, insertion(job))
+            turn = turn_of(session, job) if job.node is None else 0
+            session.execute(INSERT, insertion(job, turn))
             return job
 
         return await self.database.write(work, idempotency.key if idempotency else job.job_id)
@@ -133,12 +135,14 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep):
         return [row["job_id"] for row in rows]
 
     async def request_cancel(self, job_id: str) -> Job:
-        def work(session: Session) -> Job:
-            row = rules.request_cancel(_get(session, job_id))
-            session.execute(SAVE, saving(row))
+        def work(session: Session, told: Told) -> Job:
+            row, news = rules.request_cancel(_get(session, job_id))
+            story = self._save(session, row, news, told)
+            if row.job.is_over:
+                keep_record(session, rules.record(row, story[:-1], self._clock()))
             return _shown(session, job_id)
 
-        return await self.database.write(work, job_id)
+        return await self.write_and_tell(work, job_id)
 
     async def reopen(self, job_id: str, node: str) -> Job:
         def work(session: Session, told: Told) -> Job:

@@ -1,0 +1,62 @@
+"""The jobs that wait for a process, as rows: queued, and nobody's yet.
+
+Way:     imports.py opens them with their turn; engine/queue.py takes them → here
+Rule 1:  fair: the flows of a source (a batch, a caller) take turns, one job each. A flow that is
+         new begins at the turn that is next, so many jobs of one hold no other up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, zip_longest
+
+from bookline.job import Job
+from bookline.stores.database import Database, Session
+from bookline.stores.job_rows import read_job
+
+_LAST_OF_FLOW = """SELECT max(turn) AS turn FROM jobs
+                   WHERE flow = :flow AND status = 'queued' AND node IS NULL"""
+_NEXT_OF_SOURCE = """SELECT min(turn) AS turn FROM jobs
+                     WHERE source = :source AND status = 'queued' AND node IS NULL"""
+_WAITING = """SELECT job_id FROM jobs
+              WHERE source = :source AND status = 'queued' AND node IS NULL
+              ORDER BY turn, job_id LIMIT :limit"""
+_TAKE = """UPDATE jobs SET node = :node, updated_ms = :now_ms
+           WHERE job_id IN :ids AND status = 'queued' AND node IS NULL RETURNING *"""
+
+
+class SqlQueue:
+    """Fills the port Waiting."""
+
+    database: Database
+    _clock: Callable[[], int]
+
+    async def take(self, node: str, sources: Mapping[str, int], most: int) -> Sequence[Job]:
+        now_ms = self._clock()
+
+        def work(session: Session) -> Sequence[Job]:
+            lines = [
+                [
+                    row["job_id"]
+                    for row in session.execute(
+                        _WAITING, {"source": source, "limit": min(limit, most)}
+                    )
+                ]
+                for source, limit in sources.items()
+                if limit > 0
+            ]
+            one_of_each = chain.from_iterable(zip_longest(*lines))
+            ids = [job_id for job_id in one_of_each if job_id is not None][:most]
+            if not ids:
+                return ()
+            rows = session.execute(_TAKE, {"node": node, "now_ms": now_ms, "ids": ids})
+            taken = {row["job_id"]: read_job(row) for row in rows}
+            return [taken[job_id] for job_id in ids if job_id in taken]
+
+        return await self.database.write(work, "queue")
+
+
+def turn_of(session: Session, job: Job) -> int:
+    """The turn that a job gets which begins to wait now."""
+    [last] = session.execute(_LAST_OF_FLOW, {"flow": job.flow})
+    [following] = session.execute(_NEXT_OF_SOURCE, {"source": job.order.source})
+    behind = 0 if last["turn"] is None else last["turn"] + 1
+    return max(behind, following["turn"] or 0)
