@@ -41,7 +41,7 @@ class Stack:
         self._settings = {f"BOOKLINE_{name}": value for name, value in settings.items()}
         self._sandbox: subprocess.Popen[str] | None = None
         self._server: Forked | None = None
-        self._sandbox_url = ""
+        self.sandbox_url = ""
 
     def __enter__(self) -> Self:
         try:
@@ -86,7 +86,7 @@ class Stack:
 
     def fault(self, **rule: Any) -> None:
         """A fault of the sandbox: `fault(isbn=…, route="openlibrary", kind="503", times=2)`."""
-        _ask("POST", f"{self._sandbox_url}/_sandbox/faults", rule)
+        _ask("POST", f"{self.sandbox_url}/_sandbox/faults", rule)
 
     def start_import(self, isbn: str, method: str = "workflow", source: str = "auto") -> str:
         """Begins one beside the page; its job id."""
@@ -109,7 +109,7 @@ class Stack:
 
     def add_book(self, facts: dict[str, Any]) -> None:
         """One more book that the providers know."""
-        _ask("POST", f"{self._sandbox_url}/_sandbox/books", facts)
+        _ask("POST", f"{self.sandbox_url}/_sandbox/books", facts)
 
     def _start_sandbox(self) -> None:
         command = [sys.executable, "-m", "bookline_sandbox", "--port", "0"]
@@ -117,7 +117,7 @@ class Stack:
         self._sandbox = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._sandbox.stdout is not None
         told = json.loads(self._sandbox.stdout.readline())
-        self._sandbox_url = told["url"]
+        self.sandbox_url = told["url"]
         self._settings = {**told["settings"], **self._settings}
 
     def _wait_until_ready(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe import NoAxe, read_axe, serious_faults
-from page_browser import DESKTOP, PHONE, Open, Page, chromium, windows
+from page_browser import DESKTOP, PHONE, Open, Page
 from page_stack import Stack
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -22,18 +22,6 @@ KEY = "a-key-for-the-tests"
 
 
 # ------------------------------------------------------------------ what stands ready
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Open]:
-    with windows(browser) as open_it:
-        yield open_it
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("stack")) as stack:
@@ -200,25 +188,6 @@ def test_a_limit_is_waited_out_in_sight(guarded: Stack, open_page: Open) -> None
     expect(page.locator("#queue")).to_be_hidden()
 
 
-def test_text_of_a_provider_is_never_html(shelf: Stack, open_page: Open) -> None:
-    title = '<img src="x" onerror="document.title=1"> & <b>Bold</b>'
-
-    def with_markup(route: Any) -> None:
-        answer = route.fetch().text().replace('"Dracula"', json.dumps(title))
-        route.fulfill(body=answer, content_type="application/json")
-
-    page = open_page(shelf.url)
-    page.route("**/v2/books**", with_markup)
-    page.route("**/v2/books/**", with_markup)
-
-    page.goto(f"{shelf.url}/#/library")
-    expect(page.locator(".tile-title", has_text="<b>Bold</b>")).to_be_visible()
-    page.goto(f"{shelf.url}/#/book/9780393970128")
-    expect(page.get_by_role("heading", level=1)).to_have_text(title)
-
-    assert page.locator("main b, main img[src=x]").count() == 0
-
-
 # ------------------------------------------------------------------ the key
 def test_a_guarded_server_is_opened_with_a_key(guarded: Stack, open_page: Open) -> None:
     isbn = "9780307347978"
@@ -253,21 +222,6 @@ def shelf(stack: Stack) -> Stack:
         stack.finish_import(isbn)
     stack.finish_import("9780306406157")
     return stack
-
-
-def test_books_are_found_by_their_meaning(shelf: Stack, open_page: Open) -> None:
-    page = open_page(f"{shelf.url}/#/library")
-    expect(page.locator(".tile", has_text="Dracula")).to_be_visible()
-
-    page.get_by_label("Search by meaning").fill("a girl who must fight others to survive")
-
-    expect(page.locator(".near").first).to_be_visible()
-    expect(page.locator(".tile").first).to_contain_text("The Hunger Games")
-    page.locator(".tile a").first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("The Hunger Games")
-    expect(page.locator(".facts").first).to_contain_text("9780439023481")
-    page.go_back()
-    expect(page.get_by_label("Search by meaning")).to_have_value(re.compile("a girl who"))
 
 
 def test_jobs_are_listed_filtered_and_tell_their_story(shelf: Stack, open_page: Open) -> None:

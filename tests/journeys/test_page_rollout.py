@@ -12,7 +12,7 @@ from typing import Any
 import page_stack
 import pytest
 from axe import NoAxe, read_axe, serious_faults
-from page_browser import DESKTOP, PHONE, Open, Page, chromium, windows
+from page_browser import DESKTOP, PHONE, Open, Page
 from page_stack import Stack
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -24,18 +24,6 @@ with_legacy = pytest.mark.skipif(not HAS_LEGACY, reason="the legacy importer is 
 GONE = 'import bookline.app; bookline.app.LEGACY_ROOM = "bookline.gone"\n'
 BOOKS = ("9780451524935", "9780061120084", "9780142437247")
 NOT_A_BOOK = "9780000000019"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Open]:
-    with windows(browser) as open_it:
-        yield open_it
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,16 @@
  * Rule 1:  the first view stands in index.html and is there before any answer.
  */
 
+import { showBatch } from "./batch.js";
+import { createBatches } from "./batches.js";
 import { showBook } from "./book.js";
 import { createClient } from "./client.js";
+import { createDeletions } from "./deletions.js";
 import { setText, show } from "./dom.js";
 import { createImports } from "./imports.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
-import { showLibrary } from "./library.js";
+import { createLibrary } from "./library.js";
 import { createLink } from "./link.js";
 import { createRecent } from "./recent.js";
 import { showReference } from "./reference.js";
@@ -23,9 +26,11 @@ import { createWatching } from "./watching.js";
 const KEY = "bookline.key";
 const NEWEST = 12;
 const OPEN_MOST = 200;
+const RECENT = 40;
 const VIEWS = {
-  library: { show: showLibrary, title: "Library" },
+  library: { show: (...args) => library.show(...args), title: "Library" },
   book: { show: showBook, title: "Book", nav: "library" },
+  batch: { show: showBatch, title: "Batch", nav: "" },
   jobs: { show: showJobs, title: "Jobs" },
   job: { show: showJob, title: "Import details", nav: "jobs" },
   rollout: { show: showRollout, title: "Rollout" },
@@ -38,6 +43,9 @@ const watching = createWatching(client);
 const askForKey = createKeyDialog();
 const imports = createImports({ client, watching, askForKey });
 const recent = createRecent(imports);
+const batches = createBatches(client);
+const deletions = createDeletions(client, { onChange: (isbn, isThere) => library.showBook(isbn, isThere) });
+const library = createLibrary(client, { deletions });
 let leave = () => {};
 let viewName = "";
 
@@ -46,6 +54,7 @@ const link = createLink(find("link"), {
   onAnswer({ items }) {
     items.toReversed().forEach(hearJob);
     recent.update(items);
+    if (!viewName) batches.read().catch(() => {});
   },
   onBack() {
     client.wake();
@@ -55,10 +64,14 @@ const link = createLink(find("link"), {
   onKey: askForKey,
 });
 
-watching.listen((story, event, line) => line === "waiting" && link.doubt());
+watching.listen((story, event, line) => {
+  if (line === "waiting") link.doubt();
+  if (event?.status === "completed") library.changed();
+});
 
 /** An import in progress gets a card, whoever started it; a finished one only if it had one. */
 function hearJob(job) {
+  if (job.batchId) return; // its batch shows it
   const isOpen = !isOver(job.status);
   if (isOpen || watching.find(job.jobId)) watching.hear(job, { isShown: isOpen });
 }
@@ -69,6 +82,7 @@ async function findOpenJobs() {
     items.toReversed().forEach(hearJob);
   }
   imports.settle();
+  recent.update((await client.request("GET", `/v2/import/jobs?limit=${RECENT}`)).items);
 }
 
 function begin() {
@@ -87,13 +101,16 @@ function route({ isFirst = false } = {}) {
   leave = () => {};
   show(find("view-import"), !view);
   show(find("view"), Boolean(view));
+  if (!view && !isFirst) link.beat();
   find("view").className = `view-${viewName}`;
   markNav(view ? (view.nav ?? name) : "");
   setTitle(view?.title ?? "Import");
   if (view) {
-    leave = view.show(find("view"), {
-      client, watching, imports, setTitle, params: new URLSearchParams(query), name: safeDecode(rest.join("/")),
+    const shown = view.show(find("view"), {
+      client, watching, imports, library, deletions, setTitle, params: new URLSearchParams(query), name: safeDecode(rest.join("/")),
     });
+    leave = shown.leave ?? shown;
+    if (shown.restore?.()) return;
   }
   if (!isFirst) {
     scrollTo(0, 0);
@@ -174,6 +191,7 @@ find("skip").addEventListener("click", (event) => {
   event.preventDefault();
   find("main").focus();
 });
+history.scrollRestoration = "manual"; // the views restore it themselves
 addEventListener("hashchange", () => route());
 route({ isFirst: true });
 begin();

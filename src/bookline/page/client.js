@@ -38,7 +38,8 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
     skewMs: 0, // how far the server's clock is ahead of ours
     request,
     send,
-    readText,
+    readText: async (path, options) => (await readFile(path, options)).text(),
+    readBlob: async (path, options) => (await readFile(path, options)).blob(),
     /** `{jobId, token, …}`. Asked twice with one `idempotencyKey` it is one job. */
     startImport: (isbn, { source = "auto", idempotencyKey = randomKey(), signal } = {}) =>
       request("POST", "/v2/import/workflow", {
@@ -52,21 +53,21 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
     wake: () => sleepers.forEach((wakeUp) => wakeUp()),
   };
 
-  function send(method, path, { body, headers, signal } = {}) {
+  function send(method, path, { body, headers, signal, keepalive } = {}) {
     const bearer = client.key && { Authorization: `Bearer ${client.key}` };
     const isJson = body && !(body instanceof Blob || body instanceof FormData);
     const json = isJson && { "Content-Type": "application/json" };
-    const init = { method, signal, body: isJson ? JSON.stringify(body) : body };
+    const init = { method, signal, keepalive, body: isJson ? JSON.stringify(body) : body };
     return fetch(baseUrl + path, { ...init, headers: { ...bearer, ...json, ...headers } });
   }
 
-  /** The answer's text, for what is no JSON. Throws BooklineError. */
-  async function readText(path, options) {
+  /** The answer itself, for what has no envelope. Throws BooklineError. */
+  async function readFile(path, options) {
     const response = await send("GET", path, options).catch((error) => {
       if (options?.signal?.aborted) throw error;
       throw new BooklineError({});
     });
-    if (response.ok) return response.text();
+    if (response.ok) return response;
     throw new BooklineError((await response.json().catch(() => null))?.error ?? {}, response);
   }
 
@@ -76,7 +77,7 @@ export function createClient({ baseUrl = globalThis.location?.origin ?? "", key 
     const limits = [AbortSignal.timeout(ANSWER_MS), options?.signal].filter(Boolean);
     try {
       response = await send(method, path, { ...options, signal: AbortSignal.any(limits) });
-      answer = await response.json();
+      answer = response.status === 204 ? { success: true, data: null } : await response.json();
     } catch (error) {
       if (options?.signal?.aborted) throw error;
     }

@@ -2,6 +2,8 @@
  * A book's cover, or one drawn from its title until there is one.
  *
  * Rule 1:  where a key is needed the picture is fetched with it: an <img> cannot carry one.
+ * Rule 2:  fetched when it comes near to sight. Not by loading="lazy": within content-visibility
+ *          Chromium leaves such pictures out for good on narrow screens (seen November 2026).
  */
 
 import { h, setText } from "./dom.js";
@@ -23,14 +25,13 @@ export function createCover(client, { alt = () => "" } = {}) {
     if (!book.url || book.url === shownUrl) return;
     shownUrl = book.url;
     const image = h("img", {
-      alt: alt(book), loading: "lazy", decoding: "async", width: book.width, height: book.height,
+      alt: alt(book), decoding: "async", width: book.width, height: book.height,
     });
     image.addEventListener("load", () => element.classList.add("has-picture"));
     image.addEventListener("error", () => image.remove());
     element.querySelector("img")?.remove();
     element.append(image);
-    if (client.key) whenSeen(element, () => fill(image, book.url));
-    else image.src = book.url;
+    whenSeen(element, () => (client.key ? fill(image, book.url) : (image.src = book.url)));
   }
 
   async function fill(image, url) {
@@ -39,7 +40,6 @@ export function createCover(client, { alt = () => "" } = {}) {
       if (!response.ok) throw new Error(response.statusText);
       const address = URL.createObjectURL(await response.blob());
       image.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
-      image.loading = "eager";
       image.src = address;
     } catch {
       image.remove();

@@ -73,11 +73,13 @@ export function announce(sentence) {
   }, 900);
 }
 
-/** A short remark at the bottom of the window, for sighted and others. */
-export function remark(sentence) {
-  const note = h("p.remark", {}, sentence);
+/** A short remark at the bottom of the window, for sighted and others; with a button if there is something to do. */
+export function remark(sentence, { label = null, act = null, ms = 6_000 } = {}) {
+  const leave = () => note.remove();
+  const button = label && h("button.small", { type: "button", on: { click: () => { leave(); act(); } } }, label);
+  const note = h("p.remark", {}, sentence, button);
   document.getElementById("remarks").replaceChildren(note);
-  setTimeout(() => note.remove(), 6_000);
+  setTimeout(leave, ms);
 }
 
 /** Offers `text` as a file to keep. */

@@ -5,12 +5,17 @@
 import { createCard } from "./card.js";
 import { announce, h, setText, show } from "./dom.js";
 import { readPasted } from "./isbn.js";
+import { createPreview } from "./preview.js";
 import { createQueue } from "./queue.js";
+import { createScan } from "./scan.js";
 import { isOver } from "./story.js";
 import { countdown, plural, reasonOf, shortened, stepLabel, titleAndAuthor } from "./words.js";
 
 const HINT = "With or without hyphens. Press Enter to start, Shift+Enter for a new line.";
 const MOST_CARDS = 8; // above, each import is one line
+const MOST_SINGLE = 8; // above, or with rows that are no ISBN, it is a list: the server keeps it whole
+const LONG_CHARS = 2_000; // not read here, and not laid out in the field
+const DEBOUNCE_MS = 400;
 
 const find = (id) => document.getElementById(id);
 
@@ -33,6 +38,17 @@ export function createImports({ client, watching, askForKey }) {
   let isFirstAnswer = true;
   let isSummaryDue = false;
 
+  const preview = createPreview(client, {
+    onChange: () => showHint(),
+    onStarted({ batchId }) {
+      field.value = "";
+      location.hash = `#/batch/${batchId}`;
+    },
+  });
+  find("preview").replaceWith(preview.element);
+  acceptFiles(form, find("file"), (file) => preview.read(file));
+  let timer = null;
+
   const queue = createQueue(client, {
     onStarted(answer, entry) {
       announce(`Import of ${answer.isbn} started.`);
@@ -54,7 +70,18 @@ export function createImports({ client, watching, askForKey }) {
     event.preventDefault();
     start();
   });
-  field.addEventListener("input", showHint);
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    if (isList(field.value)) timer = setTimeout(() => previewText(field.value), DEBOUNCE_MS);
+    else if (preview.isShown() && field.value.trim()) preview.clear();
+    showHint();
+  });
+  field.addEventListener("paste", (event) => {
+    const text = event.clipboardData?.getData("text/plain") ?? "";
+    if (text.length < LONG_CHARS) return;
+    event.preventDefault();
+    previewText(text);
+  });
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -91,7 +118,21 @@ export function createImports({ client, watching, askForKey }) {
     if (queue.state().pause) showQueue(queue.state());
   }, 250);
 
+  function previewText(text) {
+    clearTimeout(timer);
+    preview.read(new File([text], "Pasted list", { type: "text/plain" }));
+  }
+
   function start() {
+    if (preview.rows()) {
+      preview.start(source.value);
+      return;
+    }
+    if (preview.isShown()) return;
+    if (isList(field.value)) {
+      previewText(field.value);
+      return;
+    }
     const pieces = readPasted(field.value);
     if (!pieces.length) {
       setHint("Enter an ISBN first.", true);
@@ -105,6 +146,14 @@ export function createImports({ client, watching, askForKey }) {
   }
 
   function showHint() {
+    if (preview.isShown()) {
+      setText(button, preview.rows() ? `Import ${plural(preview.rows(), "row")}` : "Import");
+      button.disabled = !preview.rows();
+      setHint("");
+      return;
+    }
+    button.disabled = false;
+    if (isList(field.value)) return;
     const pieces = readPasted(field.value);
     const bad = pieces.filter(({ isbn }) => !isbn);
     setText(button, pieces.length > 1 ? `Import ${pieces.length} books` : "Import");
@@ -170,6 +219,7 @@ export function createImports({ client, watching, askForKey }) {
     document.documentElement.dataset.open = open;
   }
 
+  createScan(find("scan"), { onIsbn: (isbn) => queue.add([isbn], source.value) });
   showHint();
   queue.run();
   return {
@@ -182,6 +232,34 @@ export function createImports({ client, watching, askForKey }) {
       showSummary();
     },
   };
+}
+
+/** More than a few ISBNs, or lines that are none: it is read by the server. */
+function isList(text) {
+  if (text.length >= LONG_CHARS) return true;
+  const pieces = readPasted(text);
+  return pieces.length > MOST_SINGLE || (text.includes("\n") && pieces.filter(({ isbn }) => !isbn).length > 1);
+}
+
+/** A file that is chosen, or dropped anywhere on the window while the form is in sight. */
+function acceptFiles(form, input, onFile) {
+  input.addEventListener("change", () => {
+    if (input.files[0]) onFile(input.files[0]);
+    input.value = "";
+  });
+  const hasFile = (event) => form.offsetParent && event.dataTransfer?.types.includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!hasFile(event)) return;
+    event.preventDefault();
+    form.classList.add("is-target");
+  });
+  addEventListener("dragleave", (event) => event.relatedTarget ?? form.classList.remove("is-target"));
+  addEventListener("drop", (event) => {
+    if (!hasFile(event)) return;
+    event.preventDefault();
+    form.classList.remove("is-target");
+    if (event.dataTransfer.files[0]) onFile(event.dataTransfer.files[0]);
+  });
 }
 
 function refusedLine(entry, error) {

@@ -1,106 +1,191 @@
 /**
- * The library: all books by their covers, or those whose meaning is near to a question.
+ * The library: all books by their covers, searched and sorted, and kept as it was left.
+ *
+ * Way:     app.js → here → /v2/books, /v2/books/search
+ * Rule 1:  whoever comes back from a book finds the same books at the same place.
+ * Rule 2:  tiles are added while one scrolls; those out of sight are neither laid out nor painted.
  */
 
 import { createCover } from "./covers.js";
-import { announce, h, setText, show } from "./dom.js";
+import { announce, h, remark, saveFile, setText, show } from "./dom.js";
 import { plural } from "./words.js";
 
-const PAGE_BOOKS = 36;
-const FOUND_MOST = 24;
+const PAGE_BOOKS = 60;
+const ALIKE_MOST = 12;
 const DEBOUNCE_MS = 300;
+const SORTS = { recent: "Recently added", title: "Title", author: "Author", year: "Year" };
+const EXPORTS = { csv: "CSV", json: "JSON", goodreads: "Goodreads CSV" };
 
-/** Fills `view`; `params.q` is the question. Answers how to leave. */
-export function showLibrary(view, { client, params, watching }) {
+/** `show(view, {params})` fills a view; `changed()` says that the books are no longer these. */
+export function createLibrary(client, { deletions }) {
   const field = h("input", {
-    type: "search", id: "question", maxlength: 500, autocomplete: "off", value: params.get("q"),
-    placeholder: "a childhood in the south, dragons and a ring…", "aria-describedby": "shelf-note",
+    type: "search", id: "question", maxlength: 500, autocomplete: "off", placeholder: "Title, author, ISBN or topic", "aria-describedby": "shelf-note",
   });
-  const note = h("p.note", { id: "shelf-note", role: "status" }, "Loading books…");
+  const sort = h("select", { id: "sort" }, Object.entries(SORTS).map(([value, name]) => h("option", { value }, name)));
+  const note = h("p.note", { id: "shelf-note", role: "status" });
+  const fresh = h("button.quiet.small", { type: "button", hidden: true, on: { click: () => read(true) } }, "Show new books");
   const shelf = h("ul.shelf", { "aria-label": "Books" });
-  const more = h("button.quiet.more", { type: "button", hidden: true }, "More books");
+  const more = h("button.quiet.more", { type: "button", hidden: true, on: { click: readMore } }, "More books");
+  const alike = h("ul.shelf", { "aria-labelledby": "alike-title" });
+  const alikeSection = h("section.alike", { hidden: true }, h("h2", { id: "alike-title" }, "Similar in meaning"), alike);
   const form = h("form.ask", { role: "search", on: { submit: (event) => { event.preventDefault(); ask(); } } },
-    h("label", { for: "question" }, "Search by meaning"), field);
-  view.replaceChildren(
-    h("div.head", {}, h("h1", { tabindex: -1 }, "Library"), form), note, shelf, more,
-  );
+    h("div", {}, h("label", { for: "question" }, "Search"), field),
+    h("div", {}, h("label", { for: "sort" }, "Sort by"), sort));
+  const element = h("div.library", {},
+    h("div.head", {}, h("h1", { tabindex: -1 }, "Library"), form),
+    h("div.shelf-head", {}, note, fresh, exportMenu(client)),
+    shelf, more, alikeSection);
 
-  let running = null;
+  let shown = null; // {q, sort} that the tiles answer
   let cursor = null;
+  let total = 0;
+  let isStale = false;
+  let running = null;
   let timer = null;
+  let left = null; // where one was when one went away
 
   field.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(ask, DEBOUNCE_MS);
   });
-  more.addEventListener("click", async () => {
-    const firstNew = shelf.children.length;
-    await load(() => listMore(cursor));
-    shelf.children[firstNew]?.querySelector("a")?.focus();
-  });
-  const stopListening = watching.listen((story, event) => {
-    if (event?.status === "completed" && !field.value.trim() && shelf.children.length <= PAGE_BOOKS) ask();
-  });
+  sort.addEventListener("change", ask);
+  new IntersectionObserver(([sight]) => sight.isIntersecting && readMore(), { rootMargin: "1200px" }).observe(more);
+
+  function display(view, { params }) {
+    view.replaceChildren(element);
+    const wanted = { q: params.get("q") ?? "", sort: params.get("sort") in SORTS ? params.get("sort") : "recent" };
+    const isSame = shown?.q === wanted.q && shown.sort === wanted.sort;
+    field.value = wanted.q;
+    sort.value = wanted.sort;
+    shelf.querySelectorAll("li").forEach((tile) => show(tile, !deletions.has(tile.dataset.isbn)));
+    if (!isSame || (isStale && !left?.scrollY)) read();
+    else showFresh();
+    return { leave, restore: () => isSame && restore() };
+  }
+
+  function leave() {
+    const tile = document.activeElement?.closest(".tile");
+    left = { scrollY, isbn: tile?.dataset.isbn, top: tile?.getBoundingClientRect().top };
+    clearTimeout(timer);
+  }
+
+  /** To the same place: by the tile that was left, as heights may have changed by a little. */
+  function restore() {
+    if (!left) return false;
+    scrollTo(0, left.scrollY);
+    const tile = left.isbn && shelf.querySelector(`[data-isbn="${left.isbn}"]`);
+    if (!tile) return left.scrollY > 0;
+    scrollBy(0, tile.getBoundingClientRect().top - left.top);
+    tile.querySelector("a").focus({ preventScroll: true });
+    return true;
+  }
 
   function ask() {
     clearTimeout(timer);
-    const question = field.value.trim();
-    history.replaceState(null, "", question ? `#/library?q=${encodeURIComponent(question)}` : "#/library");
-    load(question ? () => search(question) : () => listMore(null));
+    const q = field.value.trim();
+    const query = new URLSearchParams({ ...(q && { q }), ...(sort.value !== "recent" && { sort: sort.value }) });
+    history.replaceState(null, "", query.size ? `#/library?${query}` : "#/library");
+    read();
   }
 
-  async function load(read) {
+  async function read(isFromTop = false) {
     running?.abort();
-    const mine = new AbortController();
-    running = mine;
+    const mine = (running = new AbortController());
+    const wanted = { q: field.value.trim(), sort: sort.value };
     shelf.setAttribute("aria-busy", "true");
+    if (!shown) setText(note, "Loading books…");
     try {
-      await read();
+      const [page, near] = await Promise.all([readPage(wanted, null, mine.signal), readAlike(wanted.q, mine.signal)]);
+      if (running !== mine) return;
+      [shown, isStale, left] = [wanted, false, null];
+      shelf.replaceChildren();
+      append(page);
+      showAlike(near);
+      if (isFromTop) scrollTo(0, 0);
     } catch (error) {
       if (!mine.signal.aborted) fail(error);
     }
     if (running === mine) shelf.removeAttribute("aria-busy");
   }
 
-  async function listMore(from) {
-    const query = new URLSearchParams({ limit: PAGE_BOOKS, ...(from ? { cursor: from } : {}) });
-    const { items, nextCursor } = await client.request("GET", `/v2/books?${query}`, { signal: running.signal });
-    const tiles = items.map((book) => createTile(book, client));
-    if (from) shelf.append(...tiles);
-    else shelf.replaceChildren(...tiles);
-    cursor = nextCursor;
-    show(more, cursor !== null);
-    const count = shelf.children.length;
-    if (!count) setNote("The library is empty. ", h("a", { href: "#/" }, "Import your first book"));
-    else setNote(`${plural(count, "book")}${cursor ? ", and more" : ""}, newest first.`);
+  async function readMore() {
+    if (more.hidden || more.disabled) return;
+    more.disabled = true;
+    const mine = running;
+    const hadFocus = document.activeElement === more;
+    const place = shelf.children.length;
+    try {
+      const page = await readPage(shown, cursor, mine.signal);
+      if (running === mine) append(page);
+      if (hadFocus) shelf.children[place]?.querySelector("a").focus();
+    } catch (error) {
+      if (!mine.signal.aborted) remark(`More books could not be loaded: ${error.message}.`);
+    }
+    more.disabled = false;
   }
 
-  async function search(question) {
-    const query = new URLSearchParams({ q: question, limit: FOUND_MOST });
-    const { items } = await client.request("GET", `/v2/books/search?${query}`, { signal: running.signal });
-    shelf.replaceChildren(...items.map(({ book, score }) => createTile(book, client, score)));
-    show(more, false);
-    if (!items.length) setNote("No matches. Only books with an embedding can be found.");
-    else setNote(`${plural(items.length, "book")}, closest to “${question}” first.`);
+  function readPage({ q, sort: by }, from, signal) {
+    const query = new URLSearchParams({ limit: PAGE_BOOKS, sort: by, ...(q && { q }), ...(from && { cursor: from }) });
+    return client.request("GET", `/v2/books?${query}`, { signal });
+  }
+
+  /** By meaning as far as it goes: without it the books that match are still found. */
+  async function readAlike(q, signal) {
+    if (!q) return [];
+    const query = new URLSearchParams({ q, limit: ALIKE_MOST });
+    const found = await client.request("GET", `/v2/books/search?${query}`, { signal }).catch(() => ({ items: [] }));
+    return found.items.filter(({ match }) => match === "meaning");
+  }
+
+  function append(page) {
+    const tiles = page.items.filter(({ isbn }) => !deletions.has(isbn)).map((book) => createTile(book, client));
+    shelf.append(...tiles);
+    ({ total } = page);
+    cursor = page.nextCursor;
+    show(more, cursor !== null);
+    showFresh();
+    sayCount();
+  }
+
+  function sayCount() {
+    if (shown.q) setText(note, `${plural(total, "book")} ${total === 1 ? "matches" : "match"} “${shown.q}”.`);
+    else if (total) setText(note, `${plural(total, "book")}.`);
+    else note.replaceChildren("The library is empty. ", h("a", { href: "#/" }, "Import your first book"));
+  }
+
+  function showAlike(near) {
+    alike.replaceChildren(...near.map(({ book, score }) => createTile(book, client, score)));
+    show(alikeSection, near.length > 0);
+  }
+
+  function showFresh() {
+    show(fresh, isStale && shelf.children.length > 0);
   }
 
   function fail(error) {
     show(more, false);
-    const again = h("button.quiet.small", { type: "button", on: { click: ask } }, "Retry");
-    setNote(`The books could not be loaded: ${error.message}. `, again);
+    shown = null;
+    const again = h("button.quiet.small", { type: "button", on: { click: () => read() } }, "Retry");
+    note.replaceChildren(`The books could not be loaded: ${error.message}. `, again);
     if (error.code !== "UNAUTHORIZED") announce("The books could not be loaded.");
   }
 
-  function setNote(text, ...more) {
-    if (more.length) note.replaceChildren(text, ...more);
-    else setText(note, text);
-  }
-
-  ask();
-  return () => {
-    stopListening();
-    clearTimeout(timer);
-    running?.abort();
+  return {
+    show: display,
+    /** A book came or was changed. Who stands at the top sees it at once, others are asked. */
+    changed() {
+      isStale = true;
+      if (element.isConnected && !scrollY && document.activeElement?.closest(".tile") === null) read();
+      else showFresh();
+    },
+    /** A book is gone, or is back after all. */
+    showBook(isbn, isThere) {
+      const tile = shelf.querySelector(`[data-isbn="${isbn}"]`);
+      if (!tile) return isThere && this.changed();
+      show(tile, isThere);
+      total += isThere ? 1 : -1;
+      sayCount();
+    },
   };
 }
 
@@ -110,10 +195,25 @@ function createTile(book, client, score = null) {
   const near = score === null ? null : h("p.near", { title: "Similarity (cosine), at most 1" },
     h("meter", { min: 0, max: 1, value: Math.max(0, score).toFixed(3), "aria-label": "Similarity" }),
     h("span", {}, score.toFixed(2)));
-  return h("li.tile", {},
+  return h("li.tile", { data: { isbn: book.isbn } },
     h("a", { href: `#/book/${book.isbn}` },
       h("div.stand", {}, cover.element),
       h("span.tile-title", {}, book.title)),
     h("p.tile-by", {}, book.authors.join(", ") || "Unknown author"),
     near);
+}
+
+function exportMenu(client) {
+  const button = ([format, name]) => h("li", {}, h("button.quiet.small", { type: "button", on: { click: () => save(format) } }, name));
+
+  async function save(format) {
+    try {
+      const file = await client.readBlob(`/v2/books/export?format=${format}`);
+      saveFile(`library-${new Date().toISOString().slice(0, 10)}.${format === "json" ? "json" : "csv"}`, file);
+    } catch (error) {
+      remark(`The export failed: ${error.message}.`);
+    }
+  }
+
+  return h("details.menu", {}, h("summary", {}, "Export"), h("ul", {}, Object.entries(EXPORTS).map(button)));
 }

@@ -103,6 +103,6 @@ function restore() {
   }
 }
 
-function newKey() {
+export function newKey() {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 }

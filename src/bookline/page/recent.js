@@ -12,10 +12,14 @@ const find = (id) => document.getElementById(id);
 /** `imports.has(jobId)`: it has a card there. `update(jobs)` takes the newest jobs of the server. */
 export function createRecent(imports) {
   const list = find("recent-list");
+  const known = new Map(); // single imports; those of a batch are shown by it
   let drawn = "";
 
   function update(jobs) {
-    const finished = jobs.filter(({ jobId, status }) => isOver(status) && !imports.has(jobId)).slice(0, MOST);
+    jobs.filter(({ batchId }) => !batchId).forEach((job) => known.set(job.jobId, job));
+    const newest = [...known.values()].sort((one, other) => other.createdAt.localeCompare(one.createdAt));
+    newest.slice(4 * MOST).forEach(({ jobId }) => known.delete(jobId));
+    const finished = newest.filter(({ jobId, status }) => isOver(status) && !imports.has(jobId)).slice(0, MOST);
     show(find("recent"), finished.length > 0);
     const now = finished.map(({ jobId, lastUpdated }) => jobId + lastUpdated).join();
     if (now === drawn || list.contains(document.activeElement)) return;

@@ -68,7 +68,12 @@ export const reasonOf = (error) => REASONS[error?.code] ?? error?.message ?? err
 
 export const stepLabel = (step) => STEP_LABELS[step] ?? (step === "save-to-fallback" ? "Save" : step);
 
-export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+const count = new Intl.NumberFormat("en-GB");
+
+/** 12345 as 12,345. */
+export const numbered = (number) => count.format(number);
+
+export const plural = (number, one, many = `${one}s`) => `${numbered(number)} ${number === 1 ? one : many}`;
 
 export const shortened = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
 
