@@ -50,6 +50,7 @@ def scans_of(connection: sqlite3.Connection, sql: str, values: Mapping[str, obje
         for step, scan in found
         if scan
         and scan["table"] not in SMALL
+        and "CONSTANT ROW" not in step
         and not scan["table"].isdigit()  # rows that stand in the statement
         and not _is_subquery(sql, scan["table"])
         and scan["index"] not in OF_WHAT_IS_OPEN

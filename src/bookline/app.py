@@ -311,7 +311,8 @@ async def running(
         )  # fmt: skip
         batches = Batches(stores.batches, imports, clock=now_ms)
         feeder = Feeder(
-            store=stores.batches, batches=batches, imports=imports, there=there.titles,
+            store=stores.batches, batches=batches, imports=imports,
+            keep_readings=shelf.keep_readings, there=there.titles,
             node=node.node_id,
         )  # fmt: skip
         look_ups = LookUps(

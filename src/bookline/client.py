@@ -9,18 +9,19 @@ Source:   docs/errors-and-events.md; HTML Living Standard, "Server-sent events".
 """
 
 import asyncio
+import io
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
-from urllib.parse import quote
 
 import aiohttp
 
+from bookline.client_batches import BatchCalls, part
 from bookline.errors import Refused, TryLater
 from bookline.job import TERMINAL
 from bookline.progress.events import (
@@ -191,7 +192,7 @@ class RolloutChange(TypedDict, total=False):
 
 
 # ------------------------------------------------------------------ the client
-class BooklineClient:
+class BooklineClient(BatchCalls):
     """One server, asked with patience. Use it as ``async with``; its calls may run side by side.
 
     What is no event and no start is the API's ``data`` as it is. Every call may raise Refused
@@ -243,7 +244,7 @@ class BooklineClient:
         key = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(16)}
         body = {"isbn": isbn, "source": source}
         async with self._one_start:  # so that one waits for all when it must be slower
-            data = await self._ask("POST", "/v2/import/workflow", body=body, headers=key)
+            data = await self.ask("POST", "/v2/import/workflow", body=body, headers=key)
         return Started(job_id=data["jobId"], isbn=data["isbn"], token=data["token"], raw=data)
 
     async def follow(
@@ -253,18 +254,26 @@ class BooklineClient:
 
         Raises: Refused (JOB_NOT_FOUND, UNAUTHORIZED), TryLater.
         """
+        path = f"/v2/import/events/{part(job_id)}"
+        async with aclosing(self.follow_stream(path, after, token, _ends_job)) as messages:
+            async for message in messages:
+                yield read_event(message)
+
+    async def follow_stream(
+        self, path: str, after: int, token: str | None, is_end: Callable[[Json], bool]
+    ) -> AsyncGenerator[Json, None]:
+        """Each message behind ``after`` once, in order, through any break, until the last."""
         seen, is_over, pause_seconds = after, False, PAUSE_SECONDS
         while not is_over:
             try:
-                async with self._watch(job_id, seen, token) as answer:
+                async with self._watch(path, seen, token) as answer:
                     if answer.status == 204:
                         return
                     async for message in self._messages(answer):
                         pause_seconds = PAUSE_SECONDS
                         if message.get("seq", 0) > seen:  # a ping has no seq
-                            event = read_event(message)
-                            seen, is_over = event.seq, isinstance(event, Progress) and event.is_end
-                            yield event
+                            seen, is_over = message["seq"], is_end(message)
+                            yield message
                 if not is_over:
                     await asyncio.sleep(pause_seconds)
                     pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
@@ -274,7 +283,7 @@ class BooklineClient:
 
     async def status(self, job_id: str, *, token: str | None = None) -> Json:
         """The job as it stands, from the moment of its start."""
-        return await self._ask("GET", f"/v2/import/status/{_part(job_id)}", query={"token": token})
+        return await self.ask("GET", f"/v2/import/status/{part(job_id)}", query={"token": token})
 
     async def jobs(
         self,
@@ -295,40 +304,40 @@ class BooklineClient:
             "status": status, "isbn": isbn, "userId": user_id, "batchId": batch_id,
             "since": since.isoformat() if since else None, "limit": limit, "cursor": cursor,
         }  # fmt: skip
-        return await self._ask("GET", "/v2/import/jobs", query=query)
+        return await self.ask("GET", "/v2/import/jobs", query=query)
 
     async def cancel(self, job_id: str) -> Json:
         """The job, told to stop at its next step. Not repeated when the line breaks over it."""
-        return await self._ask("POST", f"/v2/import/cancel/{_part(job_id)}", is_repeatable=False)
+        return await self.ask("POST", f"/v2/import/cancel/{part(job_id)}", is_repeatable=False)
 
     async def retry(self, job_id: str) -> Json:
         """The failed job, continuing where it failed. Not repeated when the line breaks over it."""
-        return await self._ask("POST", f"/v2/import/retry/{_part(job_id)}", is_repeatable=False)
+        return await self.ask("POST", f"/v2/import/retry/{part(job_id)}", is_repeatable=False)
 
     # -------------------------------------------------------------- the library
     async def book(self, isbn: str) -> Json:
         """The book, by any form of its ISBN. Raises: Refused (BOOK_NOT_FOUND), TryLater."""
-        return await self._ask("GET", f"/v2/books/{_part(isbn)}")
+        return await self.ask("GET", f"/v2/books/{part(isbn)}")
 
     async def books(
         self, *, limit: int = 50, cursor: str | None = None, **wanted: Unpack[BookFilter]
     ) -> Json:
         """A page of books: ``items``, ``nextCursor``, and ``total`` of all pages."""
         query = {"limit": limit, "cursor": cursor, **wanted}
-        return await self._ask("GET", "/v2/books", query=query)
+        return await self.ask("GET", "/v2/books", query=query)
 
     async def search(self, text: str, *, limit: int = 10) -> Json:
         """Literal matches, then the books nearest in meaning: ``items`` of ``book``, ``score``
         and ``match``."""
-        return await self._ask("GET", "/v2/books/search", query={"q": text, "limit": limit})
+        return await self.ask("GET", "/v2/books/search", query={"q": text, "limit": limit})
 
     async def edit(self, isbn: str, changes: Json) -> Json:
         """The book after the edit, which locks what it names. Safe twice."""
-        return await self._ask("PATCH", f"/v2/books/{_part(isbn)}", body=changes)
+        return await self.ask("PATCH", f"/v2/books/{part(isbn)}", body=changes)
 
     async def delete(self, isbn: str) -> None:
         """Deletes the book. Not repeated when the line breaks over it: the answer would be 404."""
-        await self._ask("DELETE", f"/v2/books/{_part(isbn)}", is_repeatable=False)
+        await self.ask("DELETE", f"/v2/books/{part(isbn)}", is_repeatable=False)
 
     async def export(self, form: str = "csv") -> AsyncGenerator[bytes, None]:
         """The whole library as ``csv``, ``json`` or ``goodreads``, in pieces.
@@ -349,17 +358,17 @@ class BooklineClient:
 
     async def cover(self, isbn: str) -> bytes:
         """The stored picture. Raises: Refused (NOT_FOUND) where there is none, TryLater."""
-        picture: bytes = (await self._ask("GET", f"/v2/covers/{_part(isbn)}"))["picture"]
+        picture: bytes = (await self.ask("GET", f"/v2/covers/{part(isbn)}"))["picture"]
         return picture
 
     # -------------------------------------------------------------- moving over
     async def rollout(self) -> Json:
         """Who goes by the workflow now, the gates to the next stage, the last changes."""
-        return await self._ask("GET", "/v2/rollout")
+        return await self.ask("GET", "/v2/rollout")
 
     async def change_rollout(self, **changes: Unpack[RolloutChange]) -> Json:
         """The rollout after it. Not repeated when the line breaks over it, as the next two."""
-        return await self._ask("PUT", "/v2/rollout", body={**changes}, is_repeatable=False)
+        return await self.ask("PUT", "/v2/rollout", body={**changes}, is_repeatable=False)
 
     async def advance_rollout(self, reason: str = "", *, actor: str | None = None) -> Json:
         """The rollout at its next stage.
@@ -367,21 +376,21 @@ class BooklineClient:
         Raises: Refused (INVALID_STATE; ``details["gates"]`` says what does not let it), TryLater.
         """
         body = {"reason": reason, "actor": actor}
-        return await self._ask("POST", "/v2/rollout/advance", body=body, is_repeatable=False)
+        return await self.ask("POST", "/v2/rollout/advance", body=body, is_repeatable=False)
 
     async def rollback_rollout(self, reason: str = "", *, actor: str | None = None) -> Json:
         """The rollout at 0 percent. Raises: Refused (INVALID_STATE) when it is, TryLater."""
         body = {"reason": reason, "actor": actor}
-        return await self._ask("POST", "/v2/rollout/rollback", body=body, is_repeatable=False)
+        return await self.ask("POST", "/v2/rollout/rollback", body=body, is_repeatable=False)
 
     async def import_metrics(self, window: str = "24h") -> Json:
         """Workflow against legacy, of what finished in the window: ``15m``, ``24h``, ``7d``."""
-        return await self._ask("GET", "/v2/metrics/imports", query={"window": window})
+        return await self.ask("GET", "/v2/metrics/imports", query={"window": window})
 
     # -------------------------------------------------------------- one question
-    def _watch(self, job_id: str, seen: int, token: str | None) -> _Answer:
+    def _watch(self, path: str, seen: int, token: str | None) -> _Answer:
         return self._session.get(
-            f"{self.url}/v2/import/events/{_part(job_id)}",
+            self.url + path,
             params={"token": token} if token else {},
             headers={"Last-Event-ID": str(seen)},
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=QUIET_SECONDS),
@@ -401,12 +410,13 @@ class BooklineClient:
                     raise TryLater(f"{self.url} is no Bookline: {error}") from error
                 yield message
 
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,
         *,
         body: Json | None = None,
+        data: bytes | None = None,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         is_repeatable: bool = True,
@@ -419,18 +429,19 @@ class BooklineClient:
                     method,
                     self.url + path,
                     json=body,
+                    data=None if data is None else io.BytesIO(data),
                     params=given,
                     headers=headers,
                     middlewares=() if is_repeatable else (_once,),
                 ) as answer:
-                    data = await self._read(answer)
+                    said = await self._read(answer)
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not is_repeatable and not isinstance(error, aiohttp.ClientConnectorError):
                     raise Unreachable(f"the connection broke: {_reason(error)}") from error
                 await self._wait(error)
             else:
-                if data is not None:
-                    return data
+                if said is not None:
+                    return said
 
     async def _read(self, answer: aiohttp.ClientResponse) -> Json | None:
         """``data``; None when it waited as it was told, and the question is to be put again.
@@ -441,6 +452,8 @@ class BooklineClient:
             return {"picture": await answer.read()}
         if answer.status == 204:
             return {}
+        if answer.status == 200 and "attachment" in answer.headers.get("Content-Disposition", ""):
+            return {"text": await answer.text()}
         retry_after = answer.headers.get("Retry-After", "")
         said = await _envelope(answer)
         if said is not None and said["success"]:
@@ -490,6 +503,11 @@ class BooklineClient:
             self._notice(f"{self.url} is back")
 
 
+def _ends_job(message: Json) -> bool:
+    event = read_event(message)
+    return isinstance(event, Progress) and event.is_end
+
+
 async def _once(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
@@ -511,11 +529,6 @@ async def _envelope(answer: aiohttp.ClientResponse) -> Json | None:
     if not isinstance(said, dict) or "success" not in said:
         return None
     return said
-
-
-def _part(text: str) -> str:
-    """As one part of a path, whatever it holds."""
-    return quote(text, safe="")
 
 
 def _reason(error: Exception) -> str:

@@ -514,6 +514,34 @@ async def test_failed_rows_come_back_as_they_came_with_two_columns_more(api: Ser
     assert again == 202
 
 
+async def test_what_readers_say_is_kept_for_each_of_them(api: Server, sandbox: Sandbox) -> None:
+    [isbn, unknown] = sandbox.make(2, "978994")
+    sandbox.faults.add(kind="not_found", isbn=unknown, times=None)
+    try:
+        started = await opened(
+            api,
+            {"isbn": isbn, "reading": {"rating": 4, "shelves": ["sea"]}},
+            {"isbn": isbn, "userId": "ada", "reading": {"rating": 2}},
+            {"isbn": unknown, "reading": {"rating": 1}},
+        )
+        await ended(api, started["batchId"])
+        again = await opened(api, {"isbn": isbn, "reading": {"status": "read"}})
+        await ended(api, again["batchId"])
+    finally:
+        sandbox.faults.clear()
+
+    async def reading(query: str = "") -> dict[str, Any]:
+        data: dict[str, Any] = (await api.get(f"/v2/books/{isbn}{query}"))[1]["data"]["reading"]
+        return data
+
+    mine = await reading()
+    assert (mine["rating"], mine["shelves"], mine["status"]) == (4, ["sea"], "read")
+    assert (await reading("?userId=ada"))["rating"] == 2
+    await ended(api, (await opened(api, unknown))["batchId"])
+    _, late, _ = await api.get(f"/v2/books/{unknown}")
+    assert late["data"]["reading"]["rating"] == 1
+
+
 # ------------------------------------------------------------------ rows without an ISBN
 def titles(*rows: tuple[str, str]) -> bytes:
     lines = [f'"{title}","{author}",' for title, author in rows]

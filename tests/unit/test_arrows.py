@@ -72,7 +72,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "providers": CORE,
     "imports": CORE | {"logs"},
     "batches": CORE
-    | {"imports", "logs", "providers", "reading", "shelves", "stores.batches", "workflow"},
+    | {
+        "imports",
+        "logs",
+        "providers",
+        "reading",
+        "shelves",
+        "stores.batches",
+        "threads",
+        "workflow",
+    },
     "progress": CORE,
     "live": CORE | {"progress"},
     "net": CORE | {"settings", "providers.answers"},  # Rate; Retry-After
@@ -132,7 +141,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "traces",
     },
     "page": set(),
+    "client_batches": {"values"},
     "client": {
+        "client_batches",
         "errors",
         "job",
         "progress.events",

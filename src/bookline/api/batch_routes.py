@@ -4,10 +4,7 @@ Way:      gate.py → here → batches/service.py, the hub
 Not here: what makes a list wrong: batches/items.py.
 """
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Collection, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
@@ -18,19 +15,18 @@ from bookline.api.files import FILE_BODY, read_file
 from bookline.api.keys import Tokens
 from bookline.api.openapi import event_stream, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit, Token
-from bookline.app import App, now_ms
-from bookline.batches.items import items_of_json, items_of_rows
+from bookline.app import now_ms
+from bookline.batches.failed import failed_pieces, is_table
+from bookline.batches.files import order_of_file, preview_of
+from bookline.batches.items import items_of_json
 from bookline.batches.service import BatchOrder, Opened, opened_json
 from bookline.errors import Refused
 from bookline.live import session, sse
-from bookline.progress.batches import Batch, Item
-from bookline.shelves.file import LibraryFile, open_library_file
-from bookline.shelves.preview import preview as read_preview
-from bookline.shelves.preview import to_json
-from bookline.shelves.writing import write_failed
+from bookline.shelves.file import open_library_file
 from bookline.threads import in_thread
 from bookline.values import Json
 
+JSON_TYPE = "application/json"
 BatchId = Annotated[str, Path(description="as the start answered", max_length=100)]
 Index = Annotated[int, Path(description="the item's place in the list, from 0")]
 Refresh = Annotated[
@@ -96,29 +92,13 @@ async def start_file(
     data = await read_file(request)
     file = await in_thread(open_library_file, data)
     if preview:
-        return success(request, await _preview(here, file))
-    order = BatchOrder(
-        items=items_of_rows(file.rows(), source),
-        name=name,
-        format=file.format,
-        source=source,
-        refresh=refresh,
-        header=file.header,
-        delimiter=file.delimiter,
+        return success(request, await preview_of(file, here.there))
+    order = order_of_file(
+        file, data, source=source, name=name, refresh=refresh,
         idempotency_key=request.headers.get("idempotency-key"),
         caller=request.scope["state"]["caller"],
-        body=data + f"{source} {name} {refresh}".encode(),
-    )
+    )  # fmt: skip
     return _opened(request, await here.batches.start(order))
-
-
-async def _preview(here: App, file: LibraryFile) -> dict[str, object]:
-    loop = asyncio.get_running_loop()
-
-    def already_there(isbns: Collection[str]) -> Collection[str]:
-        return asyncio.run_coroutine_threadsafe(here.there.titles(list(isbns)), loop).result()
-
-    return to_json(await in_thread(read_preview, file, already_there))
 
 
 def _opened(request: Request, opened: Opened) -> Response:
@@ -277,42 +257,7 @@ def _read_choice(body: Json) -> str | None:
 async def failed(here: Here, batch_id: BatchId) -> Response:
     """Failed, refused, cancelled and open reviews; not what was skipped."""
     found = await here.batches.find(batch_id)
-    if found.header or found.format == "list":
-        kind, ending, pieces = "text/csv; charset=utf-8", "csv", _failed_table(here, found)
-    else:
-        kind, ending, pieces = "application/json", "json", _failed_json(here, found)
+    kind, ending = ("text/csv; charset=utf-8", "csv") if is_table(found) else (JSON_TYPE, "json")
     name = f'attachment; filename="{batch_id}-failed.{ending}"'
+    pieces = failed_pieces(here.batches, found)
     return StreamingResponse(pieces, media_type=kind, headers={"Content-Disposition": name})
-
-
-async def _failed_table(here: App, found: Batch) -> AsyncIterator[str]:
-    yield "".join(write_failed(found.header, found.delimiter, ()))
-    async for some in here.batches.not_arrived(found.batch_id):
-        rows = [(_cells(item), *_why(item)) for item in some]
-        lines = list(write_failed(found.header, found.delimiter, rows))
-        yield "".join(lines[bool(found.header) :])
-
-
-async def _failed_json(here: App, found: Batch) -> AsyncIterator[str]:
-    mark = '{"items":['
-    async for some in here.batches.not_arrived(found.batch_id):
-        for item in some:
-            yield mark + json.dumps(_as_it_came(item))
-            mark = ","
-    yield '{"items":[]}' if mark != "," else "]}"
-
-
-def _cells(item: Item) -> Sequence[str]:
-    return [str(cell) for cell in item.cells] if isinstance(item.cells, list) else []
-
-
-def _as_it_came(item: Item) -> dict[str, Any]:
-    code, reason = _why(item)
-    value = item.cells if isinstance(item.cells, dict) else {"isbn": item.cells}
-    return {**value, "code": code, "reason": reason}
-
-
-def _why(item: Item) -> tuple[str, str]:
-    if item.error is not None:
-        return item.error["code"], item.error["message"]
-    return "REVIEW", "Several books may be meant. Choose one, or add the ISBN."

@@ -18,7 +18,9 @@ from bookline.imports import Imports
 from bookline.job import Job
 from bookline.progress.batches import IMPORT, RETRY, Batch, Item
 from bookline.progress.events import Event
+from bookline.reading import ReadingOf, read_reading
 from bookline.stores.batches import SqlBatches
+from bookline.values import iso
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ LEAST_ROOM = 8  # our choice: handed over together, so that a pass is worth its 
 LOOK_SECONDS = 1.0  # until the list is looked at without having been stirred
 
 
+KeepReadings = Callable[[Sequence[ReadingOf]], Awaitable[int]]
+"""Keeps what readers say of books. Safe twice. Raises: StoreDown."""
 FindThere = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
 """ISBN-13 → title of the books that need no import. Raises: StoreDown."""
 
@@ -38,6 +42,7 @@ class Feeder:
     store: SqlBatches
     batches: Batches
     imports: Imports
+    keep_readings: KeepReadings
     there: FindThere
     node: str
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,6 +98,7 @@ class Feeder:
         items = await self.store.take(batch.batch_id, IMPORT, most) if most > 0 else ()
         if not items:
             return 0
+        await self._keep_readings(batch, items)
         whole = {} if batch.refresh else await self.there([item.isbn or "" for item in items])
         there = {item.index: whole[item.isbn] for item in items if item.isbn and item.isbn in whole}
         jobs = {item.index: self._job(batch, item) for item in items if item.index not in there}
@@ -100,6 +106,21 @@ class Feeder:
         for job in opened:
             await self.imports.hand_over(job)
         return len(items)
+
+    async def _keep_readings(self, batch: Batch, items: Sequence[Item]) -> None:
+        """Before the imports begin: a book that cannot be had loses no rating."""
+        isbns = {item.isbn for item in items if item.isbn is not None}
+        said = await self.store.readings(batch.batch_id, isbns)
+        at = iso(batch.created_ms)
+        readings = [
+            ReadingOf(
+                isbn=item.isbn, user_id=item.user_id, reading=read_reading(item.reading), at=at
+            )
+            for item in said
+            if item.isbn is not None and item.reading is not None
+        ]
+        if readings:
+            await self.keep_readings(readings)
 
     def _job(self, batch: Batch, item: Item) -> Job:
         return self.imports.new_job(

@@ -32,9 +32,13 @@ EXIT_CODES = {
     "INVALID_SOURCE": USAGE,
     "SOURCE_NOT_CONFIGURED": USAGE,
     "MISSING_JOB_ID": USAGE,
+    "UNREADABLE_FILE": USAGE,
+    "UNSUPPORTED_FORMAT": USAGE,
+    "PAYLOAD_TOO_LARGE": USAGE,
     "FORBIDDEN": USAGE,
     "NOT_FOUND": NOT_FOUND,
     "JOB_NOT_FOUND": NOT_FOUND,
+    "BATCH_NOT_FOUND": NOT_FOUND,
     "BOOK_NOT_FOUND": NOT_FOUND,
 }
 
@@ -61,6 +65,8 @@ class Asked:
     json: bool = False
     interrupted: str = "interrupted"
     """What to say after Ctrl-C."""
+    where: str = ""
+    """Where what was started continues after it."""
 
     def also(self, server: str | None, json: bool) -> "Asked":
         return Asked(server=server or self.server, json=json or self.json)
@@ -73,8 +79,8 @@ class Asked:
         from bookline.cli.opening import open_client
 
         async with open_client(settings, self.server, notice) as (client, url):
-            where = f"in the server at {url}" if url else "at the next start: `bookline serve`"
-            self.interrupted = f"interrupted; what was started is safe and continues {where}"
+            self.where = f"in the server at {url}" if url else "at the next start: `bookline serve`"
+            self.interrupted = f"interrupted; what was started is safe and continues {self.where}"
             yield client, url
 
     def view(self) -> View:

@@ -63,6 +63,32 @@ class Client(Protocol):
 
     async def import_metrics(self, window: str) -> Json: ...
 
+    async def start_file(
+        self, data: bytes, source: str, *, name: str | None, refresh: bool
+    ) -> Json: ...
+
+    async def preview_file(self, data: bytes) -> Json: ...
+
+    def follow_batch(self, batch_id: str) -> AsyncGenerator[Json, None]:
+        """Every message of the batch's story from its first, until its last end."""
+        ...
+
+    async def batch(self, batch_id: str) -> Json: ...
+
+    async def batches(self, *, limit: int, cursor: str | None) -> Json: ...
+
+    async def batch_items(
+        self, batch_id: str, *, state: str | None, limit: int, cursor: str | None
+    ) -> Json: ...
+
+    async def cancel_batch(self, batch_id: str) -> Json: ...
+
+    async def retry_batch(self, batch_id: str) -> Json: ...
+
+    async def choose(self, batch_id: str, index: int, isbn: str | None) -> Json: ...
+
+    async def failed(self, batch_id: str) -> str: ...
+
 
 async def find_server(
     url: str, seconds: float = PROBE_SECONDS, connect_seconds: float = PROBE_CONNECT_SECONDS
@@ -106,6 +132,16 @@ class ServerClient:
         self.advance_rollout = server.advance_rollout
         self.rollback_rollout = server.rollback_rollout
         self.import_metrics = server.import_metrics
+        self.start_file = server.start_file
+        self.preview_file = server.preview_file
+        self.follow_batch = server.follow_batch
+        self.batch = server.batch
+        self.batches = server.batches
+        self.batch_items = server.batch_items
+        self.cancel_batch = server.cancel_batch
+        self.retry_batch = server.retry_batch
+        self.choose = server.choose
+        self.failed = server.failed
         self._server = server
 
     async def start(self, isbn: str, source: str) -> Json:

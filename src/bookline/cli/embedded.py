@@ -4,20 +4,18 @@ Way:      a command → here → app.py
 Rule 1:   what is not finished when the command ends goes on at the next start: nothing is lost.
 """
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Unpack
 
 from bookline.api import bodies
 from bookline.app import App, running
+from bookline.cli.embedded_batches import EmbeddedBatches, follow_stream
 from bookline.client import BookFilter, RolloutChange
 from bookline.edits import read_edit
 from bookline.imports import Order
 from bookline.logs import set_up_logs
 from bookline.ports import BookQuery
-from bookline.progress.events import Event
-from bookline.progress.hub import TooSlow
 from bookline.settings import Settings
 from bookline.shelves.writing import export_lines, read_form
 from bookline.values import Json
@@ -40,7 +38,7 @@ def quiet_logs(settings: Settings) -> None:
     set_up_logs(level, settings.log_format)
 
 
-class EmbeddedClient:
+class EmbeddedClient(EmbeddedBatches):
     """Fills the port Client."""
 
     def __init__(self, app: App) -> None:
@@ -52,17 +50,9 @@ class EmbeddedClient:
 
     async def follow(self, job_id: str) -> AsyncGenerator[Json, None]:
         await self._app.imports.find(job_id)
-        seen, is_slow = 0, True
-        while is_slow:
-            is_slow = False
-            async with aclosing(self._app.hub.follow(job_id, seen)) as story:
-                try:
-                    async for events in story:
-                        for message in _messages(events):
-                            seen = message["seq"]
-                            yield message
-                except TooSlow:
-                    is_slow = True
+        async with aclosing(follow_stream(self._app.hub, job_id)) as messages:
+            async for message in messages:
+                yield message
 
     async def job(self, job_id: str) -> Json:
         return (await self._app.imports.find(job_id)).to_json()
@@ -124,7 +114,3 @@ class EmbeddedClient:
 
     async def import_metrics(self, window: str) -> Json:
         return await self._app.rollouts.metrics(window, bodies.read_window_ms(window))
-
-
-def _messages(events: Sequence[Event]) -> list[Json]:
-    return [json.loads(event.message) for event in events]

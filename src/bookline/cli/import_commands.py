@@ -51,15 +51,19 @@ def import_(
         Path | None,
         typer.Option(
             "--file",
-            help="Take the books of a library export (Goodreads, StoryGraph, any CSV and more) or "
-            "of a list, one ISBN a line; - is stdin. What `import` prints can be fed back: it then "
-            "imports what failed.",
+            help="Import a library export (Goodreads, StoryGraph, any CSV and more) or a list, one "
+            "ISBN a line, as one batch; - is stdin. What did not arrive is printed as it came: fix "
+            "it and feed it back.",
             show_default=False,
             allow_dash=True,
         ),
     ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Say what is in the file, and start nothing.")
+    ] = False,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="With --file: fetch books that are there already, too."),
     ] = False,
     server: ServerOption = None,
     json: JsonOption = False,
@@ -72,23 +76,26 @@ def import_(
     asked = asked_of(ctx, server, json)
 
     async def work() -> int:
-        from bookline.cli import library_file
-        from bookline.cli.importing import import_all, read_lines, read_wanted, tell_reading
+        from bookline.cli import batch_commands
+        from bookline.cli.importing import import_all, read_wanted, tell_reading
         from bookline.settings import read_settings
 
         settings = read_settings()
-        data = _read_file(file) if file else b""
-        if preview:
-            seen = library_file.read_preview(data)
-            asked.print(seen, lambda: result("\n".join(library_file.preview_lines(seen))))
-            return DONE
-        export = library_file.find_export(data)
-        texts = [*(isbns or []), *(() if export else read_lines(_lines(data)))]
-        if not texts and not export:
+        texts = isbns or []
+        if bool(texts) == bool(file):
             raise Refused("INVALID_REQUEST", "give at least one ISBN, or --file")
+        if file is not None:
+            data = _read_file(file)
+            async with asked.client(settings) as (client, url):
+                if preview:
+                    return await _preview(asked, client, data)
+                if url and not asked.json:
+                    say(f"in the server at {url}")
+                return await batch_commands.import_file(
+                    asked, client, batch_commands.read_list(data), source=source, watch=watch,
+                    name=batch_commands.name_of(file), refresh=refresh,
+                )  # fmt: skip
         wanted = read_wanted(texts)
-        if export:
-            wanted = library_file.together(wanted, library_file.read_export(export))
         with asked.view() as view:
             tell_reading(wanted, view)
             if not wanted.isbns:
@@ -97,7 +104,7 @@ def import_(
                 if url:
                     view.notice(f"in the server at {url}")
                 outcome = await import_all(client, wanted, source, view, watch=watch)
-            is_many = len(texts) > 1 or export is not None
+            is_many = len(texts) > 1
             view.sum_up(outcome.to_json(), outcome.sentence() if is_many and watch else "")
         if not watch:
             _tell_started(asked, [story.job_id for story in outcome.stories], url)
@@ -117,14 +124,12 @@ def _read_file(path: Path) -> bytes:
         raise Refused("INVALID_REQUEST", f"cannot read {path}: {error}") from error
 
 
-def _lines(data: bytes) -> list[str]:
-    """Raises: Refused when the bytes are no text."""
-    from bookline.shelves.encoding import find_encoding
+async def _preview(asked: Asked, client: "Client", data: bytes) -> int:
+    from bookline.cli import library_file
 
-    if not data.strip():
-        return []
-    found = find_encoding(data)
-    return data[found.skip :].decode(found.codec).splitlines()
+    seen = await client.preview_file(data)
+    asked.print(seen, lambda: result("\n".join(library_file.preview_lines(seen))))
+    return DONE
 
 
 def _tell_started(asked: Asked, job_ids: list[str], url: str | None) -> None:

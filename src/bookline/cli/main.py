@@ -12,6 +12,7 @@ import typer
 
 import bookline
 from bookline.cli import (
+    batch_commands,
     import_commands,
     library_commands,
     rollout_commands,
@@ -67,6 +68,8 @@ for command in (
     import_commands.cancel,
     import_commands.retry,
     import_commands.jobs,
+    batch_commands.batch,
+    batch_commands.review,
     library_commands.books,
     library_commands.book,
     library_commands.search,

@@ -328,6 +328,19 @@ class SqlBatches:
 
         return await self._database.read(work)
 
+    async def readings(self, batch_id: str, isbns: Collection[str]) -> Sequence[Item]:
+        """All items to import of these ISBNs for which their reader says something."""
+
+        def work(session: Session) -> Sequence[Item]:
+            rows = session.execute(
+                """SELECT * FROM batch_items WHERE batch_id = :batch_id AND isbn IN :isbns
+                   AND todo = 'import' AND reading IS NOT NULL""",
+                {"batch_id": batch_id, "isbns": list(isbns)},
+            )
+            return _in_order(map(read_item, rows))
+
+        return await self._database.read(work)
+
     async def begin(
         self, batch_id: str, jobs: Mapping[int, Job], there: Mapping[int, str]
     ) -> Sequence[Job]:

@@ -1,0 +1,46 @@
+"""A library file as a batch, or as a preview of one.
+
+Way:      api/, cli/ → here → shelves/, items.py, there.py
+"""
+
+import asyncio
+from collections.abc import Collection
+
+from bookline.batches.items import items_of_rows
+from bookline.batches.service import BatchOrder
+from bookline.batches.there import AlreadyThere
+from bookline.shelves.file import LibraryFile
+from bookline.shelves.preview import preview, to_json
+from bookline.threads import in_thread
+
+
+def order_of_file(
+    file: LibraryFile, data: bytes, *, source: str, name: str | None, refresh: bool,
+    idempotency_key: str | None = None, caller: str = "",
+) -> BatchOrder:  # fmt: skip
+    """The batch that a file asks for; its rows are read when the batch is kept."""
+    return BatchOrder(
+        items=items_of_rows(file.rows(), source),
+        name=name,
+        format=file.format,
+        source=source,
+        refresh=refresh,
+        header=file.header,
+        delimiter=file.delimiter,
+        idempotency_key=idempotency_key,
+        caller=caller,
+        body=data + f"{source} {name} {refresh}".encode(),
+    )
+
+
+async def preview_of(file: LibraryFile, there: AlreadyThere) -> dict[str, object]:
+    """What is in it, in the API's shape; read beside the event loop.
+
+    Raises: Refused (UNREADABLE_FILE, PAYLOAD_TOO_LARGE), StoreDown.
+    """
+    loop = asyncio.get_running_loop()
+
+    def already_there(isbns: Collection[str]) -> Collection[str]:
+        return asyncio.run_coroutine_threadsafe(there.titles(list(isbns)), loop).result()
+
+    return to_json(await in_thread(preview, file, already_there))
