@@ -2,14 +2,16 @@
 
 Way:     make worker → here; wrangler and the bench take the folder as it is
 Rule 1:  which of our modules go along is read from their imports, beginning at ``worker/src``: no
-         list, and no file of them is changed.
+         list. They are ours word for word, but for docstrings and comments.
 Rule 2:  a module that needs a third-party package stops the build: none is there in the Worker.
 """
 
 import ast
+import io
 import shutil
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +30,9 @@ def main() -> None:
     for path in needed:
         target = MODULES / path.relative_to(SOURCES)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    print(f"{len(needed)} modules, {sum(path.stat().st_size for path in needed):,} bytes")
+        target.write_text(without_words(path.read_text("utf-8")), "utf-8")
+    size = sum((MODULES / path.relative_to(SOURCES)).stat().st_size for path in needed)
+    print(f"{len(needed)} modules of ours, {size:,} bytes")
 
 
 def lay_sdk() -> None:
@@ -66,6 +69,23 @@ def closure(start: Path) -> list[Path]:
             elif top not in sys.stdlib_module_names and top not in PLATFORM | own:
                 raise SystemExit(f"{path} imports {top}, which the Worker does not have")
     return sorted(found)
+
+
+def without_words(source: str) -> str:
+    """The module without its docstrings and comments, each line where it was: half as large."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            line, column = token.start
+            lines[line - 1] = lines[line - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node.value.value, str):
+            first, last = node.lineno - 1, node.end_lineno or node.lineno
+            lines[first] = lines[first][: node.col_offset] + '""'
+            lines[first + 1 : last] = [""] * (last - first - 1)
+    return "\n".join(lines) + "\n"
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

@@ -15,7 +15,8 @@ from bookline.stores.sqlite import InMemory
 
 FILE = Path(__file__).parent / "migrations" / "0001_bookline.sql"
 WRITES = "CREATE TABLE writes (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID"
-_MADE = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+_MADE = """SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
+           ORDER BY type DESC, name"""
 
 
 def schema() -> str:

@@ -80,7 +80,7 @@ function worker({ entry, vars, folders, without }) {
 }
 
 export async function start(options) {
-  const { port = 0, persist, ...chosen } = options;
+  const { port = 0, persist, tables = true, ...chosen } = options;
   const bench = new Miniflare(
     convertV4MiniflareOptions({
       log: new Log(LogLevel.WARN),
@@ -102,7 +102,7 @@ export async function start(options) {
     }),
   );
   const url = await bench.ready;
-  await migrate(bench);
+  if (tables) await migrate(bench);
   return { bench, url: String(url).replace(/\/$/, "") };
 }
 

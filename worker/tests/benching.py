@@ -14,7 +14,7 @@ READY_SECONDS = 60.0
 
 
 class Bench:
-    """One bench. ``without`` names bindings that it shall not have."""
+    """One bench. ``without`` names bindings it does not have; without ``tables`` D1 is empty."""
 
     def __init__(
         self,
@@ -22,13 +22,15 @@ class Bench:
         vars: Mapping[str, str] | None = None,
         without: Sequence[str] = (),
         persist: Path | None = None,
+        tables: bool = True,
         port: int = 0,
         entry: str = "entry",
         folders: Sequence[Path] = (),
     ) -> None:
         folders = [WORKER / "src", *folders]
         self._options: dict[str, Any] = {
-            "port": port, "vars": dict(vars or {}), "without": list(without), "entry": entry,
+            "port": port, "tables": tables, "entry": entry,
+            "vars": dict(vars or {}), "without": list(without),
             "folders": [str(folder) for folder in folders],
         }  # fmt: skip
         if persist is not None:

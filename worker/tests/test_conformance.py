@@ -18,6 +18,7 @@ from benching import WORKER
 from bookline.app import running
 from bookline.engine.job_run import World as EngineWorld
 from bookline.engine.memory import MemoryEngine
+from bookline.engine.places import Places
 from bookline.engine.tries import Policy
 from bookline.imports import Imports, Order
 from bookline.progress.journal import Journal
@@ -191,7 +192,7 @@ async def memory() -> AsyncIterator[Engine]:
     engine = MemoryEngine(
         EngineWorld(
             runs=journal, steps=ScriptedSteps(notes), policy=Policy(retry_scale=SCALE),
-            node="node", clock=now_ms, slots=asyncio.Semaphore(64),
+            node="node", clock=now_ms, places=Places(64),
         )
     )  # fmt: skip
     imports = Imports(

@@ -1,19 +1,18 @@
 """The library's routes: books, covers, searches, exports.
 
 Way:      gate.py → here → shelf.py
-Rule 1:   what has an ETag is told from the content alone, so every process gives the same one.
 """
 
 import hashlib
-import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any
+from collections.abc import AsyncIterator
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from bookline.api import bodies, schemas
 from bookline.api.envelope import success
+from bookline.api.etags import has_tag, tag_of
 from bookline.api.openapi import binary, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit
 from bookline.edits import read_edit
@@ -134,8 +133,8 @@ def _attachment(form: ExportForm) -> dict[str, str]:
 async def book(request: Request, here: Here, isbn: AnyIsbn, user_id: UserId = None) -> Response:
     """By any form of its ISBN; with an ETag."""
     data = (await here.shelf.find(isbn, user_id)).to_json()
-    headers = {"ETag": _tag(data), "Cache-Control": "no-cache"}
-    if _has_tag(request.headers.get("if-none-match"), headers["ETag"]):
+    headers = {"ETag": tag_of(data), "Cache-Control": "no-cache"}
+    if has_tag(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return success(request, data, headers=headers)
 
@@ -152,7 +151,7 @@ async def edit(request: Request, here: Here, isbn: AnyIsbn, user_id: UserId = No
     `reading` is never locked."""
     wanted = read_edit(await bodies.read_body(request))
     changed = (await here.shelf.edit(isbn, wanted, user_id)).to_json()
-    return success(request, changed, headers={"ETag": _tag(changed)})
+    return success(request, changed, headers={"ETag": tag_of(changed)})
 
 
 @router.delete(
@@ -198,7 +197,7 @@ async def cover(
         "ETag": f'"{sha256}"',
         "Cache-Control": "public, max-age=31536000, immutable" if is_pinned else "no-cache",
     }
-    if _has_tag(request.headers.get("if-none-match"), headers["ETag"]):
+    if has_tag(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(stored.body, media_type=stored.content_type, headers=headers)
 
@@ -219,15 +218,4 @@ async def keep_cover(request: Request, here: Here, isbn: AnyIsbn) -> Response:
         )
     body = await bodies.read_bytes(request)
     changed = (await here.shelf.keep_cover(isbn, body)).to_json()
-    return success(request, changed, headers={"ETag": _tag(changed)})
-
-
-def _tag(data: Mapping[str, Any]) -> str:
-    """Weak: the envelope around the same book has another time."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def _has_tag(header: str | None, tag: str) -> bool:
-    tags = [one.strip().removeprefix("W/") for one in (header or "").split(",")]
-    return tag.removeprefix("W/") in tags or "*" in tags
+    return success(request, changed, headers={"ETag": tag_of(changed)})

@@ -2,14 +2,13 @@
 
 Rule 1:  a page may not even learn whether we have something, nor use up its visitor's limits: such
          a request is refused before anything is counted.
+Rule 2:  standard library only: the Cloudflare Worker runs this file as it is.
 Source:  Fetch standard for Origin, W3C "Fetch Metadata Request Headers" for Sec-Fetch-*.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
-
-from starlette.datastructures import Headers
 
 PAGES = frozenset({"/", "/docs"})
 """What another site may link to."""
@@ -22,7 +21,9 @@ def is_host(text: str) -> bool:
     return len(text) <= 255 and HOST.fullmatch(text) is not None  # RFC 1035
 
 
-def is_foreign(headers: Headers, method: str, path: str, allowed: Collection[str]) -> bool:
+def is_foreign(
+    headers: Mapping[str, str], method: str, path: str, allowed: Collection[str]
+) -> bool:
     """True if a page of another origin sent it; ``allowed`` are origins that may."""
     origin = headers.get("origin")
     if origin is not None:

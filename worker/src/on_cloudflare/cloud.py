@@ -13,21 +13,23 @@ from typing import Any
 
 from bookline import __version__
 from bookline.api.keys import Keys, Tokens
-from bookline.book import Book, Metadata
+from bookline.aside import Aside
+from bookline.book import Metadata
 from bookline.engine.tries import Policy
 from bookline.errors import StoreDown
 from bookline.imports import Imports
 from bookline.job import FAILED, ImportInput
 from bookline.migration.rollouts import Rollouts
 from bookline.net.picture_headers import read_header
-from bookline.ports import MetadataProvider, Picture, StoredObject
+from bookline.ports import MetadataProvider, Picture
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
+from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
 from bookline.steps.metadata import FetchMetadata
-from bookline.steps.save import SaveBook, find_aside
+from bookline.steps.save import SaveBook
 from bookline.stores.records import SqlRecords
 from bookline.stores.rollout import SqlRollout
 from bookline.values import Json
@@ -46,7 +48,6 @@ GOOGLE, OPEN_LIBRARY, ISBNDB = (
     "https://www.googleapis.com/books/v1", "https://openlibrary.org", "https://api2.isbndb.com",
 )  # fmt: skip
 COVERS = "https://covers.openlibrary.org"
-EXTENSIONS = ("jpg", "png", "webp", "gif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +154,10 @@ class Cloud:
         """A variable of wrangler.jsonc: named as in docs/settings.md, without the prefix."""
         return str(getattr(self._env, name, None) or default)
 
+    def listed(self, name: str) -> list[str]:
+        """A variable's parts between commas."""
+        return [one.strip() for one in self.var(name).split(",") if one.strip()]
+
     def binding(self, name: str) -> Any:
         """None where it is not bound."""
         return getattr(self._env, name, None)
@@ -204,6 +209,13 @@ class Cloud:
             choose=self._choose,
         )  # fmt: skip
 
+    @cached_property
+    def shelf(self) -> Shelf:
+        return Shelf(
+            self.library, Aside(self.fallback), self.objects, self.imports,
+            embedder=self.embedder, read_picture=_read_picture, clock=now_ms,
+        )  # fmt: skip
+
     async def _choose(self, user_id: str | None, isbn: str) -> str:
         return "workflow"  # there is no other importer here
 
@@ -228,10 +240,10 @@ class Cloud:
         )
 
     def steps(self) -> CloudSteps:
-        hosts = [one.strip() for one in self.var("COVER_HOSTS").split(",") if one.strip()]
         covers = FetchCovers(
-            hosts, self._user_agent(), allow_private=self.var("ALLOW_PRIVATE_COVERS") == "on"
-        )
+            self.listed("COVER_HOSTS"), self._user_agent(),
+            allow_private=self.var("ALLOW_PRIVATE_COVERS") == "on",
+        )  # fmt: skip
         saving = SaveBook(self.library, self.fallback, self.objects, now_ms)
         return CloudSteps(
             FetchMetadata(self._providers(), complete=self.var("COMPLETE", "on") == "on"),
@@ -263,23 +275,6 @@ class Cloud:
     def _user_agent(self) -> str:
         contact = self.var("CONTACT")
         return f"Bookline/{__version__} ({contact})" if contact else f"Bookline/{__version__}"
-
-    # -------------------------------------------------------------- the library's readers
-    async def find_book(self, isbn: str) -> Book | None:
-        """The book of an ISBN-13, in the library or waiting in the fallback store."""
-        book = await self.library.find(isbn) if self.library is not None else None
-        return book or await find_aside(self.fallback, isbn)
-
-    async def find_cover(self, isbn: str) -> StoredObject | None:
-        """The stored picture of an ISBN-13; while its import still runs, too."""
-        book = await self.find_book(isbn)
-        if book is not None and book.cover is not None:
-            return await self.objects.find(book.cover.key)
-        for extension in EXTENSIONS:
-            found = await self.objects.find(f"covers/{isbn}.{extension}")
-            if found is not None:
-                return found
-        return None
 
 
 async def _read_picture(body: bytes) -> Picture:

@@ -5,7 +5,7 @@ Rule 1:  one object is one thread: a piece of work is done when it is asked for,
 Source:  https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -75,8 +75,14 @@ class DurableDatabase:
     async def look_up(self, work: Work[T]) -> T:
         return self._in_transaction(work)
 
-    async def version(self) -> object:
-        return 0  # nobody else can write here
+    commits_in_order = True
+
+    def announce(self, names: Iterable[str]) -> None:
+        """Nobody else has these tables."""
+
+    async def changes(self) -> AsyncIterator[Collection[str] | None]:
+        return
+        yield None
 
     def close(self) -> None:
         """Nothing waits."""

@@ -13,15 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 from workers import Response
 
 from bookline.api import answers
+from bookline.api.bodies import USUAL_BODY_BYTES, check_names, plain
+from bookline.api.origins import is_foreign
 from bookline.errors import Refused
 from bookline.live.session import find_token
 from bookline.values import Json
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.plain import load, now_ms
-
-BODY_BYTES = 16 * 1024  # docs/contract.md
-BATCH_BYTES = 20 * 2**20  # docs/contract.md
-PLAIN = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +39,11 @@ class Asked:
     def get(self, name: str, default: str | None = None) -> str | None:
         return self.query.get(name, default)
 
+    def text(self, name: str) -> str | None:
+        """Raises: Refused (INVALID_REQUEST) for what is no plain text."""
+        value = self.query.get(name)
+        return None if value is None else plain(name, value)
+
     def listed(self, header: str) -> list[str]:
         """A header's parts between commas."""
         return listed(self.headers, header)
@@ -54,8 +57,8 @@ class Asked:
             raise Refused("INVALID_REQUEST", f"{name} must be a whole number from 1 to {most}")
         return int(text)
 
-    async def json(self, known: tuple[str, ...], most_bytes: int = BODY_BYTES) -> Json:
-        """The body's object.
+    async def json(self, known: tuple[str, ...] | None, most_bytes: int = USUAL_BODY_BYTES) -> Json:
+        """The body's object. ``known`` are its fields; None where its reader checks them.
 
         Raises: Refused (PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST).
         """
@@ -71,11 +74,8 @@ class Asked:
             raise Refused(
                 "INVALID_REQUEST", 'the body must be an object like {"isbn": "9780451524935"}'
             )
-        unknown = [ascii(name)[:50] for name in value if name not in known]
-        if unknown:
-            raise Refused(
-                "INVALID_REQUEST", f"{', '.join(unknown[:5])}: there are only {', '.join(known)}"
-            )
+        if known is not None:
+            check_names(value, known)
         return value
 
     async def body(self, most_bytes: int) -> bytes:
@@ -154,7 +154,7 @@ async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Respo
 JSON = {"content-type": "application/json"}
 SAFE = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 PREFLIGHT = {
-    "access-control-allow-methods": "GET, HEAD, POST, PUT, OPTIONS",
+    "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
     "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
     "access-control-max-age": "600",
 }
@@ -162,8 +162,7 @@ PREFLIGHT = {
 
 def _cors(cloud: Cloud, headers: Mapping[str, str]) -> dict[str, str]:
     origin = headers.get("origin")
-    allowed = [one.strip() for one in cloud.var("CORS_ORIGINS").split(",") if one.strip()]
-    if origin is None or origin not in allowed:
+    if origin is None or origin not in cloud.listed("CORS_ORIGINS"):
         return {"vary": "Origin"}
     return {"vary": "Origin", "access-control-allow-origin": origin}
 
@@ -181,14 +180,13 @@ async def _route(
         allowed = ", ".join(sorted({route.method for route, _ in fits}))
         raise Refused("METHOD_NOT_ALLOWED", f"{method} is not allowed here, only {allowed}")
     route, values = mine[0]
-    _refuse_foreign(cloud, headers, url)
+    if is_foreign(headers, method, url.path, cloud.listed("CORS_ORIGINS")):
+        raise Refused("FORBIDDEN", "requests from other web pages are refused; see CORS_ORIGINS")
     query = {name: given[-1] for name, given in parse_qs(url.query, keep_blank_values=True).items()}
     token = _token(query, headers) if route.takes_token else None
     caller = _caller(cloud, route, headers, token, values.get("job_id") or query.get("jobId", ""))
-    unknown = sorted(set(query) - {*route.query, *(("token",) if route.takes_token else ())})
-    if unknown:
-        names = ", ".join(ascii(name)[:50] for name in unknown[:5])
-        raise Refused("INVALID_REQUEST", f"unknown query parameter: {names}")
+    known = (*route.query, "token") if route.takes_token else route.query
+    check_names(query, known, "query parameter")
     asked = Asked(
         cloud=cloud, request=request, method=method, base=f"{url.scheme}://{url.netloc}",
         path=url.path, query=query, headers=headers, request_id=request_id, caller=caller,
@@ -225,15 +223,3 @@ def _caller(
     if caller is None:
         raise Refused("UNAUTHORIZED", "send an API key: Authorization: Bearer …")
     return caller
-
-
-def _refuse_foreign(cloud: Cloud, headers: Mapping[str, str], url: Any) -> None:
-    """Requests that a foreign web page makes its visitor's browser send. Raises: Refused."""
-    origin = headers.get("origin")
-    allowed = [one.strip() for one in cloud.var("CORS_ORIGINS").split(",") if one.strip()]
-    if origin is not None:
-        if origin in allowed or origin == f"{url.scheme}://{url.netloc}":
-            return
-    elif headers.get("sec-fetch-site") != "cross-site":
-        return
-    raise Refused("FORBIDDEN", "requests from other web pages are refused; see CORS_ORIGINS")

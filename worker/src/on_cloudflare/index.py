@@ -7,7 +7,9 @@ Rule 1:   a job's truth is in its object. Here is how it stood when it was opene
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from bookline.errors import StoreDown
 from bookline.job import QUEUED, RUNNING, Job
@@ -63,13 +65,15 @@ class D1Index:
         except StoreDown as error:
             log.warning("the list of jobs lacks %s as it is now: %s", job.job_id, error)
 
-    async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
-    ) -> Page[Job]:
+    async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]:
         kept = QUEUED if status in OPEN else status
-        page = await self._table.list(status=kept, method=method, limit=limit, cursor=cursor)
+        page = await self._table.list(status=kept, **wanted)
         items = await asyncio.gather(*(self._now(job) for job in page.items))
         return replace(page, items=[job for job in items if status in {None, job.status}])
+
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        """The ids of the jobs of an ISBN-13 that are not over."""
+        return await self._table.open_of(isbn)
 
     async def _now(self, job: Job) -> Job:
         if job.is_over:
@@ -84,7 +88,8 @@ class NoIndex:
     async def keep(self, job: Job, record: ImportRecord | None = None) -> None:
         """Nowhere."""
 
-    async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
-    ) -> Page[Job]:
+    async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]:
         raise StoreDown("the list of jobs needs the binding DB")
+
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        return ()

@@ -29,9 +29,9 @@ class Index(Protocol):
 
     async def keep(self, job: Job, record: ImportRecord | None = None) -> None: ...
 
-    async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
-    ) -> Page[Job]: ...
+    async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]: ...
+
+    async def open_of(self, isbn: str) -> Sequence[str]: ...
 
 
 class Rooms:
@@ -84,10 +84,11 @@ class DurableJobs:
         found = await self._rooms.ask(job_id, "find", job_id=job_id)
         return found and job_from_plain(found)
 
-    async def list(
-        self, *, status: str | None, method: str | None, limit: int, cursor: str | None
-    ) -> Page[Job]:
-        return await self._index.list(status=status, method=method, limit=limit, cursor=cursor)
+    async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]:
+        return await self._index.list(status=status, **wanted)
+
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        return await self._index.open_of(isbn)
 
     async def request_cancel(self, job_id: str) -> Job:
         await self._known(job_id)
@@ -118,6 +119,8 @@ class RunJournal:
         self._job_id = job_id
         self._node = node
         self._news: list[News] = []
+        self._open: set[str] = set()
+        """Steps in a try or a wait."""
         self.run: int | None = None
         """Known from the first mark on."""
 
@@ -125,16 +128,24 @@ class RunJournal:
         """Kept with the next call."""
         self._news.append(news)
 
-    async def begin(self, step: str, attempt: int) -> Json:
+    async def begin(self, step: str, attempt: int, limit_ms: int, spent_ms: int) -> Json:
+        """``{"run", "spentMs", "cancelled", "died"}``; the first call claims the job."""
+        place = {"node": self._node, "run": self.run, "step": step, "attempt": attempt}
+        self._open.add(step)
         begun: Json = await self._ask(
-            "begin", node=self._node, step=step, attempt=attempt, run=self.run
+            "begin", **place, limit_ms=limit_ms, spent_ms=spent_ms, beside=sorted(self._open)
         )
         self.run = begun["run"]
         return begun
 
-    async def failed(self, step: str, attempt: int) -> bool:
+    def ended(self, step: str) -> None:
+        """The step's mark is closed with the next call."""
+        self._open.discard(step)
+
+    async def failed(self, step: str, attempt: int, spent_ms: int) -> bool:
         """Tells what waits, and that this try is over. Whether the job was cancelled."""
-        return bool(await self._ask("failed", run=self.run, step=step, attempt=attempt))
+        place = {"run": self.run, "step": step, "attempt": attempt}
+        return bool(await self._ask("failed", **place, spent_ms=spent_ms))
 
     async def finish(self, ending: Ending) -> tuple[Job, ImportRecord | None] | None:
         """The job as it ended, and its record; None when it had ended already."""

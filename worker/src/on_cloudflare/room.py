@@ -9,6 +9,7 @@ Source:   https://developers.cloudflare.com/durable-objects/best-practices/webso
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Coroutine, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -85,33 +86,37 @@ class WebSocketConnectionDO(DurableObject):
         return job and job_to_plain(job)
 
     async def _begin(
-        self, job_id: str, node: str, step: str, attempt: int, run: int | None, news: list[Json]
-    ) -> Json:
-        """Marks a try as begun, after the news that came with it.
+        self, job_id: str, node: str, step: str, attempt: int, run: int | None, limit_ms: int,
+        spent_ms: int, beside: list[str], news: list[Json],
+    ) -> Json:  # fmt: skip
+        """Marks a try as begun, with the news that came before it.
 
         The first try of an activation claims the job; one whose forerunner never ended finds the
         job unfinished, as after a restart: ``died`` says so.
         """
         row = await self._row(job_id)
         if row is None or row.job.is_over or (run is not None and run != row.job.run):
-            return {"cancelled": True, "died": False, "run": run or 0, "startedMs": 0}
+            return {"cancelled": True, "died": False, "run": run or 0, "spentMs": 0}
         mark = row.marks.get(step)
         died = mark is not None and mark.attempt < attempt
         if run is None and (died or row.job.status == QUEUED):
             await self._journal.claim(job_id, node)
-        await self._tell(job_id, news)
-        begun = await self._journal.begin(job_id, row.job.run, step, attempt)
+        begun = await self._journal.begin(
+            job_id, row.job.run, step, attempt, token=uuid.uuid4().hex, limit_ms=limit_ms,
+            spent_ms=spent_ms, beside=beside, news=[news_from_plain(one) for one in news],
+        )  # fmt: skip
         row = await self._row(job_id)
         return {
             "cancelled": begun.cancelled, "died": died, "run": row.job.run,
-            "startedMs": row.started_ms,
+            "spentMs": row.spent_ms,
         }  # fmt: skip
 
     async def _failed(
-        self, job_id: str, run: int, step: str, attempt: int, news: list[Json]
+        self, job_id: str, run: int, step: str, attempt: int, spent_ms: int, news: list[Json]
     ) -> bool:
         """A try that is repeated: told, and its mark closed. Whether somebody has cancelled."""
-        await self._tell(job_id, news)
+        told = [news_from_plain(one) for one in news]
+        await asyncio.wrap_future(self._journal.tell(job_id, *told, run=run, spent_ms=spent_ms))
         await self._journal.release(job_id, run, step, attempt)
         row = await self._row(job_id)
         return row is None or row.job.is_over or row.job.cancel_requested
@@ -124,10 +129,10 @@ class WebSocketConnectionDO(DurableObject):
         row = await self._row(job_id)
         if row is None or row.job.is_over:
             return None
-        await self._tell(job_id, news)
         ended = await self._journal.finish(
-            job_id, news_from_plain(end), run=run or row.job.run, result=result, error=error
-        )
+            job_id, news_from_plain(end), run=run or row.job.run, result=result, error=error,
+            before=[news_from_plain(one) for one in news],
+        )  # fmt: skip
         if ended is None:
             return None
         await self._keep_for(RETENTION_MS)
@@ -164,10 +169,6 @@ class WebSocketConnectionDO(DurableObject):
             )
         )
         return read_row(rows[0]) if rows else None
-
-    async def _tell(self, job_id: str, news: list[Json]) -> None:
-        for one in news:
-            self._journal.tell(job_id, news_from_plain(one))
 
     # -------------------------------------------------------------- watchers
     async def fetch(self, request: Any) -> Response:

@@ -10,16 +10,17 @@ from workers import Response
 
 import bookline
 from bookline.api import bodies
-from bookline.book import Book
+from bookline.api.etags import has_tag, tag_of
+from bookline.edits import read_edit
 from bookline.errors import Refused, StoreDown
-from bookline.isbn import read_isbn
 from bookline.live.session import find_token, read_after, read_last_event_id
+from bookline.ports import BookQuery
+from bookline.shelves.writing import export_lines, read_form
 from on_cloudflare.http import Asked, Route, Sent
 from on_cloudflare.plain import now_ms
 from on_cloudflare.room import PROTOCOL_HEADER
 
 LIMIT_MOST = bodies.LIMIT_MOST
-QUERY_CHARS = 500  # our choice: a question, not a book
 ORDER = ("isbn", "source", "userId")
 
 
@@ -95,8 +96,11 @@ async def retry(asked: Asked, job_id: str) -> Sent:
 
 
 async def jobs(asked: Asked) -> Sent:
+    since = asked.get("since")
     page = await asked.cloud.imports.list(
-        status=asked.get("status"), method=asked.get("method"),
+        status=asked.get("status"), method=asked.get("method"), isbn=asked.get("isbn"),
+        user_id=asked.text("userId"), batch_id=asked.text("batchId"),
+        since_ms=None if since is None else bodies.read_since_ms(since),
         limit=asked.whole_number("limit", 50, LIMIT_MOST), cursor=asked.get("cursor"),
     )  # fmt: skip
     items = [job.to_json() for job in page.items]
@@ -117,37 +121,58 @@ async def legacy_call(asked: Asked) -> Sent:
 
 # ------------------------------------------------------------------ the library
 async def books(asked: Asked) -> Sent:
-    library = asked.cloud.library
-    if library is None:
-        return Sent(data={"items": [], "nextCursor": None})
-    page = await library.list(
-        limit=asked.whole_number("limit", 50, LIMIT_MOST), cursor=asked.get("cursor")
+    query = BookQuery(
+        q=asked.get("q") or "", author=asked.get("author") or "",
+        language=asked.get("language") or "", sort=asked.get("sort") or "recent",
+    )  # fmt: skip
+    page = await asked.cloud.shelf.list(
+        query, limit=asked.whole_number("limit", 50, LIMIT_MOST), cursor=asked.get("cursor")
     )
     items = [book.to_json() for book in page.items]
-    return Sent(data={"items": items, "nextCursor": page.next_cursor})
+    return Sent(data={"items": items, "nextCursor": page.next_cursor, "total": page.total})
 
 
 async def search(asked: Asked) -> Sent:
-    text = (asked.get("q") or "").strip()
-    if not text or len(text) > QUERY_CHARS:
-        raise Refused("INVALID_REQUEST", f"q must have 1 to {QUERY_CHARS} characters")
-    embedder, library = asked.cloud.embedder, asked.cloud.library
-    if embedder is None or library is None:
-        raise Refused("UNAVAILABLE", "search needs the bindings AI and DB; one is missing")
-    vector = await embedder.embed(text)
-    found = await library.search(vector, limit=asked.whole_number("limit", 10, LIMIT_MOST))
-    items = [{"book": one.book.to_json(), "score": round(one.score, 6)} for one in found]
-    return Sent(data={"items": items, "model": vector.model})
+    limit = asked.whole_number("limit", 10, LIMIT_MOST)
+    hits = await asked.cloud.shelf.search(asked.get("q") or "", limit)
+    items = [
+        {"book": hit.book.to_json(), "score": round(hit.score, 6), "match": hit.match}
+        for hit in hits.items
+    ]
+    return Sent(data={"items": items, "model": hits.model})
+
+
+async def export(asked: Asked) -> Sent:
+    form = read_form(asked.get("format") or "csv")
+    lines = export_lines(form, asked.cloud.shelf.export(asked.text("userId")))
+    body = "".join([line async for line in lines]).encode()
+    headers = {"content-type": form.media_type}
+    if form.file_name is not None:
+        headers["content-disposition"] = f'attachment; filename="{form.file_name}"'
+    return Sent(body=body, headers=headers)
 
 
 async def book(asked: Asked, isbn: str) -> Sent:
-    return Sent(data=(await _get_book(asked, isbn)).to_json())
+    data = (await asked.cloud.shelf.find(isbn, asked.text("userId"))).to_json()
+    headers = {"etag": tag_of(data), "cache-control": "no-cache"}
+    if has_tag(asked.headers.get("if-none-match"), headers["etag"]):
+        return Sent(status=304, headers=headers)
+    return Sent(data=data, headers=headers)
+
+
+async def edit_book(asked: Asked, isbn: str) -> Sent:
+    wanted = read_edit(await asked.json(None, bodies.BODY_BYTES["PATCH /v2/books/{}"]))
+    changed = (await asked.cloud.shelf.edit(isbn, wanted, asked.text("userId"))).to_json()
+    return Sent(data=changed, headers={"etag": tag_of(changed)})
+
+
+async def delete_book(asked: Asked, isbn: str) -> Sent:
+    await asked.cloud.shelf.delete(isbn)
+    return Sent(status=204)
 
 
 async def cover(asked: Asked, isbn: str) -> Sent:
-    stored = await asked.cloud.find_cover(read_isbn(isbn).isbn13)
-    if stored is None:
-        raise Refused("NOT_FOUND", f"there is no cover of {isbn}")
+    stored = await asked.cloud.shelf.find_cover(isbn)
     sha256, pinned = hashlib.sha256(stored.body).hexdigest(), asked.get("v") or ""
     is_pinned = len(pinned) >= 16 and sha256.startswith(pinned)
     headers = {
@@ -155,21 +180,17 @@ async def cover(asked: Asked, isbn: str) -> Sent:
         "cache-control": "public, max-age=31536000, immutable" if is_pinned else "no-cache",
         "content-type": stored.content_type,
     }
-    tags = [
-        one.strip().removeprefix("W/")
-        for one in (asked.headers.get("if-none-match") or "").split(",")
-    ]
-    if headers["etag"] in tags or "*" in tags:
+    if has_tag(asked.headers.get("if-none-match"), headers["etag"]):
         return Sent(status=304, headers=headers)
     return Sent(body=stored.body, headers=headers)
 
 
-async def _get_book(asked: Asked, text: str) -> Book:
-    isbn = read_isbn(text).isbn13
-    found = await asked.cloud.find_book(isbn)
-    if found is None:
-        raise Refused("BOOK_NOT_FOUND", f"{isbn} is not in the library")
-    return found
+async def keep_cover(asked: Asked, isbn: str) -> Sent:
+    if not (asked.headers.get("content-type") or "").lower().startswith("image/"):
+        raise Refused("UNSUPPORTED_MEDIA_TYPE", "send the picture with Content-Type: image/jpeg")
+    body = await asked.body(bodies.BODY_BYTES["PUT /v2/covers/{}"])
+    changed = (await asked.cloud.shelf.keep_cover(isbn, body)).to_json()
+    return Sent(data=changed, headers={"etag": tag_of(changed)})
 
 
 # ------------------------------------------------------------------ the rollout and the service
@@ -215,10 +236,11 @@ async def readyz(asked: Asked) -> Sent:
 
 
 PAGE = ("limit", "cursor")
+WANTED = ("status", "method", "isbn", "userId", "batchId", "since")
 ROUTES = (
     Route(method="POST", path="/v2/import/workflow", handler=start_workflow),
     Route(method="POST", path="/v2/import", handler=start_import),
-    Route(method="GET", path="/v2/import/jobs", handler=jobs, query=("status", "method", *PAGE)),
+    Route(method="GET", path="/v2/import/jobs", handler=jobs, query=(*WANTED, *PAGE)),
     Route(method="GET", path="/v2/import/status/{job_id}", handler=status, takes_token=True),
     Route(method="GET", path="/v2/import/events/{job_id}", handler=events, query=("after",),
           takes_token=True),
@@ -233,9 +255,14 @@ ROUTES = (
     Route(method="GET", path="/ws/progress", handler=progress, query=("jobId", "after"),
           takes_token=True),
     Route(method="POST", path="/v1/jobs", handler=legacy_call),
-    Route(method="GET", path="/v2/books", handler=books, query=PAGE),
+    Route(method="GET", path="/v2/books", handler=books,
+          query=("q", "author", "language", "sort", *PAGE)),
     Route(method="GET", path="/v2/books/search", handler=search, query=("q", "limit")),
-    Route(method="GET", path="/v2/books/{isbn}", handler=book),
+    Route(method="GET", path="/v2/books/export", handler=export, query=("format", "userId")),
+    Route(method="GET", path="/v2/books/{isbn}", handler=book, query=("userId",)),
+    Route(method="PATCH", path="/v2/books/{isbn}", handler=edit_book, query=("userId",)),
+    Route(method="DELETE", path="/v2/books/{isbn}", handler=delete_book),
+    Route(method="PUT", path="/v2/covers/{isbn}", handler=keep_cover),
     Route(method="GET", path="/v2/covers/{isbn}", handler=cover, query=("v",)),
     Route(method="GET", path="/v2/rollout", handler=rollout),
     Route(method="PUT", path="/v2/rollout", handler=change_rollout),

@@ -11,6 +11,7 @@ Source:   https://developers.cloudflare.com/workflows/build/sleeping-and-retryin
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -27,8 +28,9 @@ from bookline.engine.tries import (
     is_repeated,
     value_of,
 )
-from bookline.errors import JobStopped, StoreDown
+from bookline.errors import JobStopped
 from bookline.job import ImportInput, Job, Warned
+from bookline.patience import STORE_SECONDS, Patience, patient, until_it_is_back
 from bookline.ports import Steps
 from bookline.progress.events import milestone, retry, warning
 from bookline.progress.journal import Attempt
@@ -42,8 +44,7 @@ from on_cloudflare.plain import dump, load, now_ms
 log = logging.getLogger(__name__)
 
 Ended = tuple[Job, ImportRecord | None]
-NET_SECONDS = 5.0  # behind a try's own limit: the engine's limit is for a try that hangs
-PATIENCE_SECONDS = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)  # how long the journal may be away at the end
+NET_SECONDS = 5.0  # behind all that a try may wait for: the engine's limit is for one that hangs
 
 
 class TryAgain(Exception):
@@ -67,7 +68,7 @@ async def run_import(
         ending = ended_by(journal.run or 1, broken())
     else:
         ending = ended_well(journal.run or 1, result)
-    return await _patiently(partial(journal.finish, ending))
+    return await until_it_is_back(partial(journal.finish, ending))
 
 
 class CloudflareRun:
@@ -79,12 +80,17 @@ class CloudflareRun:
         self._journal = journal
         self._policy = policy
         self._wake_ms: dict[str, int] = {}
+        self._patience: dict[str, Patience] = {}
+        self._spending: Spending | None = None
 
     async def tell(self, status: str, data: Json) -> None:
         self._journal.tell(milestone(status, data))
 
     async def warn(self, warned: Warned) -> None:
         self._journal.tell(warning(warned))
+
+    def side_by_side(self, *steps: Step) -> None:
+        """Cloudflare keys steps by their names: nothing has to be set apart for them."""
 
     async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
         async def one_try(ctx: Any) -> str:
@@ -96,7 +102,7 @@ class CloudflareRun:
         longest = step.retries.delay_after(step.retries.limit) * self._policy.retry_scale
         config = {
             "retries": {"limit": step.retries.limit, "delay": delay, "backoff": "constant"},
-            "timeout": round((step.limit_seconds + longest + NET_SECONDS) * 1000),
+            "timeout": round((step.limit_seconds + longest + STORE_SECONDS + NET_SECONDS) * 1000),
         }
         try:
             kept = load(await self._step.do(step.name, config=config)(one_try)())
@@ -104,43 +110,43 @@ class CloudflareRun:
             log.warning("%s of %s: %s", step.name, self._job_id, str(error).splitlines()[-1])
             last = {"error": error_of(step.failed_code, str(died(step))), "wakeMs": None}
             kept = {"attempt": step.retries.limit + 1, "outcome": last}
+        self._journal.ended(step.name)
         return value_of(step, kept["attempt"], kept["outcome"])
 
     async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
         """What the engine keeps of the step. Raises: TryAgain."""
-        begun = await self._journal.begin(step.name, attempt)
-        spent_ms = max(0, now_ms() - begun["startedMs"])
-        tries = Tries(
-            job_id=self._job_id,
-            spending=Spending(spent_ms, self._policy.deadline_seconds, lambda: now_ms() / 1000),
-            policy=self._policy,
-            clock=now_ms,
+        limit_ms = round(step.limit_seconds * 1000)
+        begun = await self._journal.begin(step.name, attempt, limit_ms, self._spent_ms)
+        spending = self._spending or Spending(
+            begun["spentMs"], self._policy.deadline_seconds, time.monotonic
         )
+        self._spending = spending
+        tries = Tries(
+            job_id=self._job_id, spending=spending, policy=self._policy, clock=now_ms
+        )  # fmt: skip
         if begun["died"]:
             outcome = tries.failed(step, attempt - 1, died(step))
             if not is_repeated(outcome):
                 return {"attempt": attempt - 1, "outcome": outcome}
             self._tell_retry(step, attempt - 1, outcome)
             await asyncio.sleep((outcome["wakeMs"] - now_ms()) / 1000)
-        outcome = await tries.outcome_of(step, attempt, Attempt(cancelled=begun["cancelled"]), work)
+        mark = Attempt(cancelled=begun["cancelled"])
+        with patient(self._patience.setdefault(step.name, Patience())):
+            outcome = await tries.outcome_of(step, attempt, mark, work)
         if is_repeated(outcome):
             self._tell_retry(step, attempt, outcome)
-            if await self._journal.failed(step.name, attempt):
+            # The wait is spent, too; nobody is there to count it.
+            spent_ms = spending.spent_ms + outcome["delayMs"]
+            if await self._journal.failed(step.name, attempt, spent_ms):
                 return {"attempt": attempt + 1, "outcome": {"stop": "cancelled"}}
             self._wake_ms[step.name] = outcome["wakeMs"]
             raise TryAgain(outcome["error"]["message"])
         return {"attempt": attempt, "outcome": outcome}
 
+    @property
+    def _spent_ms(self) -> int:
+        return self._spending.spent_ms if self._spending else 0
+
     def _tell_retry(self, step: Step, attempt: int, outcome: Json) -> None:
         delay_ms, wake_ms = outcome["delayMs"], outcome["wakeMs"]
         self._journal.tell(retry(step.name, attempt, delay_ms, outcome["error"], wake_ms))
-
-
-async def _patiently(ask: Callable[[], Awaitable[Ended | None]]) -> Ended | None:
-    for pause_seconds in PATIENCE_SECONDS:
-        try:
-            return await ask()
-        except StoreDown as down:
-            log.warning("asked again in %g s: %s", pause_seconds, down)
-        await asyncio.sleep(pause_seconds)
-    return await ask()

@@ -19,9 +19,15 @@ class KvStore:
     def __init__(self, namespace: Any) -> None:
         self._namespace = namespace
 
-    async def keep(self, key: str, value: Json, *, ttl_seconds: float) -> None:
+    async def keep(
+        self, key: str, value: Json, *, ttl_seconds: float, if_value: Json | None
+    ) -> bool:
+        """KV cannot compare and write at once: of two within some milliseconds one is lost."""
+        if await self.find(key) != if_value:
+            return False
         ttl = max(SHORTEST_SECONDS, round(ttl_seconds))
         await _asked("KV", self._namespace.put(key, json.dumps(value), {"expirationTtl": ttl}))
+        return True
 
     async def find(self, key: str) -> Json | None:
         text = await _asked("KV", self._namespace.get(key))
@@ -33,9 +39,7 @@ class KvStore:
         return [one["name"] for one in listed["keys"]]
 
     async def remove(self, key: str, *, if_value: Json) -> bool:
-        """KV cannot compare and delete at once: what is written in between, within some
-        milliseconds, is lost with it; the book is in the library by then.
-        """
+        """As with ``keep``; the book is in the library by then."""
         if await self.find(key) != if_value:
             return False
         await _asked("KV", self._namespace.delete(key))

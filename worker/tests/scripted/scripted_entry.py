@@ -9,6 +9,7 @@ from workers import Response
 import entry
 from entry import BookImportWorkflow, JobStateManagerDO, WebSocketConnectionDO
 from on_cloudflare.cloud import Cloud
+from on_cloudflare.journal import Rooms
 
 __all__ = ["BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
 
@@ -34,14 +35,27 @@ def steps(cloud: Cloud) -> ScriptedSteps:
 
 
 Cloud.steps = steps
+ASKED: dict[str, list[str]] = {}
+"""Object → what it was asked, in turn: what Cloudflare would bill."""
+ask = Rooms.ask
+
+
+async def counted(self: Rooms, name: str, do: str, **asked: object) -> Any:
+    ASKED.setdefault(name, []).append(do)
+    return await ask(self, name, do, **asked)
+
+
+Rooms.ask = counted
 
 
 class Default(entry.Default):
-    """Takes scripts, too."""
+    """Takes scripts, and tells what objects were asked, too."""
 
     async def fetch(self, request: Any) -> Response:
         if "/_script/" in request.url:
             isbn = request.url.rpartition("/")[2]
             await self.env.METRICS_KV.put(f"script:{isbn}", await request.text())
             return Response("kept")
+        if "/_asked/" in request.url:
+            return Response.json(ASKED.get(request.url.rpartition("/")[2], []))
         return await super().fetch(request)
