@@ -1,10 +1,16 @@
 """Which processes are alive: a lock says so, and it goes with its process."""
 
+import fcntl
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from bookline.engine.locks import Locks
+import pytest
+
+from bookline.engine import locks
+from bookline.engine.locks import GRACE_SECONDS, Locks
 
 HOLD = """
 import sys
@@ -62,3 +68,56 @@ async def test_only_one_is_in_the_block(tmp_path: Path) -> None:
 
     async with Locks(tmp_path / "nodes").only_one("chore") as again:
         assert again
+
+
+async def test_none_is_taken_for_dead_at_its_birth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one looks between the making of the file and its lock."""
+    born, other = Locks(tmp_path), Locks(tmp_path)
+    other.open()
+    real, looks = fcntl.flock, [tmp_path / born.node_id]
+
+    def flock(file: Any, how: int) -> None:
+        if looks:
+            assert not locks._is_locked(looks.pop())
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    born.open()
+
+    assert await other.living() == {born.node_id, other.node_id}
+    born.close()
+    other.close()
+
+
+async def test_a_folder_that_is_removed_makes_nobody_dead(tmp_path: Path) -> None:
+    folder = tmp_path / "nodes"
+    one, other = Locks(folder), Locks(folder)
+    one.open()
+    other.open()
+    both = await one.living()
+
+    shutil.rmtree(folder)
+
+    assert await one.living() == both
+    await other.living()
+    assert {path.name for path in folder.iterdir()} == both
+    assert await Locks(folder).living() > both
+    one.close()
+    other.close()
+
+
+async def test_one_that_never_comes_back_is_dead_after_a_while(tmp_path: Path) -> None:
+    now = 0.0
+    here, gone = Locks(tmp_path, lambda: now), Locks(tmp_path)
+    here.open()
+    gone.open()
+    await here.living()
+    (tmp_path / gone.node_id).unlink()
+
+    now = GRACE_SECONDS + 0.1
+
+    assert await here.living() == {here.node_id}
+    here.close()
+    gone.close()
