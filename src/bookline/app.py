@@ -84,6 +84,7 @@ from bookline.stores.library import SqlLibrary
 from bookline.stores.obstore_objects import open_objects
 from bookline.stores.opening import Stores, library_in, open_storage, stores_in
 from bookline.stores.secrets import SqlSecrets
+from bookline.tasks import Tasks
 from bookline.traces import set_up_traces, span
 from bookline.values import Json
 
@@ -283,19 +284,20 @@ async def running(
             retention_days=settings.retention_days, fallback=fallback, library=library,
             objects=objects, others=others, remove_batches=stores.batches.remove_old,
         )  # fmt: skip
-        group = await stack.enter_async_context(_stopped_at_the_end())
-        group.append(asyncio.create_task(node.run(), name="node"))
-        group.append(asyncio.create_task(hub.run(), name="hub"))
-        group.append(asyncio.create_task(upkeep.run(), name="upkeep"))
-        group.append(asyncio.create_task(queue.run(), name="queue"))
+        tasks = Tasks()
+        stack.push_async_callback(tasks.stop)
+        tasks.start("node", node.run)
+        tasks.start("hub", hub.run)
+        tasks.start("upkeep", upkeep.run)
+        tasks.start("queue", queue.run)
         callers = CallerLimits(limits)
-        group.append(asyncio.create_task(callers.run(), name="limits"))
+        tasks.start("limits", callers.run)
         checks = _checks(settings, stores, engine, library, fallback, objects)
         readiness = Readiness({**checks, "limits": Check(ask=callers.check)})
-        group.append(asyncio.create_task(readiness.run(), name="readiness"))
-        group.append(asyncio.create_task(_look(rollouts), name="rollout"))
+        tasks.start("readiness", readiness.run)
+        tasks.start("rollout", lambda: _look(rollouts))
         if isinstance(embedder, WordLlama):
-            group.append(asyncio.create_task(embedder.load(), name="load"))
+            tasks.start("load", embedder.load)
         stack.callback(hub.close)
         imports = Imports(
             journal, engines, usable=settings.usable_sources, node=node.node_id, clock=now_ms,
@@ -327,8 +329,8 @@ async def running(
 
         batches.stir = stir
         stack.callback(journal.subscribe(feeder.hear))
-        group.append(asyncio.create_task(feeder.run(), name="batches"))
-        group.append(asyncio.create_task(look_ups.run(), name="look-ups"))
+        tasks.start("batches", feeder.run)
+        tasks.start("look-ups", look_ups.run)
         yield App(
             settings=settings, imports=imports, shelf=shelf, batches=batches, there=there,
             journal=journal, hub=hub, limits=callers,
@@ -399,23 +401,8 @@ def _remember(settings: Settings) -> None:
 async def _look(rollouts: Rollouts) -> None:
     """The automatic rollout, until cancelled."""
     while True:
-        try:
-            await rollouts.look()
-        except Exception:
-            log.exception("the automatic rollout failed and looks again")
+        await rollouts.look()
         await asyncio.sleep(LOOK_SECONDS)
-
-
-@asynccontextmanager
-async def _stopped_at_the_end() -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Tasks put into the list are cancelled and awaited when the block ends."""
-    tasks: list[asyncio.Task[None]] = []
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _providers(settings: Settings, http: AiohttpHttp) -> Sequence[MetadataProvider]:

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "threads": set(),
     "logs": set(),
     "observing": set(),
+    "tasks": {"logs"},
     "readiness": {"errors", "threads", "values"},
     "isbn": {"errors"},
     "values": set(),

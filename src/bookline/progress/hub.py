@@ -93,6 +93,11 @@ class Watch:
             self.may_be_over = self.may_be_over or events[-1].is_terminal
         return events
 
+    def miss(self) -> None:
+        """Something may have been missed: the journal has it."""
+        self.has_gap = True
+        self.stir()
+
     def leave(self) -> None:
         """Ends the story: nobody is there any more."""
         self.has_left = True
@@ -153,6 +158,8 @@ class Hub:
     async def run(self) -> None:
         """Until cancelled: hears this process' commits at once, and those of others."""
         end = self._log.subscribe(self._hear)
+        for watch in self._all():  # they came before, or an earlier run of this has broken
+            watch.miss()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen())

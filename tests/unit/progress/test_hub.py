@@ -17,6 +17,7 @@ from bookline.progress.events import Event, News, completed, ending, milestone
 from bookline.progress.hub import QUEUE_MOST, REPLAY_MOST, Hub, TooSlow
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import journal_tables_in_memory, open_stores, stores_in_memory
+from bookline.tasks import Tasks
 
 RESULT = {"isbn": "9780142437247", "saved": True, "storedIn": "database"}
 PATIENCE_SECONDS = 5.0
@@ -447,3 +448,33 @@ async def test_an_event_is_sent_as_it_was_kept(hub: Hub, journal: SqlJournal) ->
 
     assert json.loads(event.message)["data"] == {"isbn": "Ж"}
     assert [event] == list(await journal.read("job", 0, 9))
+
+
+# ------------------------------------------------------------------ a hub that breaks
+async def test_a_hub_that_broke_tells_its_watchers_all_that_they_missed(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong in it: it starts again, and nobody has a gap."""
+    monkeypatch.setattr("bookline.tasks.AGAIN_SECONDS", 0.0)
+    hub, tasks, broken = Hub(journal.find, journal), Tasks(), asyncio.Event()
+    listen = journal.listen
+
+    async def listen_badly(wanted: Callable[[], Collection[str]]) -> None:
+        if not broken.is_set():
+            journal.tell("job", some("while it is broken"))
+            broken.set()
+            raise KeyError("nobody foresaw this")
+        await listen(wanted)
+
+    monkeypatch.setattr(journal, "listen", listen_badly)
+    watcher = Watcher(hub)
+    await asyncio.sleep(0)
+    tasks.start("hub", hub.run)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await broken.wait()
+
+    await complete(journal)
+
+    seen = await watcher.end()
+    await tasks.stop()
+    assert seen == list(range(1, len(seen) + 1))
