@@ -57,7 +57,7 @@ async def keep(library, embedder, book):  # type: ignore[no-untyped-def]
 
 
 def made_up(number: int, known, words, chance) -> Book:  # type: ignore[no-untyped-def]
-    twelve = f"978{number:09}"
+    twelve = f"9781{number:08}"
     isbn = twelve + check_digit_13(twelve)
     like = known[number % len(known)]
     title = " ".join(chance.sample(words, 3)) if number >= len(known) else like.title
@@ -133,7 +133,7 @@ async def ask(folder: Path) -> None:
 
 
 def isbn() -> str:
-    twelve = f"978{BOOKS // 2:09}"
+    twelve = f"9781{BOOKS // 2:08}"
     return twelve + check_digit_13(twelve)
 
 

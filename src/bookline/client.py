@@ -335,6 +335,11 @@ class BooklineClient(BatchCalls):
         """The book after the edit, which locks what it names. Safe twice."""
         return await self.ask("PATCH", f"/v2/books/{part(isbn)}", body=changes)
 
+    async def keep_cover(self, isbn: str, picture: bytes) -> Json:
+        """The book with this picture (JPEG, PNG, WebP, GIF) as its cover, locked. Safe twice."""
+        kind = {"Content-Type": "image/*"}
+        return await self.ask("PUT", f"/v2/covers/{part(isbn)}", data=picture, headers=kind)
+
     async def delete(self, isbn: str) -> None:
         """Deletes the book. Not repeated when the line breaks over it: the answer would be 404."""
         await self.ask("DELETE", f"/v2/books/{part(isbn)}", is_repeatable=False)

@@ -18,6 +18,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bookline_sandbox.drawing import picture as draw
+
 ORWELL = "9780451524935"
 NO_BOOK = "9780000000019"
 RUN_SECONDS = 60.0
@@ -348,6 +350,34 @@ def test_the_library_can_be_listed_shown_and_searched(served: Run) -> None:
     assert f"{ORWELL}\t1984\tGeorge Orwell\t1961" in every
     assert "George Orwell" in book
     assert found["items"][0]["book"]["title"] == "The Hobbit"
+
+
+@pytest.mark.parametrize("where", ["served", "embedded"])
+def test_a_book_is_edited_exported_and_deleted(
+    where: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    run: Run = request.getfixturevalue(where)
+    isbn = "9780156012195"
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(draw("mine", "me", 1, (300, 400), "PNG"))
+    assert run("import", isbn).returncode == 0
+
+    edited = run("edit", isbn, "title=Mine", f"cover={picture}", "reading.rating=4.5", "--json")
+    wrong = run("edit", isbn, "pageCount=many")
+    found = json.loads(run("books", "mine", "--sort", "title", "--json").stdout)
+    rows = run("export").stdout.splitlines()
+    books = json.loads(run("export", "--format", "json").stdout)
+    deleted = run("delete", isbn)
+    gone = run("delete", isbn)
+
+    assert edited.returncode == 0, edited.stderr
+    assert json.loads(edited.stdout)["locked"] == ["title", "cover"]
+    assert (wrong.returncode, "pageCount" in wrong.stderr) == (2, True)
+    assert [(book["isbn"], book["cover"]["width"]) for book in found["items"]] == [(isbn, 300)]
+    assert any(row.startswith(f"{isbn},") and ",Mine," in row and ",4.5," in row for row in rows)
+    assert isbn in {book["isbn"] for book in books}
+    assert (deleted.returncode, gone.returncode) == (0, 3)
+    assert run("export", "--format", "xml").returncode == 2
 
 
 @pytest.mark.parametrize(

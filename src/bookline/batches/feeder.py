@@ -65,7 +65,7 @@ class Feeder:
             except TryLater as error:
                 log.warning("batches wait: %s", error)
             except Exception:
-                log.exception("the feeder failed and goes on")
+                log.exception("the feeder failed and continues")
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self.stirred.wait()

@@ -55,7 +55,7 @@ class LookUps:
             except BooklineError as error:
                 log.warning("look-ups wait: %s", error)
             except Exception:
-                log.exception("look-ups failed and go on")
+                log.exception("look-ups failed and continue")
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self.stirred.wait()

@@ -45,6 +45,8 @@ class Client(Protocol):
 
     async def edit(self, isbn: str, changes: Json) -> Json: ...
 
+    async def keep_cover(self, isbn: str, picture: bytes) -> Json: ...
+
     async def delete(self, isbn: str) -> None: ...
 
     def export(self, form: str) -> AsyncGenerator[bytes, None]:
@@ -125,6 +127,7 @@ class ServerClient:
         self.books = server.books
         self.search = server.search
         self.edit = server.edit
+        self.keep_cover = server.keep_cover
         self.delete = server.delete
         self.export = server.export
         self.rollout = server.rollout

@@ -86,6 +86,9 @@ class EmbeddedClient(EmbeddedBatches):
     async def edit(self, isbn: str, changes: Json) -> Json:
         return (await self._app.shelf.edit(isbn, read_edit(changes))).to_json()
 
+    async def keep_cover(self, isbn: str, picture: bytes) -> Json:
+        return (await self._app.shelf.keep_cover(isbn, picture)).to_json()
+
     async def delete(self, isbn: str) -> None:
         await self._app.shelf.delete(isbn)
 

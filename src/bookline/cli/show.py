@@ -114,7 +114,25 @@ def book_facts(book: Json) -> dict[str, Any]:
         "embedding": book["embedding"] and book["embedding"]["model"],
         "source": book["provenance"]["source"],
         "imported": when(book["provenance"]["importedAt"]),
+        "edited": ", ".join(book["locked"]),
+        **_reading_facts(book["reading"] or {}),
         "description": book["description"],
+    }
+
+
+def _reading_facts(reading: Json) -> dict[str, Any]:
+    """What its reader says of a book."""
+    owned = reading.get("owned")
+    return {
+        "status": reading.get("status"),
+        "rating": reading.get("rating"),
+        "shelves": ", ".join(reading.get("shelves") or ()),
+        "added": reading.get("dateAdded"),
+        "read on": ", ".join(reading.get("datesRead") or ()),
+        "times read": reading.get("readCount"),
+        "owned": None if owned is None else ("yes" if owned else "no"),
+        "review": reading.get("review"),
+        "notes": reading.get("notes"),
     }
 
 

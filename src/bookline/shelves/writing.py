@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from bookline.book import Book
 from bookline.errors import Refused
-from bookline.isbn import Isbn, read_isbn
+from bookline.isbn import Isbn
 from bookline.reading import Reading
 from bookline.shelves.formats.goodreads import SHELF_OF
 from bookline.shelves.row import NOTHING
@@ -115,7 +115,7 @@ def shelved(book: Book) -> Shelved:
     """A book of the library as the exports need it."""
     facts = book.metadata
     return Shelved(
-        isbn=read_isbn(book.isbn),
+        isbn=Isbn(book.isbn),  # as it was taken: today's rules may be stricter
         title=facts.title,
         authors=facts.authors,
         subtitle=facts.subtitle,

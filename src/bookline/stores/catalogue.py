@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bookline.book import Book
 from bookline.errors import InvalidIsbn, Refused
@@ -29,19 +30,18 @@ _LETTERS = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """An order of the catalogue. ``unindexed`` sorts the same, but not by walking the index."""
+    """An order of the catalogue."""
 
     columns: tuple[str, ...]
     kinds: tuple[type, ...]
-    unindexed: str
     descending: bool = False
 
 
 SORTS: Mapping[str, Sort] = {
-    "recent": Sort(("updated_at", "isbn"), (str, str), "updated_at || ''", descending=True),
-    "title": Sort(("title_key", "isbn"), (str, str), "title_key || ''"),
-    "author": Sort(("author_key", "title_key", "isbn"), (str, str, str), "author_key || ''"),
-    "year": Sort(("year_key", "title_key", "isbn"), (int, str, str), "year_key + 0"),
+    "recent": Sort(("updated_at", "isbn"), (str, str), descending=True),
+    "title": Sort(("title_key", "isbn"), (str, str)),
+    "author": Sort(("author_key", "title_key", "isbn"), (str, str, str)),
+    "year": Sort(("year_key", "title_key", "isbn"), (int, str, str)),
 }
 
 
@@ -125,19 +125,17 @@ def _whole_isbn(q: str) -> str | None:
         return None
 
 
-def write_place(name: str, row: Mapping[str, object]) -> str:
-    """The cursor behind this row of a list that is sorted so."""
-    place = [row[column] for column in SORTS[name].columns]
-    return write_cursor(name, *place)  # type: ignore[arg-type]
+def write_place(name: str, place: tuple[Any, ...]) -> str:
+    """The cursor behind this place of a list that is sorted so."""
+    return write_cursor(name, *place)
 
 
-def read_place(name: str, cursor: str) -> dict[str, object]:
-    """The place's columns as values. Raises: Refused for a cursor of another list."""
-    sort = SORTS[name]
-    found, *place = read_cursor(cursor, str, *sort.kinds)
+def read_place(name: str, cursor: str) -> tuple[Any, ...]:
+    """The place. Raises: Refused for a cursor of another list."""
+    found, *place = read_cursor(cursor, str, *SORTS[name].kinds)
     if found != name or not all(_is_text(part) for part in place):
         raise Refused("INVALID_REQUEST", "the cursor is not one of this list")
-    return {f"at_{column}": part for column, part in zip(sort.columns, place, strict=True)}
+    return tuple(place)
 
 
 def _is_text(part: object) -> bool:

@@ -17,7 +17,7 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -57,9 +57,6 @@ def _translated(sql: str) -> tuple[str, Sequence[str]]:
     return _LIST.sub(r"IN (SELECT value FROM json_each(\1))", sql), lists
 
 
-OnConnect = Callable[[sqlite3.Connection], None]
-
-
 class Sqlite:
     """One database file. Fills the port Database.
 
@@ -68,12 +65,9 @@ class Sqlite:
 
     commits_in_order = True
 
-    def __init__(
-        self, path: Path, migrations: Sequence[Migration], *, on_connect: OnConnect | None = None
-    ) -> None:
+    def __init__(self, path: Path, migrations: Sequence[Migration]) -> None:
         self.path = path
         self.name = path.name
-        self._on_connect = on_connect
         self._queue: queue.Queue[_Item | None] = queue.Queue(QUEUE_MOST)
         self._closed = False
         try:
@@ -148,7 +142,7 @@ class Sqlite:
             raise StoreDown(f"{self.name}: {error}") from error
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
-        connection = _open(str(self.path), self._on_connect)
+        connection = _open(str(self.path))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         if read_only:
@@ -205,12 +199,10 @@ class InMemory:
 
     commits_in_order = True
 
-    def __init__(
-        self, migrations: Sequence[Migration], *, on_connect: OnConnect | None = None
-    ) -> None:
+    def __init__(self, migrations: Sequence[Migration]) -> None:
         self.name = "memory"
         self._closed = False
-        self._connection = _open(":memory:", on_connect)
+        self._connection = _open(":memory:")
         self._session = threading.RLock()
         _migrate(self._connection, migrations)
 
@@ -256,14 +248,12 @@ class InMemory:
             self._connection.close()
 
 
-def _open(path: str, on_connect: OnConnect | None) -> sqlite3.Connection:
+def _open(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys=ON")
-    if on_connect is not None:
-        on_connect(connection)
     return connection
 
 

@@ -124,20 +124,27 @@ class _Matrix:
 
     def _add(self, ids: Sequence[int], isbns: Sequence[str], packed: bytes) -> None:
         numpy = self._numpy
-        fresh = numpy.frombuffer(packed, "<f4").reshape(len(ids), -1).astype("f8")
-        lengths = numpy.linalg.norm(fresh, axis=1)
+        fresh = numpy.frombuffer(packed, "<f4").reshape(len(ids), -1)
+        # A sum of squares may be beyond 32 bits.
+        lengths = numpy.sqrt(numpy.einsum("ij,ij->i", fresh, fresh, dtype="f8"))
         self._make_room(len(self._ids) + len(ids))
-        for id_, isbn, row, length in zip(ids, isbns, fresh, lengths, strict=True):
-            place = self._places.setdefault(isbn, len(self._ids))
-            if place == len(self._ids):
-                self._ids.append(id_)
-                self._isbns.append(isbn)
-            self._ids[place] = id_
-            self._without_direction.discard(place)
-            if length > 0:
-                self._rows[place] = row / length
-            else:
-                self._without_direction.add(place)
+        places = [self._place(id_, isbn) for id_, isbn in zip(ids, isbns, strict=True)]
+        units = numpy.divide(
+            fresh, lengths[:, None], out=numpy.zeros(fresh.shape), where=lengths[:, None] > 0
+        )
+        self._rows[places] = units  # of equal places the last counts, as everywhere here
+        self._without_direction.difference_update(places)
+        nowhere = {at for at, length in zip(places, lengths, strict=True) if not length}
+        self._without_direction |= nowhere
+
+    def _place(self, id_: int, isbn: str) -> int:
+        """The row of a book's vector, which has this id now."""
+        place = self._places.setdefault(isbn, len(self._ids))
+        if place == len(self._ids):
+            self._ids.append(id_)
+            self._isbns.append(isbn)
+        self._ids[place] = id_
+        return place
 
     def _make_room(self, count: int) -> None:
         if count > len(self._rows):

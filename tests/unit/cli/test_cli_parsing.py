@@ -7,10 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bookline import __version__
+from bookline.cli.library_commands import read_changes
 from bookline.cli.main import app
+from bookline.errors import Refused
 
 COMMANDS = (
     "serve", "import", "status", "watch", "cancel", "retry", "jobs", "books", "book", "search",
+    "edit", "delete", "export",
     "config", "doctor", "sandbox", "demo", "rollout", "metrics",
 )  # fmt: skip
 HEAVY = {
@@ -66,3 +69,29 @@ def test_the_help_loads_nothing_heavy() -> None:
     )
 
     assert shown.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "changes"),
+    [
+        (["title=A=B"], {"title": "A=B"}),
+        (["subtitle=", "pageCount=7"], {"subtitle": None, "pageCount": 7}),
+        (["authors=Orwell, George; A. B."], {"authors": ["Orwell, George", "A. B."]}),
+        (["authors=A", "authors=B"], {"authors": ["A", "B"]}),
+        (["unlock=title;cover"], {"unlock": ["title", "cover"]}),
+        (
+            ["reading.rating=4.5", "reading.owned=yes", "reading.shelves=a;b"],
+            {"reading": {"rating": 4.5, "owned": True, "shelves": ["a", "b"]}},
+        ),
+        (["pageCount=many", "colour=red"], {"pageCount": "many", "colour": "red"}),
+    ],
+)
+def test_an_edit_is_fields_with_values(texts: list[str], changes: dict[str, object]) -> None:
+    """What cannot be read stays as it was written, for the API's own message."""
+    assert read_changes(texts) == changes
+
+
+@pytest.mark.parametrize("text", ["title", "=x", ""])
+def test_a_change_without_a_field_or_a_sign_is_refused(text: str) -> None:
+    with pytest.raises(Refused):
+        read_changes([text])
