@@ -124,7 +124,7 @@ class Leases:
 
     async def _bury(self, dead: dict[str, int]) -> None:
         for node, seen_ms in dead.items():
-            log.warning("%s gives no sign of life: its imports go on elsewhere", node)
+            log.warning("%s gives no sign of life: its imports continue elsewhere", node)
             gone = {"node": node, "seen_ms": seen_ms}
             await self._database.write(partial(_execute, _BURY, gone), node)
 

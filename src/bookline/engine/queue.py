@@ -86,7 +86,7 @@ class Queue:
             except StoreDown as error:
                 log.warning("the queue waits for the journal: %s", error)
             except Exception:
-                log.exception("the queue failed and goes on")
+                log.exception("the queue failed and continues")
             pause_seconds = SOON_SECONDS if self._recovery.is_behind else LOOK_SECONDS
             try:
                 async with asyncio.timeout(pause_seconds):
