@@ -1,10 +1,11 @@
 """Takes the pictures of the page that stand beside this file.
 
-Run:     python docs/screenshots/make.py [moving]   (needs Playwright, Chromium and Pillow; no
-         network; with ``moving`` those of the rollout alone)
+Run:     python docs/screenshots/make.py [rollout]   (needs Playwright, Chromium and Pillow; no
+         network; with ``rollout`` those of the rollout alone)
 Way:     a sandbox and a server of their own → the page in Chromium → *.png, each below 300 KB
 """
 
+import csv
 import io
 import shutil
 import sys
@@ -34,6 +35,7 @@ BOOKS = [
     "9780141439471", "9780393970128",
 ]  # fmt: skip
 WITHOUT_COVER = "9780345476876"
+TWINS = "Letters to a Reader"
 SLOW, PLAIN, UNKNOWN, WARNED = "9780451524935", "9780061120084", "9780306406157", "9780307887436"
 
 
@@ -45,7 +47,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        if sys.argv[1:] != ["moving"]:
+        if sys.argv[1:] != ["rollout"]:
             fill(stack, browser)
             for size in SIZES:
                 for theme in THEMES:
@@ -53,20 +55,20 @@ def main() -> None:
         move(stack)
         for size in SIZES:
             for theme in THEMES:
-                take_moving(stack, browser, size, theme)
+                take_rollout(stack, browser, size, theme)
         browser.close()
 
 
 def fill(stack: Stack, browser: Browser) -> None:
     """A library worth a look, with one book that has no cover."""
     stack.fault(isbn=WITHOUT_COVER, route="covers", kind="not_found", times=None)
+    for isbn, author in (("9780000000019", "Ann Reader"), ("9780000000026", "Bob Reader")):
+        stack.add_book({"isbn13": isbn, "title": TWINS, "authors": [author]})
     with page_of(browser, "desktop", "light") as page:
         page.goto(stack.url)
         page.fill("#isbns", "\n".join([*BOOKS[:9], WITHOUT_COVER, *BOOKS[9:]]))
-        page.click("#start-button")
-        expect(page.locator(".card[data-status=completed]")).to_have_count(
-            len(BOOKS) + 1, timeout=60_000
-        )
+        page.get_by_role("button", name=f"Import {len(BOOKS) + 1} rows").click()
+        expect(page.locator(".batch-text")).to_contain_text("Finished", timeout=60_000)
 
 
 def take(stack: Stack, browser: Browser, size: str, theme: str) -> None:
@@ -82,14 +84,14 @@ def take(stack: Stack, browser: Browser, size: str, theme: str) -> None:
         expect(page.locator(".card[data-status=failed]")).to_have_count(1)
         page.fill("#isbns", f"{SLOW} 9780451524936")
         page.press("#isbns", "Enter")
-        expect(page.locator(".say", has_text="retry 1")).to_be_visible()
+        expect(page.locator(".say", has_text="retry 1 of 3")).to_be_visible()
         page.wait_for_timeout(800)
         if size == "phone":
             page.locator("#refused").scroll_into_view_if_needed()
             page.locator(".card").first.scroll_into_view_if_needed()
         keep(page, f"import-{size}-{theme}")
-        story = page.locator(".card", has=page.locator(".say", has_text="retry 1"))
-        story.get_by_role("link", name="Whole story").click()
+        story = page.locator(".card", has=page.locator(".say", has_text="retry 1 of 3"))
+        story.get_by_role("link", name="Details").click()
         expect(page.locator(".timeline li")).to_have_count(2)
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator(".timeline li")).to_have_count(3)
@@ -98,7 +100,7 @@ def take(stack: Stack, browser: Browser, size: str, theme: str) -> None:
         page.wait_for_timeout(900)
         keep(page, f"library-{size}-{theme}")
         page.fill("#question", "a girl who must fight to survive")
-        expect(page.locator(".near").first).to_be_visible()
+        expect(page.locator(".alike .near").first).to_be_visible()
         page.wait_for_timeout(700)
         keep(page, f"search-{size}-{theme}")
         page.goto(f"{stack.url}/#/book/9780142437247")
@@ -111,6 +113,28 @@ def take(stack: Stack, browser: Browser, size: str, theme: str) -> None:
         page.locator(".jobs tbody tr", has_text="warning").get_by_role("link").first.click()
         expect(page.locator(".timeline li")).to_have_count(5)
         keep(page, f"job-{size}-{theme}")
+        page.goto(f"{stack.url}/#/")
+        file = {"name": "goodreads_library_export.csv", "mimeType": "text/csv", "buffer": export()}
+        page.set_input_files("#file", file)
+        expect(page.locator(".sample li")).to_have_count(5)
+        page.locator(".preview").scroll_into_view_if_needed()
+        keep(page, f"preview-{size}-{theme}")
+        page.locator("#start-button").click()
+        expect(page.locator(".review")).to_have_count(2)
+        expect(page.locator(".batch-text")).to_contain_text("Finished")
+        page.wait_for_timeout(700)
+        keep(page, f"batch-{size}-{theme}")
+
+
+def export() -> bytes:
+    """A made-up export: known books, one that nobody knows, two that may be one of several."""
+    rows = [(isbn, f"Book {isbn}", "Its author") for isbn in [*BOOKS, UNKNOWN]]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("Title", "Author", "ISBN", "ISBN13", "My Rating", "Exclusive Shelf"))
+    writer.writerows((title, author, "", f'="{isbn}"', 4, "read") for isbn, title, author in rows)
+    writer.writerows([(TWINS, "Reader", "", "", 5, "read")] * 2)
+    return out.getvalue().encode()
 
 
 def move(stack: Stack) -> None:
@@ -128,12 +152,12 @@ def move(stack: Stack) -> None:
         list(pool.map(lambda order: stack.finish_import(*order, source="openlibrary"), orders))
 
 
-def take_moving(stack: Stack, browser: Browser, size: str, theme: str) -> None:
+def take_rollout(stack: Stack, browser: Browser, size: str, theme: str) -> None:
     with page_of(browser, size, theme) as page:
-        page.goto(f"{stack.url}/#/moving?window=15m")
+        page.goto(f"{stack.url}/#/rollout?window=15m")
         expect(page.locator(".curves")).to_be_visible()
         page.wait_for_timeout(300)
-        keep(page, f"moving-over-{size}-{theme}", full=True)
+        keep(page, f"rollout-{size}-{theme}", full=True)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ const NEWEST = 12;
 const OPEN_MOST = 200;
 const RECENT = 40;
 const VIEWS = {
-  library: { show: (...args) => library.show(...args), title: "Library" },
+  library: { show: (...args) => library.show(...args), title: "Library", place: "view-library" },
   book: { show: showBook, title: "Book", nav: "library" },
   batch: { show: showBatch, title: "Batch", nav: "" },
   jobs: { show: showJobs, title: "Jobs" },
@@ -99,14 +99,16 @@ function route({ isFirst = false } = {}) {
   viewName = view ? name : "";
   leave();
   leave = () => {};
+  const place = find(view ? (view.place ?? "view") : "view-import");
   show(find("view-import"), !view);
-  show(find("view"), Boolean(view));
+  show(find("view"), place.id === "view");
+  find("view-library").classList.toggle("is-away", place.id !== "view-library");
   if (!view && !isFirst) link.beat();
   find("view").className = `view-${viewName}`;
   markNav(view ? (view.nav ?? name) : "");
   setTitle(view?.title ?? "Import");
   if (view) {
-    const shown = view.show(find("view"), {
+    const shown = view.show(place, {
       client, watching, imports, library, deletions, setTitle, params: new URLSearchParams(query), name: safeDecode(rest.join("/")),
     });
     leave = shown.leave ?? shown;
@@ -114,7 +116,7 @@ function route({ isFirst = false } = {}) {
   }
   if (!isFirst) {
     scrollTo(0, 0);
-    (view ? find("view") : find("view-import")).querySelector("h1")?.focus({ preventScroll: true });
+    place.querySelector("h1")?.focus({ preventScroll: true });
   }
 }
 

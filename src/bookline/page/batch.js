@@ -13,6 +13,7 @@ import { dateAndTime, numbered, plural } from "./words.js";
 
 const FRESH_MS = 1_000;
 const CALM_MS = 5_000;
+const ITEMS_MS = 3_000; // while it runs: counts tell enough in between
 
 /** Fills `view` with the batch of `name`; `params.state` filters its items. Answers how to leave. */
 export function showBatch(view, { client, name: batchId, params, setTitle }) {
@@ -39,6 +40,8 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
 
   let last = null;
   let timer = null;
+  let areItemsOld = true;
+  let itemsAt = 0;
   let isSure = false; // that all is to be cancelled
   refresh();
   return () => {
@@ -75,7 +78,9 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
     bar.update(batch);
     drawActs(batch);
     if (before && before.status === "running" && batch.status !== "running") announce(progressText(batch));
-    if (before && JSON.stringify(before.counts) === JSON.stringify(batch.counts)) return;
+    areItemsOld ||= JSON.stringify(before?.counts) !== JSON.stringify(batch.counts);
+    if (!areItemsOld || (batch.status === "running" && Date.now() < itemsAt + ITEMS_MS)) return;
+    [areItemsOld, itemsAt] = [false, Date.now()];
     drawFilters(batch);
     reviews.update(batch.counts.review);
     show(failed, batch.counts.failed > 0 && state !== "failed");

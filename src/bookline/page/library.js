@@ -3,7 +3,8 @@
  *
  * Way:     app.js → here → /v2/books, /v2/books/search
  * Rule 1:  whoever comes back from a book finds the same books at the same place.
- * Rule 2:  tiles are added while one scrolls; those out of sight are neither laid out nor painted.
+ * Rule 2:  it stays in the document while other views are shown: thousands of tiles are not styled anew.
+ * Rule 3:  tiles are added while one scrolls; those out of sight are neither laid out nor painted.
  */
 
 import { createCover } from "./covers.js";
@@ -42,6 +43,7 @@ export function createLibrary(client, { deletions }) {
   let isStale = false;
   let running = null;
   let timer = null;
+  let isAway = true;
   let left = null; // where one was when one went away
 
   field.addEventListener("input", () => {
@@ -52,7 +54,8 @@ export function createLibrary(client, { deletions }) {
   new IntersectionObserver(([sight]) => sight.isIntersecting && readMore(), { rootMargin: "1200px" }).observe(more);
 
   function display(view, { params }) {
-    view.replaceChildren(element);
+    if (!element.isConnected) view.append(element);
+    isAway = false;
     const wanted = { q: params.get("q") ?? "", sort: params.get("sort") in SORTS ? params.get("sort") : "recent" };
     const isSame = shown?.q === wanted.q && shown.sort === wanted.sort;
     field.value = wanted.q;
@@ -64,6 +67,7 @@ export function createLibrary(client, { deletions }) {
   }
 
   function leave() {
+    isAway = true;
     const tile = document.activeElement?.closest(".tile");
     left = { scrollY, isbn: tile?.dataset.isbn, top: tile?.getBoundingClientRect().top };
     clearTimeout(timer);
@@ -175,7 +179,7 @@ export function createLibrary(client, { deletions }) {
     /** A book came or was changed. Who stands at the top sees it at once, others are asked. */
     changed() {
       isStale = true;
-      if (element.isConnected && !scrollY && document.activeElement?.closest(".tile") === null) read();
+      if (!isAway && !scrollY && document.activeElement?.closest(".tile") === null) read();
       else showFresh();
     },
     /** A book is gone, or is back after all. */
