@@ -176,6 +176,11 @@ class Imports:
             cursor=cursor,
         )
 
+    def stir(self) -> None:
+        """Jobs have been kept that wait in the queue."""
+        if self._queue is not None:
+            self._queue.stir()
+
     async def cancel(self, job_id: str) -> Job:
         """The job, marked: it ends at its next step's edge, or at once in a wait or the queue.
 

@@ -1,16 +1,16 @@
-"""Works a batch's to-do list off: hands items over as ordinary jobs, a few dozen at a time.
+"""Works a batch's to-do list off: its items become ordinary jobs that wait in the queue.
 
 Way:      app.py runs it in each process → stores/batches.py, imports.py, the library, lookup.py
 Rule 1:   the list is in the store and an item leaves it in the transaction that does it: a killed
           process loses nothing, and two processes do nothing twice.
-Rule 2:   batches take turns, and never more than MOST_OPEN of their jobs are open here: a single
-          import waits for none of them.
+Rule 2:   the queue lets batches and single imports take turns. Only MOST_WAITING jobs of a batch
+          wait there: the rest is cancelled in one write.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bookline.batches.service import Batches
 from bookline.errors import Refused, TryLater
@@ -24,9 +24,11 @@ from bookline.values import iso
 
 log = logging.getLogger(__name__)
 
-MOST_OPEN = 32  # our choice: half of what a process works on at once
-LEAST_ROOM = 8  # our choice: handed over together, so that a pass is worth its look-ups
+MOST_WAITING = 256  # our choice: of a batch's jobs in the queue; a second's work
+LEAST_ROOM = 64  # our choice: begun together, so that a round is worth its look-ups
+MOST_RETRIED = 32  # our choice: retries that are under way in this process
 LOOK_SECONDS = 1.0  # until the list is looked at without having been stirred
+PAUSE_SECONDS = 0.1  # between two rounds, however many imports end
 
 
 KeepReadings = Callable[[Sequence[ReadingOf]], Awaitable[int]]
@@ -46,9 +48,11 @@ class Feeder:
     there: FindThere
     node: str
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_urgent: bool = False
 
     def stir(self) -> None:
         """Lets it look at once."""
+        self._is_urgent = True
         self.stirred.set()
 
     def hear(self, events: Sequence[Event]) -> None:
@@ -70,41 +74,33 @@ class Feeder:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self.stirred.wait()
             except TimeoutError:
-                pass
+                continue
             self.stirred.clear()
+            if not self._is_urgent:
+                await asyncio.sleep(PAUSE_SECONDS)
+            self._is_urgent = False
 
     async def feed(self) -> int:
-        """One round: each open batch gets its share of the room. How many items went on."""
-        running = await self.store.running()
-        if not running:
-            return 0
-        room = MOST_OPEN - await self.store.open_jobs(self.node)
-        if room < LEAST_ROOM:
-            return 0
+        """One round over the batches that run: how many items went on."""
         done = 0
-        share = max(1, room // len(running))
-        for batch in running:
+        for batch in await self.store.running():
             if batch.cancel_requested:
-                await self.batches.cancel_jobs(batch.batch_id)
-                continue
-            took = await self._begin(batch, min(share, room - done))
-            took += await self._retry(batch, min(share, room - done) - took)
-            done += took
-            if done >= room:
-                break
+                await self.batches.end_cancelled(batch.batch_id)
+            else:
+                done += await self._begin(batch) + await self._retry(batch)
         return done
 
-    async def _begin(self, batch: Batch, most: int) -> int:
-        items = await self.store.take(batch.batch_id, IMPORT, most) if most > 0 else ()
+    async def _begin(self, batch: Batch) -> int:
+        room = MOST_WAITING - await self.store.waiting(batch.batch_id)
+        items = await self.store.take(batch.batch_id, IMPORT, room) if room >= LEAST_ROOM else ()
         if not items:
             return 0
         await self._keep_readings(batch, items)
         whole = {} if batch.refresh else await self.there([item.isbn or "" for item in items])
         there = {item.index: whole[item.isbn] for item in items if item.isbn and item.isbn in whole}
         jobs = {item.index: self._job(batch, item) for item in items if item.index not in there}
-        opened = await self.store.begin(batch.batch_id, jobs, there)
-        for job in opened:
-            await self.imports.hand_over(job)
+        await self.store.begin(batch.batch_id, jobs, there)
+        self.imports.stir()
         return len(items)
 
     async def _keep_readings(self, batch: Batch, items: Sequence[Item]) -> None:
@@ -123,12 +119,15 @@ class Feeder:
             await self.keep_readings(readings)
 
     def _job(self, batch: Batch, item: Item) -> Job:
-        return self.imports.new_job(
+        """It waits in the queue, where batches and single imports take turns."""
+        job = self.imports.new_job(
             item.isbn or "", item.input, item.source, item.user_id, batch_id=batch.batch_id
         )
+        return replace(job, node=None, flow=batch.batch_id)
 
-    async def _retry(self, batch: Batch, most: int) -> int:
-        items = await self.store.take(batch.batch_id, RETRY, most) if most > 0 else ()
+    async def _retry(self, batch: Batch) -> int:
+        room = MOST_RETRIED - await self.store.retried(self.node)
+        items = await self.store.take(batch.batch_id, RETRY, room) if room > 0 else ()
         for job_id in dict.fromkeys(item.job_id for item in items):
             if job_id is None:
                 continue

@@ -67,6 +67,8 @@ class LookUps:
         """One row or a few of each batch in turn. How many were looked up."""
         done = 0
         for batch in await self.store.running():
+            if batch.cancel_requested:
+                continue
             items = await self.store.take(batch.batch_id, LOOK_UP, AT_ONCE)
             await asyncio.gather(*(self._one(batch, item) for item in items))
             done += len(items)

@@ -151,11 +151,13 @@ class Batches:
         Raises: Refused (BATCH_NOT_FOUND, INVALID_STATE), StoreDown.
         """
         await self._store.request_cancel(check_batch_id(batch_id))
-        await self.cancel_jobs(batch_id)
+        await self.end_cancelled(batch_id)
         return await self.find(batch_id)
 
-    async def cancel_jobs(self, batch_id: str) -> None:
-        """Asks the open jobs of a cancelled batch to end. Safe twice."""
+    async def end_cancelled(self, batch_id: str) -> None:
+        """Ends what is open of a cancelled batch. Safe twice, and after a crash."""
+        while await self._store.cancel_waiting(batch_id):
+            pass
         for job_id in await self._store.jobs_to_cancel(batch_id):
             try:
                 await self._imports.cancel(job_id)
@@ -167,8 +169,11 @@ class Batches:
 
         Raises: Refused (BATCH_NOT_FOUND; INVALID_STATE when nothing has failed), StoreDown.
         """
-        await self._store.request_retry(check_batch_id(batch_id))
+        if not await self._store.request_retry(check_batch_id(batch_id)):
+            raise Refused("INVALID_STATE", "No item of this batch has failed.")
         self.stir()
+        while await self._store.request_retry(batch_id):
+            pass
         return await self.find(batch_id)
 
     async def choose(self, batch_id: str, index: int, isbn: str | None) -> Item:

@@ -43,10 +43,12 @@ INSERT_ITEM = """
     VALUES (:batch_id, :place, :line, :input, :isbn, :source, :user_id, :title, :authors,
             :open_library_id, :reading, :cells, :state, :todo, :error)
 """
-_FOLLOW = """
+TOLD = "place, input, job_id, isbn, state, title, error"
+"""What is told of an item that has ended: its row may be long."""
+_FOLLOW = f"""
     UPDATE batch_items SET state = :state, todo = '', error = :error,
         title = coalesce(CAST(:title AS TEXT), title)
-    WHERE job_id = :job_id AND (state <> :state OR todo <> '') RETURNING *
+    WHERE job_id = :job_id AND (state <> :state OR todo <> '') RETURNING {TOLD}
 """
 # A write, so that on every product the row is ours until the commit: several jobs may end at once.
 _BATCH = "UPDATE batches SET updated_ms = :now_ms WHERE batch_id = :batch_id RETURNING *"
@@ -80,7 +82,7 @@ def follow(session: Session, job: Job, now_ms: int) -> list[Event]:
     )  # fmt: skip
     if not rows or job.batch_id is None or job.status == RUNNING:
         return []
-    items = sorted(map(read_item, rows), key=lambda item: item.index)
+    items = sorted(map(read_told, rows), key=lambda item: item.index)
     return moved(session, job.batch_id, items, now_ms)
 
 
@@ -220,6 +222,19 @@ def read_batch(row: Row, counts: Mapping[str, int] | None = None, eta: int | Non
         last_seq=row["last_seq"],
         counts=counts or {},
         eta_seconds=eta,
+    )
+
+
+def read_told(row: Row) -> Item:
+    """An item of which only ``TOLD`` was read."""
+    return Item(
+        index=row["place"],
+        input=row["input"],
+        isbn=row["isbn"],
+        title=row["title"],
+        state=row["state"],
+        job_id=row["job_id"],
+        error=_load(row["error"]),
     )
 
 

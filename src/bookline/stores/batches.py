@@ -29,6 +29,7 @@ from bookline.progress.rules import Known
 from bookline.stores.batch_rows import (
     INSERT_BATCH,
     INSERT_ITEM,
+    TOLD,
     batch_values,
     counts_of,
     dump,
@@ -38,11 +39,13 @@ from bookline.stores.batch_rows import (
     moved,
     read_batch,
     read_item,
+    read_told,
 )
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Session
 from bookline.stores.event_log import SqlEventLog, Told
 from bookline.stores.job_rows import INSERT, KNOW, insertion, read_job
+from bookline.stores.queue import turn_of
 from bookline.threads import in_thread
 from bookline.values import Json, Page
 
@@ -198,7 +201,8 @@ class SqlBatches:
         return await self._database.read(work)
 
     async def request_cancel(self, batch_id: str) -> None:
-        """What waits is cancelled; what a job has is left to it (``open_jobs``).
+        """From now on nothing of it is begun. What waits is cancelled by ``cancel_waiting``, what
+        a job has is left to it (``jobs_to_cancel``).
 
         Raises: Refused (BATCH_NOT_FOUND, INVALID_STATE).
         """
@@ -209,36 +213,53 @@ class SqlBatches:
                 raise Refused(
                     "INVALID_STATE", f"The batch is {batch.status}: there is nothing to cancel."
                 )
-            rows = session.execute(
-                """UPDATE batch_items SET state = :state, todo = '', error = :error
-                   WHERE batch_id = :batch_id AND todo <> '' RETURNING *""",
-                {"batch_id": batch_id, "state": CANCELLED, "error": dump(CANCELLED_ERROR)},
-            )
-            items = _in_order(map(read_item, rows))
-            told += moved(session, batch_id, items, self._clock(), cancelling=True)
+            told += moved(session, batch_id, (), self._clock(), cancelling=True)
 
         await self._log.write_and_tell(work, batch_id)
 
-    async def request_retry(self, batch_id: str) -> None:
-        """All that failed is put on the to-do list.
-
-        Raises: Refused (BATCH_NOT_FOUND; INVALID_STATE when nothing has failed).
+    async def cancel_waiting(self, batch_id: str) -> int:
+        """How many items of a cancelled batch that no job has are cancelled now, at most PORTION:
+        each has an event. 0 once none is left.
         """
 
-        def work(session: Session, told: Told) -> None:
+        def work(session: Session, told: Told) -> int:
+            rows = session.execute(
+                f"""UPDATE batch_items SET state = :state, todo = '', error = :error
+                    WHERE batch_id = :batch_id AND place IN (
+                        SELECT place FROM batch_items WHERE batch_id = :batch_id AND todo <> ''
+                        LIMIT :most) RETURNING {TOLD}""",
+                {"batch_id": batch_id, "state": CANCELLED, "error": dump(CANCELLED_ERROR),
+                 "most": PORTION},
+            )  # fmt: skip
+            if rows:
+                told += moved(session, batch_id, _in_order(map(read_told, rows)), self._clock())
+            return len(rows)
+
+        return await self._log.write_and_tell(work, batch_id)
+
+    async def request_retry(self, batch_id: str) -> int:
+        """How many items that failed are put on the to-do list, at most PORTION.
+
+        Raises: Refused (BATCH_NOT_FOUND).
+        """
+
+        def work(session: Session, told: Told) -> int:
             self._get(session, batch_id)
             rows = session.execute(
-                """UPDATE batch_items SET state = :queued, error = NULL, tries = 0, due_ms = 0,
-                       todo = CASE WHEN job_id IS NOT NULL THEN 'retry'
-                                   WHEN isbn IS NOT NULL THEN 'import' ELSE 'lookup' END
-                   WHERE batch_id = :batch_id AND state = :failed RETURNING *""",
-                {"batch_id": batch_id, "queued": QUEUED, "failed": FAILED},
+                f"""UPDATE batch_items SET state = :queued, error = NULL, tries = 0, due_ms = 0,
+                        todo = CASE WHEN job_id IS NOT NULL THEN 'retry'
+                                    WHEN isbn IS NOT NULL THEN 'import' ELSE 'lookup' END
+                    WHERE batch_id = :batch_id AND place IN (
+                        SELECT place FROM batch_items
+                        WHERE batch_id = :batch_id AND state = :failed LIMIT :most)
+                    RETURNING {TOLD}""",
+                {"batch_id": batch_id, "queued": QUEUED, "failed": FAILED, "most": PORTION},
             )
-            if not rows:
-                raise Refused("INVALID_STATE", "No item of this batch has failed.")
-            told += moved(session, batch_id, _in_order(map(read_item, rows)), self._clock())
+            if rows:
+                told += moved(session, batch_id, _in_order(map(read_told, rows)), self._clock())
+            return len(rows)
 
-        await self._log.write_and_tell(work, batch_id)
+        return await self._log.write_and_tell(work, batch_id)
 
     async def choose(self, batch_id: str, index: int, isbn: str | None) -> Item:
         """The answer to a review: this ISBN-13, or None to skip the item.
@@ -288,15 +309,25 @@ class SqlBatches:
 
         return await self._database.read(work)
 
-    async def open_jobs(self, node: str) -> int:
-        """Jobs of batches that this process has and that are not over."""
+    async def waiting(self, batch_id: str) -> int:
+        """Its jobs that wait in the queue."""
+        return await self._count(
+            """SELECT count(*) AS n FROM jobs
+               WHERE flow = :of AND status = 'queued' AND node IS NULL""",
+            batch_id,
+        )
 
+    async def retried(self, node: str) -> int:
+        """Jobs of batches that somebody retried, and that this process has and has not ended."""
+        return await self._count(
+            """SELECT count(*) AS n FROM jobs WHERE status IN ('queued', 'running')
+               AND node = :of AND batch_id IS NOT NULL AND run > 1""",
+            node,
+        )
+
+    async def _count(self, sql: str, of: str) -> int:
         def work(session: Session) -> int:
-            [row] = session.execute(
-                """SELECT count(*) AS n FROM jobs WHERE status IN ('queued', 'running')
-                   AND node = :node AND batch_id IS NOT NULL""",
-                {"node": node},
-            )
+            [row] = session.execute(sql, {"of": of})
             return int(row["n"])
 
         return await self._database.read(work)
@@ -370,7 +401,8 @@ class SqlBatches:
                 )
                 job = read_job(known[0]) if known else jobs[index]
                 if not known:
-                    session.execute(INSERT, insertion(job))
+                    turn = turn_of(session, job) if job.node is None else 0
+                    session.execute(INSERT, insertion(job, turn))
                     opened.append(job)
                 session.execute(
                     """UPDATE batch_items SET job_id = :job_id, todo = ''
@@ -385,10 +417,11 @@ class SqlBatches:
     def _is_there(self, session: Session, same: Json, title: str) -> Told:
         rows = session.execute(
             """UPDATE batch_items SET state = :state, todo = '', title = :title
-               WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import' RETURNING *""",
+               WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import' RETURNING """
+            + TOLD,
             {**same, "state": ALREADY_THERE, "title": title},
         )
-        items = _in_order(map(read_item, rows))
+        items = _in_order(map(read_told, rows))
         return moved(session, same["batch_id"], items, self._clock())
 
     async def follow_job(self, job_id: str) -> None:
