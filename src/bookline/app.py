@@ -72,7 +72,7 @@ from bookline.readiness import (
     Readiness,
     check_room,
 )
-from bookline.settings import EARLIER_DATA_DIR, Settings
+from bookline.settings import EARLIER_DATA_DIR, Role, Settings
 from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
@@ -175,12 +175,16 @@ async def running(
     settings: Settings,
     gates: Gates | None = None,
     wrap_steps: Callable[[AllSteps], Steps] = _as_it_is,
+    *,
+    role: Role = "all",
 ) -> AsyncIterator[App]:
     """Bookline with all that the settings name, until the block ends.
 
-    ``wrap_steps`` may put something around the workflow's steps (the rehearsal's fault).
+    ``wrap_steps`` may put something around the workflow's steps (the rehearsal's fault). With the
+    role ``api`` imports are only taken here: nodes of another role do them.
     Raises: Refused for settings that cannot be met, StoreDown when a store cannot be opened.
     """
+    does_imports = role != "api"
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(set_up_traces())
         folder = settings.database_dir
@@ -227,7 +231,7 @@ async def running(
         node = Leases(journal.database) if settings.postgres_url else Locks(folder / "nodes")
         node.open()
         stack.callback(node.close)
-        places = Places(settings.at_work)
+        places = Places(settings.at_work if does_imports else 0)
         world = World(
             runs=journal,
             steps=steps,
@@ -244,6 +248,7 @@ async def running(
             settings.postgres_url or folder / "engine.db",
             replace(world, steps=wrap_steps(steps)),
             node.living,
+            does_imports=does_imports,
         )
         await engine.launch()
         stack.push_async_callback(engine.close)
@@ -288,8 +293,9 @@ async def running(
         stack.push_async_callback(tasks.stop)
         tasks.start("node", node.run)
         tasks.start("hub", hub.run)
-        tasks.start("upkeep", upkeep.run)
-        tasks.start("queue", queue.run)
+        if does_imports:
+            tasks.start("upkeep", upkeep.run)
+            tasks.start("queue", queue.run)
         callers = CallerLimits(limits)
         tasks.start("limits", callers.run)
         checks = _checks(settings, stores, engine, library, fallback, objects)
@@ -329,8 +335,9 @@ async def running(
 
         batches.stir = stir
         stack.callback(journal.subscribe(feeder.hear))
-        tasks.start("batches", feeder.run)
-        tasks.start("look-ups", look_ups.run)
+        if does_imports:
+            tasks.start("batches", feeder.run)
+            tasks.start("look-ups", look_ups.run)
         yield App(
             settings=settings, imports=imports, shelf=shelf, batches=batches, there=there,
             journal=journal, hub=hub, limits=callers,

@@ -38,6 +38,8 @@ _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)
 _SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
 _UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
 _MOST = 1_000_000
+Role = Literal["all", "api", "worker"]
+"""What a node of a deployment does: ``serve --role``."""
 _POSTGRES = ("postgresql://", "postgres://")
 LEAST_KEY = 16
 """Characters of an API key: fewer can be guessed."""

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,7 @@ TERMINAL = {"completed", "failed", "cancelled"}
 # ``before`` may change constants, or break things on purpose.
 RUNNER = """
 import sys
-before, sys.argv = sys.argv[1], ["bookline", "serve"]
+before, sys.argv = sys.argv[1], ["bookline", "serve", *sys.argv[2:]]
 exec(before)
 from bookline.cli.main import run
 run()
@@ -55,11 +55,13 @@ class Server:
         *,
         before: str = "",
         headers: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
         self.port = 0
         self._env = {**DEFAULTS, **env, "BOOKLINE_DATA_DIR": str(data_dir)}
         self._before = before
+        self._options = options
         self._headers = headers
         self._log = data_dir.with_name(f"{data_dir.name}-{id(self)}.log")
         self._process: Forked | None = None
@@ -110,7 +112,7 @@ class Server:
         known = len(self.log) if self._log.exists() else 0
         self._process = Forked(
             RUNNER,
-            ["bookline", self._before],
+            ["bookline", self._before, *self._options],
             env={**clean, **self._env, "BOOKLINE_PORT": str(self.port)},
             cwd=self.data_dir,
             log=self._log,
@@ -272,7 +274,8 @@ async def server(
     *,
     before: str = "",
     headers: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> AsyncIterator[Server]:
     """A running server on a free loopback port, ended with the block."""
-    async with Server(env, data_dir, before=before, headers=headers) as running:
+    async with Server(env, data_dir, before=before, headers=headers, options=options) as running:
         yield running

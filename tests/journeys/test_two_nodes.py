@@ -20,19 +20,23 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield running
 
 
+HEADERS = {"Authorization": "Bearer a-key-of-16-characters"}
+
+
 @pytest.fixture
-async def nodes(
-    sandbox: Sandbox, postgres_url: str, tmp_path: Path
-) -> AsyncIterator[tuple[Server, Server]]:
-    env = sandbox.settings() | {
+def env(sandbox: Sandbox, postgres_url: str, tmp_path: Path) -> dict[str, str]:
+    return sandbox.settings() | {
         "BOOKLINE_DATABASE_URL": postgres_url,
         "BOOKLINE_OBJECT_STORE_URL": f"file://{tmp_path}/covers",
         "BOOKLINE_API_KEYS": "a-key-of-16-characters",
     }
-    headers = {"Authorization": "Bearer a-key-of-16-characters"}
+
+
+@pytest.fixture
+async def nodes(env: dict[str, str], tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
     async with (
-        server(env, tmp_path / "one", headers=headers) as one,
-        server(env, tmp_path / "other", headers=headers) as other,
+        server(env, tmp_path / "one", headers=HEADERS) as one,
+        server(env, tmp_path / "other", headers=HEADERS) as other,
     ):
         yield one, other
 
@@ -92,7 +96,8 @@ async def test_a_dead_nodes_imports_go_on_at_the_other(
     one, other = nodes
     sandbox.faults.add(kind="hang", isbn=ISBN, route="google_books")
     job_id = (await one.begin(ISBN, source="google_books"))["jobId"]
-    await one.until(job_id, "running")
+    while (await one.job(job_id))["lastEvent"] is None:  # it has begun
+        await asyncio.sleep(0.02)
 
     await one.kill()
     sandbox.faults.clear()
@@ -102,3 +107,56 @@ async def test_a_dead_nodes_imports_go_on_at_the_other(
     assert statuses(story) == MILESTONES
     assert seqs(story) == list(range(1, len(story) + 1))
     assert [m["data"]["by"] for m in story if m["type"] == "workflow_resumed"] == ["restart"]
+
+
+async def test_a_node_that_ends_in_good_order_hands_its_imports_over(
+    nodes: tuple[Server, Server], sandbox: Sandbox
+) -> None:
+    one, other = nodes
+    sandbox.faults.add(kind="hang", isbn=ISBN, route="google_books")
+    job_id = (await one.begin(ISBN, source="google_books"))["jobId"]
+    await one.until(job_id, "running")
+
+    async with asyncio.timeout(15):  # what a deployment gives a process to end
+        assert await one.stop() == 0
+    sandbox.faults.clear()
+
+    async with asyncio.timeout(10):
+        assert (await other.until(job_id, "completed"))["attempt"] == 1
+
+
+async def test_an_api_node_takes_imports_and_a_worker_does_them(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    async with server(env, tmp_path / "api", headers=HEADERS, options=["--role", "api"]) as api:
+        started = await api.begin(ISBN)
+        await asyncio.sleep(1.0)
+        assert (await api.job(started["jobId"]))["status"] == "queued"
+
+        role = ["--role", "worker"]
+        async with server(env, tmp_path / "worker", headers=HEADERS, options=role) as worker:
+            async with asyncio.timeout(30):
+                story = await api.story(started["jobId"])
+            asked = {
+                path: (await worker.get(path))[0]
+                for path in ("/healthz", "/readyz", "/metrics", "/v2/books", "/")
+            }
+
+    assert statuses(story) == MILESTONES
+    assert asked == {"/healthz": 200, "/readyz": 200, "/metrics": 200, "/v2/books": 404, "/": 404}
+
+
+async def test_a_failed_import_that_is_retried_at_an_api_node_goes_on_at_a_worker(
+    env: dict[str, str], tmp_path: Path, sandbox: Sandbox
+) -> None:
+    sandbox.faults.add(kind="wrong_key", isbn=ISBN, route="google_books")
+    async with (
+        server(env, tmp_path / "api", headers=HEADERS, options=["--role", "api"]) as api,
+        server(env, tmp_path / "worker", headers=HEADERS, options=["--role", "worker"]),
+    ):
+        job_id = (await api.begin(ISBN, source="google_books"))["jobId"]
+        await api.until(job_id, "failed")
+
+        assert (await api.post(f"/v2/import/retry/{job_id}"))[0] == 202
+
+        assert (await api.until(job_id, "completed"))["status"] == "completed"

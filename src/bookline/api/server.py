@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -30,7 +30,7 @@ from bookline.api.routes import router
 from bookline.app import legacy_room, now_ms, running
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
-from bookline.settings import Settings, is_loopback, read_settings
+from bookline.settings import Role, Settings, is_loopback, read_settings
 
 ROUTERS = (
     router,
@@ -40,6 +40,7 @@ ROUTERS = (
     *([legacy_router] if legacy_room() else []),
     page_router,
 )
+HEALTH = {"/healthz", "/readyz", "/metrics"}
 ABOUT = """Give it an ISBN and it imports the book, durably, with every step shown live.
 
 Every answer has one shape: `{"success", "data", "error"?, "metadata"}`. Watch an import over
@@ -47,8 +48,8 @@ Every answer has one shape: `{"success", "data", "error"?, "metadata"}`. Watch a
 """
 
 
-def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
-    """The application for one set of settings.
+def create_server(settings: Settings, *, insecure: bool = False, role: Role = "all") -> Gate:
+    """The application for one set of settings. A worker only says how it is.
 
     Raises: Refused when it would be open to others without keys.
     """
@@ -65,7 +66,7 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings) as here:
+        async with running(settings, role=role) as here:
             if is_shared:
                 await tokens.share(here.secrets.keep)
             app.state.bookline = here
@@ -86,7 +87,8 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
     )
     app.state.keys = keys
     app.state.tokens = tokens
-    for one in ROUTERS:
+    routers = (_health(),) if role == "worker" else ROUTERS
+    for one in routers:
         app.include_router(one)
     app.add_exception_handler(BooklineError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_parameters)
@@ -95,9 +97,16 @@ def create_server(settings: Settings, *, insecure: bool = False) -> Gate:
     app.add_exception_handler(Exception, _on_unforeseen)
     document = app.openapi
     app.openapi = lambda: completed(document())  # type: ignore[method-assign]
-    routes = read_routes([route for one in ROUTERS for route in one.routes])
+    routes = read_routes([route for one in routers for route in one.routes])
     gate = Gate(app, settings, keys, tokens, now_ms, routes=routes, any_host=insecure)
     return gate
+
+
+def _health() -> APIRouter:
+    """What a node answers that nobody sends imports to."""
+    health = APIRouter()
+    health.routes += [one for one in router.routes if getattr(one, "path", "") in HEALTH]
+    return health
 
 
 def from_environment() -> Gate:

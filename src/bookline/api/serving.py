@@ -25,7 +25,7 @@ import uvicorn
 from bookline.api.peers import Peers
 from bookline.api.protocols import GuardedHttp, WatchedSocket
 from bookline.api.server import create_server
-from bookline.settings import Settings
+from bookline.settings import Role, Settings
 
 STOP_SECONDS = 5  # for requests that are being answered when we are asked to stop
 KEEP_ALIVE_SECONDS = 75  # our choice: longer than proxies keep an idle connection
@@ -51,9 +51,10 @@ class BooklineServer(uvicorn.Server):
         settings: Settings,
         *,
         insecure: bool = False,
+        role: Role = "all",
         ready: Callable[[int], None] = lambda port: None,
     ) -> None:
-        self._gate = create_server(settings, insecure=insecure)
+        self._gate = create_server(settings, insecure=insecure, role=role)
         self._ready = ready
         super().__init__(
             uvicorn.Config(

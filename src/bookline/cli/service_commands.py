@@ -1,7 +1,7 @@
 """The commands around the service itself: serve, config, doctor, sandbox, demo."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +31,14 @@ def serve(
             show_default=False,
         ),
     ] = False,
+    role: Annotated[
+        Literal["all", "api", "worker"],
+        typer.Option(
+            "--role",
+            help="api: takes imports and shows them, and others do them; worker: does them, and "
+            "answers health and metrics only.",
+        ),
+    ] = "all",
     processes: Annotated[
         int,
         typer.Option(
@@ -63,13 +71,13 @@ def serve(
         set_up_logs(settings.log_level, settings.log_format)
         count = processes or len(cores()) or 1
         if count > 1:
-            options = ["--insecure"] if insecure else []
+            options = ["--role", role, *(["--insecure"] if insecure else [])]
             said = {"BOOKLINE_HOST": settings.host, "BOOKLINE_PORT": str(settings.port)}
             await serve_in_processes(settings, count, options, {**os.environ, **said})
             return DONE
         if core is not None:
             keep_to_one_core(core)
-        await serve_until_told(settings, insecure=insecure, inherited=socket)
+        await serve_until_told(settings, insecure=insecure, role=role, inherited=socket)
         return DONE
 
     perform(asked, work, fast=True)

@@ -22,7 +22,7 @@ from bookline.api.serving import BooklineServer
 from bookline.cli.opening import address
 from bookline.cli.views import say
 from bookline.errors import TryLater
-from bookline.settings import Settings
+from bookline.settings import Role, Settings
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,10 @@ DEAD_PEER_OPTIONS = {
 class Server(BooklineServer):
     """The server, with the signals left to whoever runs it."""
 
-    def __init__(self, settings: Settings, *, insecure: bool, ready: Callable[[int], None]) -> None:
-        super().__init__(settings, insecure=insecure, ready=ready)
+    def __init__(
+        self, settings: Settings, *, insecure: bool, role: Role, ready: Callable[[int], None]
+    ) -> None:
+        super().__init__(settings, insecure=insecure, role=role, ready=ready)
         self.start = _Remembering(self.config.app)
         self.config.app = self.start
 
@@ -78,7 +80,7 @@ class _Remembering:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, insecure: bool = False, inherited: int | None = None
+    settings: Settings, *, insecure: bool = False, role: Role = "all", inherited: int | None = None
 ) -> AsyncIterator[tuple[Server, str]]:
     """A running server and its address, until the block ends or it is told to stop.
 
@@ -87,7 +89,7 @@ async def serving(
     Raises: Refused, StoreDown, TryLater when the port is taken.
     """
     ready = asyncio.Event()
-    server = Server(settings, insecure=insecure, ready=lambda port: ready.set())
+    server = Server(settings, insecure=insecure, role=role, ready=lambda port: ready.set())
     quiet_uvicorn()
     if inherited is None:
         listening = listen(settings.host, settings.port)
@@ -117,13 +119,16 @@ async def _run(server: Server, listening: socket.socket) -> None:
 
 
 async def serve_until_told(
-    settings: Settings, *, insecure: bool = False, inherited: int | None = None
+    settings: Settings, *, insecure: bool = False, role: Role = "all", inherited: int | None = None
 ) -> None:
     """The command ``serve``: until SIGINT, SIGTERM or the end of the parent with the socket.
 
     Raises: as ``serving``.
     """
-    async with serving(settings, insecure=insecure, inherited=inherited) as (server, url):
+    async with serving(settings, insecure=insecure, role=role, inherited=inherited) as (
+        server,
+        url,
+    ):
         if inherited is None:
             announce(settings, f"Bookline is ready at {url} (data in {_shown(settings)})")
         else:

@@ -72,17 +72,26 @@ class DbosEngine:
     """Fills the port Engine. One in a process at a time: DBOS is a singleton."""
 
     def __init__(
-        self, where: Path | str, world: World, living: Living, *, prepared: bool = True
+        self,
+        where: Path | str,
+        world: World,
+        living: Living,
+        *,
+        prepared: bool = True,
+        does_imports: bool = True,
     ) -> None:
         """``where`` is a file of SQLite or the URL of a PostgreSQL that processes share;
         ``living`` gives the ids of the processes that are alive.
 
+        Without ``does_imports`` what is restarted here goes on in another process.
         ``prepared=False`` leaves DBOS its own statements, to compare with.
         """
         self._world = world
         self._where = where
         self._living = living
         self._prepared = prepared
+        # DBOS takes from its queue only what is of its own application version.
+        self._version = APPLICATION if does_imports else f"{APPLICATION}-not-here"
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
@@ -98,7 +107,7 @@ class DbosEngine:
             "system_database_engine": self._database.engine,
             "use_listen_notify": False,  # nobody here waits for what it would tell
             "serializer": JsonRecords(),
-            "application_version": APPLICATION,
+            "application_version": self._version,
             "executor_id": self._world.node,
             "max_executor_threads": self._database.threads,
             "log_level": "WARNING",
