@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import pytest
 import pytest_asyncio
@@ -198,6 +199,58 @@ async def test_a_form_that_nobody_knows_is_refused(api: Server) -> None:
 
     assert is_failure(answer, 400, "INVALID_REQUEST")
     assert "goodreads" in answer[1]["error"]["message"]
+
+
+# ------------------------------------------------------------------ reading apps
+ATOM = {"a": "http://www.w3.org/2005/Atom"}
+
+
+async def opds(api: Server, path: str) -> Any:
+    async with api.http.get(f"{api.url}{path}") as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("application/atom+xml;profile=opds")
+        return fromstring(await answer.read())
+
+
+def link(element: Any, relation: str) -> str | None:
+    found = element.find(f"a:link[@rel='{relation}']", ATOM)
+    return None if found is None else str(found.get("href"))
+
+
+async def test_a_reading_app_walks_the_catalogue_and_finds_the_covers(api: Server) -> None:
+    isbns, path = [], "/opds?limit=2&sort=title"
+    while path:
+        page = await opds(api, path)
+        entries = page.findall("a:entry", ATOM)
+        isbns += [entry.findtext("a:id", "", ATOM) for entry in entries]
+        path = link(page, "next") or ""
+
+    assert sorted(isbns) == sorted(f"urn:isbn:{isbn}" for isbn in (ORWELL, MOBY_DICK, ALIENS))
+    cover = link(entries[0], "http://opds-spec.org/image")
+    assert (await api.get(str(cover)))[0] == 200
+    assert entries[0].findtext("a:author/a:name", "", ATOM)
+
+
+async def test_a_reading_app_searches_by_the_template(api: Server) -> None:
+    where = link(await opds(api, "/opds"), "search")
+    async with api.http.get(f"{api.url}{where}") as answer:
+        assert answer.content_type == "application/opensearchdescription+xml"
+        template = fromstring(await answer.read()).find("{*}Url").get("template")  # type: ignore[union-attr]
+
+    found = await opds(api, str(template).replace("{searchTerms}", "melville"))
+
+    assert [entry.findtext("a:id", "", ATOM) for entry in found.findall("a:entry", ATOM)] == [
+        f"urn:isbn:{MOBY_DICK}"
+    ]
+
+
+async def test_odd_text_makes_no_broken_feed(api: Server) -> None:
+    await patch(api, ORWELL, {"title": "<b>&\"'\u0085\ufffe"})
+
+    titles = [one.text for one in (await opds(api, "/opds?q=0451524934")).iterfind(".//{*}title")]
+
+    assert "<b>&\"'" in [title.rstrip("\u0085") for title in titles]
+    await patch(api, ORWELL, {"title": "1984"})
 
 
 # ------------------------------------------------------------------ delete

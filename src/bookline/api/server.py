@@ -22,6 +22,7 @@ from bookline.api.envelope import broken, failure, failure_of
 from bookline.api.gate import Gate
 from bookline.api.keys import Keys, Tokens, keep_secret
 from bookline.api.legacy_routes import router as legacy_router
+from bookline.api.opds import router as opds_router
 from bookline.api.openapi import completed
 from bookline.api.page import router as page_router
 from bookline.api.rollout_routes import router as rollout_router
@@ -36,6 +37,7 @@ ROUTERS = (
     router,
     batch_router,
     book_router,
+    opds_router,
     rollout_router,
     *([legacy_router] if legacy_room() else []),
     page_router,
