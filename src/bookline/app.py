@@ -47,6 +47,7 @@ from bookline.net.aiohttp_http import AiohttpHttp, user_agent
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.net.pace import SharedPace
 from bookline.net.pictures import read_picture
+from bookline.net.webhook_post import WebhookPost
 from bookline.ports import (
     BookSearch,
     Embedder,
@@ -87,6 +88,7 @@ from bookline.stores.secrets import SqlSecrets
 from bookline.tasks import Tasks
 from bookline.traces import set_up_traces, span
 from bookline.values import Json
+from bookline.webhooks import Webhooks, read_secret
 
 log = logging.getLogger(__name__)
 
@@ -338,6 +340,16 @@ async def running(
         if does_imports:
             tasks.start("batches", feeder.run)
             tasks.start("look-ups", look_ups.run)
+        if settings.webhook_url:
+            post = WebhookPost(settings.webhook_url, user_agent(settings.contact))
+            stack.push_async_callback(post.aclose)
+            posts = Webhooks(
+                stores.webhooks, post, read_secret(settings.webhook_secret.get_secret_value()),
+                only_one=node.only_one, clock=now_ms, scale=settings.retry_scale,
+            )  # fmt: skip
+            journal.posts_ends = now_ms
+            stack.callback(journal.subscribe(posts.hear))
+            tasks.start("webhooks", posts.run)
         yield App(
             settings=settings, imports=imports, shelf=shelf, batches=batches, there=there,
             journal=journal, hub=hub, limits=callers,

@@ -6,6 +6,7 @@ Rule 2:   everything has a default that works on one machine with nothing else i
 Source:   docs/settings.md lists and explains them.
 """
 
+import base64
 import ipaddress
 import os
 import re
@@ -43,6 +44,8 @@ Role = Literal["all", "api", "worker"]
 _POSTGRES = ("postgresql://", "postgres://")
 LEAST_KEY = 16
 """Characters of an API key: fewer can be guessed."""
+LEAST_WEBHOOK_SECRET = 16
+"""Bytes of what signs webhooks; the standard asks for 24."""
 LEAST_SECRET = 32
 """Characters of what signs tokens."""
 EARLIER_DATA_DIR = Path("./bookline-data")
@@ -221,6 +224,10 @@ class Settings(BaseModel):
     """Multiplies every retry delay, Retry-After excepted."""
     at_work: int = Field(default=64, ge=1, le=10_000)
     """Imports that one process works on at once; the others wait in their order."""
+    webhook_url: str = ""
+    """Every end of a job or batch is posted there; nothing when empty."""
+    webhook_secret: SecretStr = SecretStr("")
+    """Signs what is posted: ``whsec_`` and base64, as Standard Webhooks have it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged."""
     log_format: Literal["text", "json"] = "text"
@@ -244,6 +251,29 @@ class Settings(BaseModel):
             raise ValueError("must be an http or https address")
         _check_port(parts.netloc)
         return url.rstrip("/")
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_http_or_nothing(cls, url: str) -> str:
+        return cls._is_http(url) if url else url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_base64(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value().removeprefix("whsec_")
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if text and len(key) < LEAST_WEBHOOK_SECRET:
+            raise ValueError(f"must be whsec_ and {LEAST_WEBHOOK_SECRET} bytes or more in base64")
+        return secret
+
+    @model_validator(mode="after")
+    def _sign_what_is_posted(self) -> "Settings":
+        if self.webhook_url and not self.webhook_secret.get_secret_value():
+            raise ValueError("BOOKLINE_WEBHOOK_URL needs BOOKLINE_WEBHOOK_SECRET to sign with")
+        return self
 
     @field_validator("embedder_url", "kv_url", "object_store_url")
     @classmethod
@@ -369,6 +399,8 @@ def read_settings(
 
 def _in_words(fault: Mapping[str, object]) -> str:
     place = fault["loc"]
+    if not place:  # of several settings together: the reason names them
+        return str(fault["msg"]).removeprefix("Value error, ")
     name = PREFIX + str(place[0] if isinstance(place, tuple) and place else "").upper()
     if fault["type"] == "extra_forbidden":
         return f"{name} is not a setting; `bookline config` lists them"

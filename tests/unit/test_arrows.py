@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": set(),
     "observing": set(),
     "tasks": {"logs"},
+    "webhooks": CORE | {"logs"},
     "readiness": {"errors", "threads", "values"},
     "isbn": {"errors"},
     "values": set(),
@@ -86,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": CORE,
     "live": CORE | {"progress"},
     "net": CORE | {"settings", "providers.answers"},  # Rate; Retry-After
-    "stores": CORE | {"threads", "progress"},
+    "stores": CORE | {"threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
     "engine.spending": set(),

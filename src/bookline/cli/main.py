@@ -19,6 +19,7 @@ from bookline.cli import (
     rollout_commands,
     service_commands,
     trial_commands,
+    webhook_commands,
 )
 from bookline.cli.asked import Asked, JsonOption, ServerOption
 from bookline.cli.views import result
@@ -86,6 +87,7 @@ for command in (
     service_commands.demo,
 ):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(webhook_commands.webhooks)
 app.add_typer(trial_commands.rollout)  # with the commands of both files
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from bookline.progress.events import Event
 from bookline.progress.fanout import Fanout
+from bookline.stores import webhooks
 from bookline.stores.database import Database, Row, Session
 from bookline.stores.job_rows import read_event
 
@@ -37,6 +38,8 @@ class SqlEventLog:
         self.database = database
         self.fanout = Fanout()
         self._seen_id: int | None = None
+        self.posts_ends: Callable[[], int] | None = None
+        """The clock, where each end is also to be posted to the operator's endpoint."""
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         values = {"job_id": job_id, "after": after, "limit": limit}
@@ -116,7 +119,12 @@ class SqlEventLog:
 
         def afresh(session: Session) -> T:
             told.clear()
-            return work(session, told)
+            value = work(session, told)
+            if self.posts_ends is not None:
+                for event in told:
+                    if event.is_terminal:
+                        webhooks.add(session, event.job_id, event.seq, self.posts_ends())
+            return value
 
         def hear(done: "Future[T]") -> None:
             if told and done.exception() is None:

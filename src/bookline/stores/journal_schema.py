@@ -137,7 +137,17 @@ FIGURES = """
         ON import_records (method, finished_ms, outcome, provider, tries, duration_ms);
 """
 
+WEBHOOKS = """
+    CREATE TABLE webhooks (
+        job_id TEXT NOT NULL, seq INTEGER NOT NULL, since_ms INTEGER NOT NULL,
+        due_ms INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL,
+        PRIMARY KEY (job_id, seq)
+    ) WITHOUT ROWID;
+    CREATE INDEX webhooks_due ON webhooks (state, due_ms);
+    CREATE INDEX webhooks_since ON webhooks (since_ms);
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY,
-    SECRETS, FIGURES,
+    SECRETS, FIGURES, WEBHOOKS,
 )  # fmt: skip

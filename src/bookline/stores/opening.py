@@ -21,6 +21,7 @@ from bookline.stores.rollout import SqlRollout
 from bookline.stores.secrets import SqlSecrets
 from bookline.stores.sqlite import InMemory, Sqlite
 from bookline.stores.vectors import Nearest, nearest_by_pgvector
+from bookline.stores.webhooks import SqlWebhooks
 
 Clock = Callable[[], int]
 """Epoch milliseconds."""
@@ -35,6 +36,7 @@ class Stores:
     limits: SqlLimits
     rollout: SqlRollout
     secrets: SqlSecrets
+    webhooks: SqlWebhooks
 
 
 class Storage(Protocol):
@@ -137,4 +139,5 @@ def _stores(database: Database, clock: Clock) -> Stores:
         limits=SqlLimits(database, clock),
         rollout=SqlRollout(database),
         secrets=SqlSecrets(database),
+        webhooks=SqlWebhooks(database),
     )
