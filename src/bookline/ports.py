@@ -39,6 +39,12 @@ class Run(Protocol):
         """Progress to whoever watches. Never fails; the same one told twice counts once."""
         ...
 
+    def side_by_side(self, *steps: Step) -> None:
+        """The next steps to be done are these, at the same time; status shows the first of them
+        that has not ended. An engine that keeps records by place draws their places now.
+        """
+        ...
+
     async def warn(self, warned: Warned) -> None:
         """That an optional part failed. Never fails; told twice counts once."""
         ...

@@ -8,7 +8,9 @@ Rule 2:   a step's name, order and arguments are a stored format; whoever change
 Source:   docs/plan-checklist.md, phase 3.1; Cloudflare counts retries (limit 3 = up to 4 tries).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from bookline.book import Cover, Metadata
@@ -28,12 +30,10 @@ from bookline.values import Json
 
 Rules = Callable[[ImportInput, Run, Steps], Awaitable[ImportResult]]
 
-VERSION = "book-import-1"
+VERSION = "book-import-2"
 """The rules that imports begin under now. It is kept with the input of each."""
 FIRST_VERSION = "book-import-1"
 """The rules of an import whose input names none."""
-OLDER: Mapping[str, Rules] = {}
-"""Rules that running imports, and failed ones, may have begun under."""
 
 FETCH_METADATA = Step(
     name="fetch-metadata",
@@ -80,7 +80,43 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
 
     Raises: StepFailed, DeadlineExceeded, Cancelled; the engine makes the job's end of them.
     """
-    warnings: list[Warned] = []
+    metadata = await _metadata(order, run, steps)
+    cover_is_told = asyncio.Event()
+    if metadata.cover_url is None:
+        cover_is_told.set()
+        cover, embedding = _NOTHING, await _embedding(metadata, run, steps, cover_is_told)
+    else:
+        run.side_by_side(UPLOAD_COVER, GENERATE_EMBEDDING)
+        cover, embedding = await _side_by_side(
+            _cover(order, metadata, run, steps, cover_is_told),
+            _embedding(metadata, run, steps, cover_is_told),
+        )
+    return await _saved(order, metadata, cover, embedding, run, steps)
+
+
+async def import_in_order(order: ImportInput, run: Run, steps: Steps) -> ImportResult:
+    """The rules ``book-import-1``: the embedding is begun behind the cover."""
+    metadata = await _metadata(order, run, steps)
+    cover, cover_is_told = _NOTHING, asyncio.Event()
+    if metadata.cover_url is not None:
+        cover = await _cover(order, metadata, run, steps, cover_is_told)
+    cover_is_told.set()
+    embedding = await _embedding(metadata, run, steps, cover_is_told)
+    return await _saved(order, metadata, cover, embedding, run, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Optional:
+    """What an optional step gave, or why it gave nothing."""
+
+    value: Json | None = None
+    warnings: tuple[Warned, ...] = ()
+
+
+_NOTHING = _Optional()
+
+
+async def _metadata(order: ImportInput, run: Run, steps: Steps) -> Metadata:
     await run.tell(STARTED, {"isbn": order.isbn})
 
     async def fetch_metadata() -> Json:
@@ -88,29 +124,54 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
 
     metadata = Metadata.from_json(await run.do(FETCH_METADATA, fetch_metadata))
     await run.tell(METADATA_FETCHED, {"metadata": metadata_facts(metadata)})
+    return metadata
 
-    cover = None
-    if metadata.cover_url is not None:
-        upload_cover = partial(steps.upload_cover, order.isbn, metadata.cover_url)
-        try:
-            cover = await run.do(UPLOAD_COVER, upload_cover)
-            await run.tell(COVER_UPLOADED, cover_facts(cover))
-        except StepFailed as failure:
-            warnings.append(await _warned(run, failure))
+
+async def _cover(
+    order: ImportInput, metadata: Metadata, run: Run, steps: Steps, is_told: asyncio.Event
+) -> _Optional:
+    upload_cover = partial(steps.upload_cover, order.isbn, metadata.cover_url or "")
+    try:
+        cover = await run.do(UPLOAD_COVER, upload_cover)
+    except StepFailed as failure:
+        warned = await _warned(run, failure)
+        is_told.set()
+        return _Optional(warnings=(warned,))
+    await run.tell(COVER_UPLOADED, cover_facts(cover))
+    is_told.set()
+    return _Optional(cover)
+
+
+async def _embedding(
+    metadata: Metadata, run: Run, steps: Steps, cover_is_told: asyncio.Event
+) -> _Optional:
+    """Told behind the cover, whichever ends first."""
 
     async def generate_embedding() -> Json:
         return {"embedding": await steps.generate_embedding(metadata)}
 
-    embedding = None
     try:
         embedding = (await run.do(GENERATE_EMBEDDING, generate_embedding))["embedding"]
-        if embedding is not None:
-            facts = {"dimensions": embedding["dimensions"], "model": embedding["model"]}
-            await run.tell(EMBEDDING_GENERATED, facts)
     except StepFailed as failure:
-        warnings.append(await _warned(run, failure))
+        await cover_is_told.wait()
+        return _Optional(warnings=(await _warned(run, failure),))
+    await cover_is_told.wait()
+    if embedding is not None:
+        facts = {"dimensions": embedding["dimensions"], "model": embedding["model"]}
+        await run.tell(EMBEDDING_GENERATED, facts)
+    return _Optional(embedding)
 
-    book = (order, metadata, cover, embedding)
+
+async def _saved(
+    order: ImportInput,
+    metadata: Metadata,
+    cover: _Optional,
+    embedding: _Optional,
+    run: Run,
+    steps: Steps,
+) -> ImportResult:
+    warnings = [*cover.warnings, *embedding.warnings]
+    book = (order, metadata, cover.value, embedding.value)
     try:
         saved = await run.do(SAVE_TO_DATABASE, partial(steps.save, *book))
     except StepFailed as failure:
@@ -125,10 +186,31 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
         title=metadata.title,
         source=metadata.source,
         stored_in=saved["storedIn"],
-        cover=Cover.from_json(cover) if cover else None,
+        cover=Cover.from_json(cover.value) if cover.value else None,
         has_embedding=saved["hasEmbedding"],
         warnings=tuple(warnings),
     )
+
+
+async def _side_by_side(
+    first: Coroutine[None, None, _Optional], second: Coroutine[None, None, _Optional]
+) -> tuple[_Optional, _Optional]:
+    """What both give. One that must end the job ends the other too."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+    return tasks[0].result(), tasks[1].result()
+
+
+OLDER: Mapping[str, Rules] = {"book-import-1": import_in_order}
+"""Rules that running imports, and failed ones, may have begun under."""
 
 
 def rules(version: str) -> Rules:

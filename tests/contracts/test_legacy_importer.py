@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import open_stores, stores_in_memory
 from bookline.stores.sqlite import Sqlite
 from bookline.values import Json
+from bookline.workflow import import_in_order
 
 legacy = pytest.importorskip("bookline.migration.legacy")
 
@@ -164,6 +166,7 @@ async def play(script: Json, make: Callable[[World], Any]) -> Json:
 def test_whatever_fails_it_does_and_tells_what_the_workflow_does(
     tmp_path_factory: pytest.TempPathFactory, script: Json
 ) -> None:
+    """The workflow by its rules that do one step after the other, as the legacy importer does."""
     path = tmp_path_factory.mktemp("legacy") / "legacy.db"
 
     async def both() -> tuple[Json, Json]:
@@ -174,7 +177,7 @@ def test_whatever_fails_it_does_and_tells_what_the_workflow_does(
             made.append(legacy.JobStateManager(tables, world, only("node"), None))
             return made[0]
 
-        workflow = await play(script, MemoryEngine)
+        workflow = await play(script, partial(MemoryEngine, rules=import_in_order))
         old = await play(script, by_hand)
         await made[0].close()
         return workflow, old

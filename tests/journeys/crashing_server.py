@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,15 @@ def _around_effect(method: str, edge: str, killer: Killer) -> None:
 
 
 def _after_record(step: str, killer: Killer) -> None:
-    real = engine._record
+    real = engine.DbosRecords.record
 
-    async def dying(name: str, body: Callable[[], Awaitable[Any]]) -> Any:
-        outcome = await real(name, body)
+    async def dying(self: Any, name: str, *rest: Any) -> Any:
+        outcome = await real(self, name, *rest)
         if name == step:
             killer.pass_by()
         return outcome
 
-    engine._record = dying
+    engine.DbosRecords.record = dying  # type: ignore[method-assign, assignment]
     if legacy is not None:
         _after_row(step, killer)
 

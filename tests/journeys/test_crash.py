@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 SOURCE = (HERE / "crashing_server.py").read_text()
 ISBN, OTHER_ISBN = "9780451524935", "9780142437247"
 STEPS = ("fetch-metadata", "upload-cover", "generate-embedding", "save-to-database")
+SIDE_BY_SIDE = {"upload-cover", "generate-embedding"}
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 
 
@@ -138,6 +139,8 @@ def check_story(events: list[dict[str, Any]]) -> None:
 async def test_a_kill_at_any_edge_of_any_step_loses_and_doubles_nothing(
     tmp_path: Path, step: str, edge: str
 ) -> None:
+    """A kill in one of two steps side by side may be one in the other, too."""
+    beside = SIDE_BY_SIDE - {step} if step in SIDE_BY_SIDE else set()
     async with stack(tmp_path, step, edge, "1") as (sandbox, server, client):
         job_id = await begin(client, server.url)
         assert job_id is not None
@@ -151,15 +154,18 @@ async def test_a_kill_at_any_edge_of_any_step_loses_and_doubles_nothing(
         check_story(events)
         types = Counter(event["type"] for event in events)
         assert types["workflow_resumed"] == 1
-        assert types["workflow_retry"] == (0 if edge == "recorded" else 1)  # the try counts
+        retried = Counter(
+            event["data"]["step"] for event in events if event["type"] == "workflow_retry"
+        )
+        assert retried[step] == (0 if edge == "recorded" else 1)  # the try counts
+        assert all(retried[other] <= (other in beside) for other in retried if other != step)
         assert job["status"] == "completed"
         assert book["cover"] is not None
         assert book["embedding"] is not None
         asked = sandbox.counts[ISBN]
         is_done_again = step == "fetch-metadata" and edge == "after"
         assert asked["google_books"] == (2 if is_done_again else 1)
-        is_done_again = step == "upload-cover" and edge == "after"
-        assert asked["covers"] == (2 if is_done_again else 1)
+        assert asked["covers"] in ({1, 2} if beside else {1})
         if step == "save-to-database" and edge != "recorded":
             assert job["attempt"] == 2
 

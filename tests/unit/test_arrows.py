@@ -104,7 +104,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "logs",
         "observing",
     },
-    "engine.memory": CORE | {"engine.job_run"},
+    "engine.memory": CORE | {"workflow", "engine.job_run"},
     "engine.dbos": CORE
     | {"workflow", "engine.job_run", "engine.dbos_statements", "engine.dbos_database"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},

@@ -1,5 +1,6 @@
 """The story of one import: which steps, in which order, with what, and what is told."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,15 @@ from bookline.errors import Cancelled, DeadlineExceeded, JobStopped, StepFailed
 from bookline.job import ImportInput, Warned
 from bookline.retries import Step
 from bookline.values import Json
-from bookline.workflow import OLDER, STEPS, VERSION, import_book, rules
+from bookline.workflow import (
+    GENERATE_EMBEDDING,
+    OLDER,
+    STEPS,
+    UPLOAD_COVER,
+    VERSION,
+    import_book,
+    rules,
+)
 
 ISBN = "9780142437247"
 ORDER = ImportInput(job_id="job", isbn=ISBN, input_isbn="0142437247")
@@ -78,6 +87,9 @@ class FakeRun:
         self.story.append(f"tell {status}")
         self.data[status] = data
 
+    def side_by_side(self, *steps: Step) -> None:
+        self.story.append(" and ".join(step.name for step in steps))
+
     async def warn(self, warned: Warned) -> None:
         self.story.append(f"warn {warned.step} {warned.code}")
 
@@ -90,6 +102,74 @@ async def test_an_import_is_told_as_it_goes() -> None:
     run = FakeRun()
 
     await import_book(ORDER, run, FakeSteps())
+
+    assert run.story == [
+        "tell started",
+        "do fetch-metadata",
+        "tell metadata_fetched",
+        "upload-cover and generate-embedding",
+        "do upload-cover",
+        "tell cover_uploaded",
+        "do generate-embedding",
+        "tell embedding_generated",
+        "do save-to-database",
+    ]
+
+
+@pytest.mark.parametrize("warned", [False, True])
+async def test_the_cover_is_told_before_the_embedding_whichever_ends_first(warned: bool) -> None:
+    run, embedded = FakeRun(failed("upload-cover") if warned else {}), asyncio.Event()
+    real = run.do
+
+    async def do(step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        if step is UPLOAD_COVER:
+            await embedded.wait()
+        given = await real(step, work)
+        if step is GENERATE_EMBEDDING:
+            embedded.set()
+        return given
+
+    run.do = do  # type: ignore[method-assign]
+    await import_book(ORDER, run, FakeSteps())
+
+    told = [line for line in run.story if not line.startswith("do ")]
+    cover = "warn upload-cover X" if warned else "tell cover_uploaded"
+    assert told[-2:] == [cover, "tell embedding_generated"]
+
+
+@pytest.mark.parametrize("kind", [Cancelled, DeadlineExceeded])
+@pytest.mark.parametrize(
+    ("ends", "goes"), [(UPLOAD_COVER, GENERATE_EMBEDDING), (GENERATE_EMBEDDING, UPLOAD_COVER)]
+)
+async def test_what_ends_one_of_two_steps_ends_the_other(
+    kind: type[JobStopped], ends: Step, goes: Step
+) -> None:
+    run, stopped, begun = FakeRun(), asyncio.Event(), asyncio.Event()
+    real = run.do
+
+    async def do(step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        if step is ends:
+            await begun.wait()
+            raise kind(step.name, 1, "X", "over")
+        if step is goes:
+            try:
+                begun.set()
+                await asyncio.sleep(60)
+            finally:
+                stopped.set()
+        return await real(step, work)
+
+    run.do = do  # type: ignore[method-assign]
+    with pytest.raises(kind):
+        await import_book(ORDER, run, FakeSteps())
+
+    assert stopped.is_set()
+
+
+async def test_the_rules_before_do_one_step_after_the_other() -> None:
+    run = FakeRun()
+
+    await rules("book-import-1")(ORDER, run, FakeSteps())
 
     assert run.story == [
         "tell started",
@@ -220,7 +300,8 @@ async def test_nothing_follows_a_cancel_or_the_deadline(step: str, kind: type[Jo
     with pytest.raises(kind):
         await import_book(ORDER, run, FakeSteps())
 
-    assert run.story[-1] == f"do {step}"
+    behind = run.story[run.story.index(f"do {step}") + 1 :]
+    assert behind == (["do generate-embedding"] if step == "upload-cover" else [])  # begun beside
 
 
 async def test_a_long_book_is_short_in_its_event_and_whole_in_its_step() -> None:
@@ -257,7 +338,7 @@ async def test_an_import_whose_rules_are_gone_fails_with_the_reason() -> None:
 
 def test_names_and_policies_are_a_stored_format() -> None:
     """Whoever changes a line here raises VERSION, so that running imports end as they began."""
-    assert VERSION == "book-import-1"
+    assert VERSION == "book-import-2"
     assert [
         (step.name, step.retries.limit, step.retries.delay_seconds, step.retries.backoff,
          step.limit_seconds)

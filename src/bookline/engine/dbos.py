@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetWorkflowID, StepReservation
 from dbos._error import DBOSException
 from dbos._serialization import Serializer
 
@@ -230,7 +230,7 @@ class DbosEngine:
         self._tasks[order.job_id] = task
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
-            return await execute(order, _record, self._world, cancel, rules)
+            return await execute(order, DbosRecords(), self._world, cancel, rules)
         finally:
             self._cancels.pop(order.job_id, None)
 
@@ -257,21 +257,31 @@ def _first_undone(steps: Sequence[Mapping[str, Any]]) -> int:
     return min(places, default=1)
 
 
-async def _record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
-    """The outcome that is recorded at this place. While DBOS' database is away it waits."""
-    place = DBOS.reserve_step()
-    outcomes: list[Json] = []
+class DbosRecords:
+    """Fills the port Records, within a workflow of DBOS."""
 
-    async def recorded() -> Json:
-        if not outcomes:
-            outcomes.append(await body())
-        return outcomes[0]
+    def reserve(self) -> StepReservation:
+        return DBOS.reserve_step()
 
-    async def ask() -> Json:
-        place._used = False  # once more, where the database did not take it
-        return await place.run_async({"name": name}, recorded)
+    async def record(
+        self,
+        name: str,
+        body: Callable[[], Awaitable[Json]],
+        place: StepReservation | None = None,
+    ) -> Json:
+        place = place or DBOS.reserve_step()
+        outcomes: list[Json] = []
 
-    return await until_it_is_back(ask)
+        async def recorded() -> Json:
+            if not outcomes:
+                outcomes.append(await body())
+            return outcomes[0]
+
+        async def ask() -> Json:
+            place._used = False  # once more, where the database did not take it
+            return await place.run_async({"name": name}, recorded)
+
+        return await until_it_is_back(ask)
 
 
 @contextlib.contextmanager

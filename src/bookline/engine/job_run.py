@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import Any, Protocol
 
 from bookline.engine.outbox import Outbox
 from bookline.engine.places import Places, Slot
@@ -43,7 +44,7 @@ from bookline.observing import SILENT, Meter, OpenSpan, no_span
 from bookline.patience import Patience, patient, until_it_is_back
 from bookline.ports import Steps
 from bookline.progress.events import News, milestone, retry, warning
-from bookline.progress.journal import Attempt, Claim, Runs
+from bookline.progress.journal import Attempt, Claim, Place, Runs
 from bookline.progress.records import outcome_of
 from bookline.retries import Step, wait_left_seconds
 from bookline.time_limit import goes_aside
@@ -52,8 +53,23 @@ from bookline.workflow import Rules, import_book
 
 log = logging.getLogger(__name__)
 
-Record = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
-"""Runs the function once for this place in the workflow; a replay gets the recorded result."""
+
+class Records(Protocol):
+    """What an engine keeps of one run of a workflow, place by place."""
+
+    def reserve(self) -> Any:
+        """The next place, for a record that is made at any time later."""
+        ...
+
+    async def record(
+        self, name: str, body: Callable[[], Awaitable[Json]], place: Any = None
+    ) -> Json:
+        """Runs the function once for this place, or for the next; a replay gets what is recorded.
+
+        While the engine's store is away it waits.
+        """
+        ...
+
 
 MOST_RESTARTS = 50  # our choice: a job that takes its process down each time must end
 _numbers = count(1)
@@ -79,7 +95,7 @@ class World:
 
 async def execute(
     order: ImportInput,
-    record: Record,
+    records: Records,
     world: World,
     cancel: asyncio.Event,
     rules: Rules = import_book,
@@ -92,12 +108,12 @@ async def execute(
     job_id.set(order.job_id)
     async with Slot(world.places) as slot:
         with world.span("import", job=order.job_id):
-            return await _execute(order, record, world, cancel, rules, slot)
+            return await _execute(order, records, world, cancel, rules, slot)
 
 
 async def _execute(
     order: ImportInput,
-    record: Record,
+    records: Records,
     world: World,
     cancel: asyncio.Event,
     rules: Rules,
@@ -106,7 +122,7 @@ async def _execute(
     claim = await until_it_is_back(partial(world.runs.claim, order.job_id, world.node))
     if claim is None:
         return {"run": 0, "status": "over"}
-    run = JobRun(order, claim, record, world, cancel, slot)
+    run = JobRun(order, claim, records, world, cancel, slot)
     try:
         ending = await _ending_of(order, claim, run, world, rules)
         await run.finish(ending)
@@ -136,7 +152,7 @@ class JobRun:
         self,
         order: ImportInput,
         claim: Claim,
-        record: Record,
+        records: Records,
         world: World,
         cancel: asyncio.Event,
         slot: Slot,
@@ -153,7 +169,13 @@ class JobRun:
             is_cancelled=cancel.is_set,
         )
         self._outbox = Outbox(self._send)
-        self._record = record
+        self._records = records
+        self._lines: list[str] = []
+        """Steps that are done side by side and have not ended, in their order."""
+        self._places: dict[str, list[Any]] = {}
+        """Step → the places of its tries, where they are reserved."""
+        self._attempts: dict[str, int] = {}
+        """Step → its try that has begun."""
         self._world = world
         self._cancel = cancel
         self._slot = slot
@@ -168,12 +190,33 @@ class JobRun:
     async def warn(self, warned: Warned) -> None:
         self._outbox.tell(warning(warned))
 
+    def side_by_side(self, *steps: Step) -> None:
+        self._lines = [step.name for step in steps]
+        self._slot.branch(len(steps))
+        for step in steps:
+            tries = range(step.retries.limit + 1)
+            self._places[step.name] = [self._records.reserve() for _ in tries]
+
     async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        try:
+            return await self._do(step, work)
+        finally:
+            if step.name in self._lines:
+                self._lines.remove(step.name)
+                self._slot.end_line()
+
+    async def _do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
+        places = self._places.get(step.name, [])
         patience = Patience()
         for attempt in count(1):
             await self._slot.take(is_back=True)
             body = partial(self._timed_try, step, attempt, work, patience)
-            outcome = await self._record(step.name, body)
+            place = places[attempt - 1] if places else None
+            try:
+                outcome = await self._records.record(step.name, body, place)
+            except asyncio.CancelledError:  # also where the record was not made any more
+                await self._release(step, attempt)
+                raise
             if not is_repeated(outcome):
                 return value_of(step, attempt, outcome)
             error = outcome["error"]
@@ -209,7 +252,7 @@ class JobRun:
     def _send(self, news: Sequence[News]) -> "Future[None]":
         return self._world.runs.tell(
             self._job_id, *news, run=self._claim.run, epoch=self._claim.epoch,
-            spent_ms=self._spending.spent_ms, waits=self._waits,
+            spent_ms=self._spending.spent_ms, waits=self._waits, at=self._at(),
         )  # fmt: skip
 
     async def _finish(self, ending: Ending) -> str | None:
@@ -223,34 +266,35 @@ class JobRun:
     ) -> Json:
         began = time.perf_counter()
         with self._world.span(step.name, attempt=attempt) as told:
-            async with self._marked(step, attempt) as mark:
-                with patient(patience), goes_aside(self._aside):
-                    outcome = await self._tries.outcome_of(step, attempt, mark, work)
+            token = f"{self._world.node}:{next(_numbers)}"
+            mark = await until_it_is_back(partial(self._begin, step, attempt, token))
+            with patient(patience), goes_aside(self._aside):
+                outcome = await self._tries.outcome_of(step, attempt, mark, work)
             told.set_attribute("bookline.result", kind_of(outcome))
         self._failed_at[step.name] = self._world.passed()
         self._world.measures.try_ended(step.name, kind_of(outcome), time.perf_counter() - began)
         return outcome
 
-    @contextlib.asynccontextmanager
-    async def _marked(self, step: Step, attempt: int) -> AsyncIterator[Attempt]:
-        """The try, marked as begun; the mark is taken back when the process stops in good order."""
-        token = f"{self._world.node}:{next(_numbers)}"
-        try:
-            yield await until_it_is_back(partial(self._begin, step, attempt, token))
-        except asyncio.CancelledError:
-            release = self._world.runs.release(
-                self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch
-            )
-            with contextlib.suppress(StoreDown):
-                await asyncio.shield(release)
-            raise
+    async def _release(self, step: Step, attempt: int) -> None:
+        """Takes the try's mark back: the process stops in good order, so it does not count."""
+        release = self._world.runs.release(
+            self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch
+        )
+        with contextlib.suppress(StoreDown):
+            await asyncio.shield(release)
+
+    def _at(self) -> Place | None:
+        """What status shows while steps are done side by side: the first that has not ended."""
+        begun = [name for name in self._lines if name in self._attempts]
+        return (begun[0], self._attempts[begun[0]]) if begun else None
 
     async def _begin(self, step: Step, attempt: int, token: str) -> Attempt:
+        self._attempts[step.name] = attempt
         news = self._outbox.waiting
         mark = await self._world.runs.begin(
             self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch,
             token=token, limit_ms=round(step.limit_seconds * 1000),
-            spent_ms=self._spending.spent_ms, news=news,
+            spent_ms=self._spending.spent_ms, beside=tuple(self._lines), at=self._at(), news=news,
         )  # fmt: skip
         self._outbox.kept(news)
         return mark

@@ -6,19 +6,22 @@ Rule 1:  a record goes through JSON, as it would on disk, so that nothing works 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 from bookline.engine.job_run import World, execute
 from bookline.job import ImportInput
 from bookline.values import Json
+from bookline.workflow import Rules, import_book
 
 
 class MemoryEngine:
     """Fills the port Engine. ``stop`` and ``resume`` play a restart."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, rules: Rules = import_book) -> None:
         self._world = world
+        self._rules = rules
         self._orders: dict[str, ImportInput] = {}
-        self._records: dict[str, list[tuple[str, str]]] = {}
+        self._records: dict[str, dict[int, tuple[str, str]]] = {}
         self._outcomes: dict[str, Json] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancels: dict[str, asyncio.Event] = {}
@@ -26,14 +29,15 @@ class MemoryEngine:
     async def start(self, order: ImportInput) -> None:
         if order.job_id not in self._orders:
             self._orders[order.job_id] = order
-            self._records[order.job_id] = []
+            self._records[order.job_id] = {}
             self._go(order.job_id)
 
     async def restart(self, job_id: str) -> None:
         failed = (self._outcomes[job_id].get("error") or {}).get("step")
         records = self._records[job_id]
-        names = [name for name, _ in records]
-        del records[names.index(failed) if failed in names else 0 :]
+        first = min((place for place, (name, _) in records.items() if name == failed), default=1)
+        for place in [place for place in records if place >= first]:
+            del records[place]
         self._go(job_id)
 
     async def settle(self, job_id: str) -> None:
@@ -61,20 +65,29 @@ class MemoryEngine:
         self._tasks[job_id] = asyncio.create_task(self._execute(job_id))
 
     async def _execute(self, job_id: str) -> None:
-        place = 0
-        records = self._records[job_id]
-
-        async def record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
-            nonlocal place
-            if place == len(records):
-                value = await body()
-                records.append((name, json.dumps(value)))
-            place += 1
-            recorded_name, text = records[place - 1]
-            if recorded_name != name:
-                raise AssertionError(f"{name} where {recorded_name} was recorded")
-            outcome: Json = json.loads(text)
-            return outcome
-
         order, cancel = self._orders[job_id], self._cancels[job_id]
-        self._outcomes[job_id] = await execute(order, record, self._world, cancel)
+        records = MemoryRecords(self._records[job_id])
+        self._outcomes[job_id] = await execute(order, records, self._world, cancel, self._rules)
+
+
+class MemoryRecords:
+    """Fills the port Records. ``kept`` is place → name and JSON."""
+
+    def __init__(self, kept: dict[int, tuple[str, str]]) -> None:
+        self._kept = kept
+        self._places = count(1)
+
+    def reserve(self) -> int:
+        return next(self._places)
+
+    async def record(
+        self, name: str, body: Callable[[], Awaitable[Json]], place: int | None = None
+    ) -> Json:
+        place = self.reserve() if place is None else place
+        if place not in self._kept:
+            self._kept[place] = (name, json.dumps(await body()))
+        recorded_name, text = self._kept[place]
+        if recorded_name != name:
+            raise AssertionError(f"{name} where {recorded_name} was recorded")
+        outcome: Json = json.loads(text)
+        return outcome

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bookline.book import Book
-from bookline.progress.events import WORKFLOW_RESUMED
+from bookline.progress.events import WORKFLOW_RESUMED, WORKFLOW_RETRY
 from bookline.values import Json
 
 _PROVENANCE_ASIDE = ("jobId", "importedAt", "updatedAt")
@@ -43,21 +43,21 @@ def book_bytes(book: Book | None) -> bytes | None:
 
 
 def story_of(messages: Iterable[Json]) -> list[Json]:
-    """What was told, in order, without times, ids and jitter; restarts aside."""
-    told = []
+    """What was told, in order, without times, ids and jitter; restarts aside.
+
+    Retries stand behind it: the workflow may repeat two steps at the same time.
+    """
+    told, retries = [], []
     for message in messages:
         if message["type"] == WORKFLOW_RESUMED:
             continue
         data = {name: value for name, value in message["data"].items() if name != "delayMs"}
-        told.append(
-            {
-                "type": message["type"],
-                "status": message["status"],
-                "progress": message["progress"],
-                "data": data,
-            }
-        )
-    return told
+        line = {"type": message["type"], "status": message["status"], "data": data}
+        if message["type"] == WORKFLOW_RETRY:
+            retries.append(line)
+        else:
+            told.append({**line, "progress": message["progress"]})
+    return told + sorted(retries, key=lambda line: (line["data"]["step"], line["data"]["attempt"]))
 
 
 def differences(one: Side, other: Side) -> list[str]:

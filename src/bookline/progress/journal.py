@@ -108,6 +108,8 @@ class Attempt:
 
 
 ANY_EPOCH = -1
+Place = tuple[str, int]
+"""A step and which try of it."""
 
 
 class Runs(Protocol):
@@ -134,12 +136,13 @@ class Runs(Protocol):
         limit_ms: int = 0,
         spent_ms: int = 0,
         beside: Collection[str] = (),
+        at: Place | None = None,
         news: Sequence[News] = (),
     ) -> Attempt:
         """Marks the try as begun, before it has any effect.
 
         Who asks again under the same ``token`` is the same try. Marks of other steps end, but for
-        those ``beside`` it.
+        those ``beside`` it. Status shows this try, or the one ``at``.
         """
         ...
 
@@ -157,11 +160,12 @@ class Runs(Protocol):
         epoch: int = ANY_EPOCH,
         spent_ms: int = 0,
         waits: Mapping[str, int] = {},
+        at: Place | None = None,
     ) -> Future[None]:
         """Keeps the events soon, in the order of the calls, and then fans them out.
 
         The answer says when they are kept, or StoreDown when they are not. ``waits`` are the steps
-        that now wait for a retry, with the milliseconds.
+        that now wait for a retry, with the milliseconds; status shows the try ``at`` from now on.
         """
         ...
 

@@ -23,7 +23,7 @@ from bookline.progress.events import (
     message_of,
     resumed,
 )
-from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency
+from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency, Place
 from bookline.progress.records import ImportRecord, record_of
 from bookline.values import Json
 
@@ -145,18 +145,28 @@ def claim(
 
 
 def begin(
-    row: JobRow, held: Claim, step: str, mark: Mark, spent_ms: int, beside: Collection[str] = ()
-) -> tuple[JobRow, Attempt]:
-    """Marks the try as begun, and closes all marks but those of the steps ``beside`` it."""
+    row: JobRow, held: Claim, step: str, mark: Mark, spent_ms: int, beside: Collection[str] = (),
+    at: Place | None = None,
+) -> tuple[JobRow, Attempt]:  # fmt: skip
+    """Marks the try as begun, and closes all marks but those of the steps ``beside`` it.
+
+    Status shows this try, or the one ``at``.
+    """
     if not is_current(row, held) or row.job.cancel_requested:
         return row, Attempt(cancelled=True)
     known = row.marks.get(step)
     if known is not None and known.attempt == mark.attempt and known.token != mark.token:
         return row, Attempt(died=True)
     marks = {name: one for name, one in row.marks.items() if name in beside}
-    job = replace(row.job, step=step, attempt=mark.attempt, updated_ms=mark.begun_ms)
+    row = shows(row, at or (step, mark.attempt))
+    job = replace(row.job, updated_ms=mark.begun_ms)
     row = replace(row, job=job, marks={**marks, step: mark})
     return spend(row, spent_ms), Attempt()
+
+
+def shows(row: JobRow, at: Place) -> JobRow:
+    """The row with this step and try in its status."""
+    return replace(row, job=replace(row.job, step=at[0], attempt=at[1]))
 
 
 def release(row: JobRow, held: Claim, step: str, attempt: int) -> JobRow:

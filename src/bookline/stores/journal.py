@@ -16,7 +16,7 @@ from bookline.errors import Refused
 from bookline.job import TERMINAL, Job
 from bookline.progress import rules
 from bookline.progress.events import News
-from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency
+from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency, Place
 from bookline.progress.rules import JobRow, Known, Mark
 from bookline.stores import batch_rows
 from bookline.stores.cursors import read_cursor, write_cursor
@@ -177,6 +177,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
         limit_ms: int = 0,
         spent_ms: int = 0,
         beside: Collection[str] = (),
+        at: Place | None = None,
         news: Sequence[News] = (),
     ) -> Attempt:
         token = token or f"here:{next(_numbers)}"
@@ -187,7 +188,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             row = _row(session, job_id)
             if row is None or not rules.is_current(row, held):
                 return Attempt(cancelled=True)
-            begun, answer = rules.begin(row, held, step, mark, spent_ms, beside)
+            begun, answer = rules.begin(row, held, step, mark, spent_ms, beside, at)
             if news or begun is not row:
                 self._save(session, begun, news, told)
             return answer
@@ -213,6 +214,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
         epoch: int = ANY_EPOCH,
         spent_ms: int = 0,
         waits: Mapping[str, int] = _NO_WAITS,
+        at: Place | None = None,
     ) -> "Future[None]":
         waits = dict(waits)
 
@@ -223,6 +225,8 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             row = rules.spend(row, spent_ms)
             if waits:
                 row = rules.wait(row, waits, self._clock())
+            if at is not None:
+                row = rules.shows(row, at)
             self._save(session, row, news, told)
 
         return self.write_soon_and_tell(work, job_id)

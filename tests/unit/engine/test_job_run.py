@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -28,7 +30,13 @@ from bookline.retries import CONSTANT, EXPONENTIAL, LINEAR, Retries, Step
 from bookline.stores.opening import stores_in_memory
 from bookline.time_limit import off_the_clock
 from bookline.values import Json
-from bookline.workflow import FETCH_METADATA, STEPS, UPLOAD_COVER
+from bookline.workflow import (
+    FETCH_METADATA,
+    GENERATE_EMBEDDING,
+    SAVE_TO_DATABASE,
+    STEPS,
+    UPLOAD_COVER,
+)
 
 settings.register_profile("a busy machine fails no test", deadline=None)
 settings.load_profile("a busy machine fails no test")
@@ -85,7 +93,7 @@ class Bench:
         )
         self.places, self.slot = world.places, Slot(world.places)
         await self.slot.take()
-        run = JobRun(ORDER, claim, self.recorder(), world, self.cancel, self.slot)
+        run = JobRun(ORDER, claim, BenchRecords(self), world, self.cancel, self.slot)
         if self.skip_waits:
             run._is_cancelled_within = self._pass  # type: ignore[method-assign]
         return run
@@ -103,26 +111,36 @@ class Bench:
 
         return work
 
-    def recorder(self) -> Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]:
-        place = 0
-
-        async def record(name: str, body: Callable[[], Awaitable[Json]]) -> Json:
-            nonlocal place
-            if place == len(self.records):
-                self.records.append(json.dumps(await body()))
-            outcome: Json = json.loads(self.records[place])
-            place += 1
-            self.clock.set_by_ms += self.sets_clock_by_ms
-            return outcome
-
-        return record
-
     async def told(self) -> list[Json]:
         events = [json.loads(one.message) for one in await self.journal.read("job", 0, 99)]
         return [event["data"] for event in events if event["type"] == "workflow_retry"]
 
     async def delays(self) -> list[int]:
         return [one["delayMs"] for one in await self.told()]
+
+
+class BenchRecords:
+    """Fills the port Records from the bench's, for one run of it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.places = count()
+
+    def reserve(self) -> int:
+        return next(self.places)
+
+    async def record(
+        self, name: str, body: Callable[[], Awaitable[Json]], place: int | None = None
+    ) -> Json:
+        records = self.bench.records
+        place = self.reserve() if place is None else place
+        if place >= len(records) or not records[place]:
+            made = json.dumps(await body())
+            records.extend([""] * (place + 1 - len(records)))
+            records[place] = made
+        outcome: Json = json.loads(records[place])
+        self.bench.clock.set_by_ms += self.bench.sets_clock_by_ms
+        return outcome
 
 
 @pytest.fixture
@@ -544,6 +562,98 @@ async def outcome(run: JobRun, work: Work, step: Step = FETCH_METADATA) -> Any:
         return await run.do(step, work)
     except JobStopped as stop:
         return type(stop), stop.args
+
+
+# ------------------------------------------------------------------ side by side
+async def test_steps_side_by_side_find_their_records_whichever_was_first(bench: Bench) -> None:
+    slow = asyncio.Event()
+
+    async def slowly() -> Json:
+        await slow.wait()
+        return {"done": "cover"}
+
+    async def quickly() -> Json:
+        slow.set()
+        return {"done": "embedding"}
+
+    async def both(cover: Any, embedding: Any) -> list[Json]:
+        run = await bench.run()
+        run.side_by_side(UPLOAD_COVER, GENERATE_EMBEDDING)
+        doing = run.do(UPLOAD_COVER, cover), run.do(GENERATE_EMBEDDING, embedding)
+        return list(await asyncio.gather(*doing))
+
+    first = await both(slowly, quickly)
+    again = await both(Work(AssertionError()), Work(AssertionError()))
+
+    assert first == again == [{"done": "cover"}, {"done": "embedding"}]
+
+
+async def test_status_shows_the_first_step_that_has_not_ended(bench: Bench) -> None:
+    run = await bench.run()
+    run.side_by_side(UPLOAD_COVER, GENERATE_EMBEDDING)
+    cover, embedding = asyncio.Event(), asyncio.Event()
+
+    async def until(event: asyncio.Event) -> Json:
+        await event.wait()
+        return {}
+
+    doing = [
+        asyncio.create_task(run.do(step, partial(until, event)))
+        for step, event in ((UPLOAD_COVER, cover), (GENERATE_EMBEDDING, embedding))
+    ]
+    await asyncio.sleep(0.01)
+    both = await bench.journal.find("job")
+    cover.set()
+    await doing[0]
+    await run.tell("cover_uploaded", {})
+    await asyncio.sleep(4 * RIDE_SECONDS)
+    one = await bench.journal.find("job")
+    embedding.set()
+    await doing[1]
+
+    assert both is not None
+    assert one is not None
+    assert (both.step, one.step) == ("upload-cover", "generate-embedding")
+
+
+async def test_side_by_side_time_counts_once(bench: Bench) -> None:
+    bench.policy = Policy(deadline_seconds=10)
+    run = await bench.run()
+    run.side_by_side(UPLOAD_COVER, GENERATE_EMBEDDING)
+    begun = [asyncio.Event(), asyncio.Event()]
+
+    async def with_the_other(mine: int) -> Json:
+        begun[mine].set()
+        await begun[1 - mine].wait()
+        if mine == 0:
+            bench.clock.now_ms += 6_000  # while both are under way
+        return {}
+
+    await asyncio.gather(
+        run.do(UPLOAD_COVER, partial(with_the_other, 0)),
+        run.do(GENERATE_EMBEDDING, partial(with_the_other, 1)),
+    )
+
+    assert await run.do(SAVE_TO_DATABASE, Work()) == {"done": 1}
+
+
+async def test_a_kill_blames_the_step_that_was_under_way(bench: Bench) -> None:
+    run = await bench.run()
+    run.side_by_side(UPLOAD_COVER, GENERATE_EMBEDDING)
+    doing = [
+        asyncio.create_task(run.do(UPLOAD_COVER, hang)),
+        asyncio.create_task(run.do(GENERATE_EMBEDDING, Work())),
+    ]
+    await doing[1]
+
+    after = await bench.run()
+    after.side_by_side(UPLOAD_COVER, GENERATE_EMBEDDING)
+    await asyncio.gather(
+        after.do(UPLOAD_COVER, Work()), after.do(GENERATE_EMBEDDING, Work(AssertionError()))
+    )
+    doing[0].cancel()
+
+    assert [(one["step"], one["attempt"]) for one in await bench.told()] == [("upload-cover", 1)]
 
 
 # ------------------------------------------------------------------ telling
