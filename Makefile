@@ -62,7 +62,7 @@ worker-dev: worker
 	$(BIN)/python worker/dev.py
 
 worker-check: worker
-	$(BIN)/python -m pytest worker/tests $(ARGS)
+	$(BIN)/python -m pytest worker/tests -n 2 --dist loadfile $(ARGS)
 
 worker/node_modules/.made: worker/package.json
 	@command -v npm >/dev/null || { \

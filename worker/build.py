@@ -15,11 +15,13 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+from d1_schema import schema_of_a_job
+
 WORKER = Path(__file__).parent
 SOURCES = WORKER.parent / "src"
 MODULES = WORKER / "python_modules"
-PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper"}
-"""What the runtime and its SDK bring."""
+PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper", "object_schema"}
+"""What the runtime and its SDK bring, and what is written here."""
 
 
 def main() -> None:
@@ -31,6 +33,8 @@ def main() -> None:
         target = MODULES / path.relative_to(SOURCES)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(without_words(path.read_text("utf-8")), "utf-8")
+    statements = ",\n    ".join(map(repr, schema_of_a_job()))
+    (MODULES / "object_schema.py").write_text(f"STATEMENTS = (\n    {statements},\n)\n")
     size = sum((MODULES / path.relative_to(SOURCES)).stat().st_size for path in needed)
     print(f"{len(needed)} modules of ours, {size:,} bytes")
 

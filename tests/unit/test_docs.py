@@ -360,7 +360,8 @@ FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.py|\.js|\.jsonl|\.toml))`")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_file_of_ours_that_the_docs_mention_exists(page: Path) -> None:
     named = set(FILE.findall(page.read_text("utf-8"))) - KEPT
-    places = (ROOT, ROOT / "src", SOURCE, SOURCE / "page", DOCS)
+    worker = ROOT / "worker" / "src"
+    places = (ROOT, ROOT / "src", SOURCE, SOURCE / "page", DOCS, worker, worker / "on_cloudflare")
     missing = {name for name in named if not any((place / name).exists() for place in places)}
 
     assert not missing

@@ -32,8 +32,8 @@ CREATE INDEX batches_over ON batches (updated_ms) WHERE status IN ('completed', 
 CREATE INDEX events_ends ON events (job_id) WHERE terminal = 1;
 CREATE UNIQUE INDEX events_story ON events (job_id, seq);
 CREATE INDEX idempotency_at ON idempotency (at_ms);
+CREATE INDEX import_records_figures ON import_records (method, finished_ms, outcome, provider, tries, duration_ms);
 CREATE INDEX import_records_finished ON import_records (finished_ms);
-CREATE INDEX import_records_method ON import_records (method, finished_ms);
 CREATE INDEX jobs_batch ON jobs (batch_id, created_ms, job_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX jobs_cancelled ON jobs (node) WHERE status IN ('queued', 'running') AND cancel_requested = 1;
 CREATE INDEX jobs_finished ON jobs (updated_ms) WHERE status NOT IN ('queued', 'running');
@@ -42,6 +42,7 @@ CREATE INDEX jobs_isbn ON jobs (isbn, created_ms, job_id);
 CREATE INDEX jobs_method ON jobs (method, created_ms, job_id);
 CREATE INDEX jobs_newest ON jobs (created_ms, job_id);
 CREATE INDEX jobs_open ON jobs (node, job_id) WHERE status IN ('queued', 'running');
+CREATE INDEX jobs_open_method ON jobs (method, status, updated_ms) WHERE status IN ('queued', 'running');
 CREATE INDEX jobs_status ON jobs (status, created_ms, job_id);
 CREATE INDEX jobs_user ON jobs (user_id, created_ms, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (source, turn) WHERE status = 'queued' AND node IS NULL;

@@ -55,3 +55,41 @@ async def test_a_socket_stays_open_while_its_object_sleeps(
     assert socket.close_code == 1000
     assert [one["seq"] for one in await scripted.story(job_id, after=3)] == [4, 5]
     assert await scripted.story(job_id, after=5) == []
+
+
+async def test_an_object_of_an_older_worker_goes_on(scripted: World, upstream: Upstream) -> None:
+    [isbn] = await upstream.make(1)
+    async with scripted.http.post(f"/_script/{isbn}", json={"fetch-metadata": ["refuse"]}):
+        job_id = await scripted.start(isbn)
+    before = await scripted.end(job_id)
+    async with scripted.http.post(f"/_age/{job_id}") as answer:
+        assert await answer.text() == "older"
+    await scripted.bench.order("evict", job_id)
+
+    after = await scripted.job(job_id)
+    story = await scripted.story(job_id)
+    await scripted.ask("POST", f"/v2/import/retry/{job_id}")
+    again = await scripted.end(job_id)
+
+    assert after == before
+    assert [one["seq"] for one in story] == [1, 2]
+    assert (before["status"], again["status"]) == ("failed", "completed")
+
+
+async def test_the_deadline_ends_a_wait_before_it_begins_and_a_try_in_its_middle(
+    upstream: Upstream,
+) -> None:
+    isbns = await upstream.make(2)
+    async with world(
+        upstream, entry="scripted_entry", folders=[WORKER / "tests" / "scripted"],
+        vars={"JOB_DEADLINE_SECONDS": "3"},
+    ) as here:  # fmt: skip
+        scripts = ({"fetch-metadata": ["slow 30"]}, {"fetch-metadata": ["hang"]})
+        for isbn, script in zip(isbns, scripts, strict=True):
+            async with here.http.post(f"/_script/{isbn}", json=script):
+                pass
+        ends = [await here.end(await here.start(isbn)) for isbn in isbns]
+
+    assert [job["error"]["code"] for job in ends] == ["DEADLINE_EXCEEDED"] * 2
+    assert "the last failure was: busy" in ends[0]["error"]["message"]
+    assert [job["error"]["attempts"] for job in ends] == [1, 1]

@@ -5,6 +5,7 @@ Rule 1:  one object is one thread: a piece of work is done when it is asked for,
 Source:  https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -12,18 +13,14 @@ from typing import Any, TypeVar
 from pyodide.ffi import JsException, create_once_callable
 
 from bookline.errors import StoreDown
-from bookline.stores.database import (
-    BooklineNewer,
-    Migration,
-    PerProduct,
-    Row,
-    Work,
-    run_script,
-)
+from bookline.stores.database import Row, Session, Work
 from on_cloudflare.sql import positional
 
 T = TypeVar("T")
-_VERSION = "schema"
+_SCHEMA = "schema"
+# The platform's own tables begin with an underscore, SQLite's with its name.
+_TABLES = """SELECT name FROM sqlite_master WHERE type = 'table'
+             AND substr(name, 1, 1) <> '_' AND substr(name, 1, 7) <> 'sqlite_'"""
 
 
 class DurableSession:
@@ -38,25 +35,52 @@ class DurableSession:
 
 
 class DurableDatabase:
-    """``storage`` is the object's ``ctx.storage``; it has no tables until ``prepare``."""
+    """``storage`` is the object's ``ctx.storage``; it has no tables until ``prepare``.
+
+    ``statements`` make the tables, each of which begins with ``CREATE``.
+    """
 
     name = "the Durable Object"
 
-    def __init__(self, storage: Any, migrations: Sequence[Migration]) -> None:
+    def __init__(self, storage: Any, statements: Sequence[str]) -> None:
         self._storage = storage
-        self._migrations = migrations
+        self._statements = statements
         self._session = DurableSession(storage.sql)
-        self.is_empty = storage.kv.get(_VERSION) is None
+        kept = storage.kv.get(_SCHEMA)
+        self.is_empty = kept is None
+        if kept is not None and kept != self._schema:
+            self._in_transaction(self._make_anew)
+            storage.kv.put(_SCHEMA, self._schema)
+
+    @property
+    def _schema(self) -> str:
+        return hashlib.sha256("\n".join(self._statements).encode()).hexdigest()
 
     def prepare(self) -> None:
-        """Makes the tables, or brings them to the newest version. Raises: BooklineNewer."""
-        version = self._storage.kv.get(_VERSION) or 0
-        if version > len(self._migrations):
-            raise BooklineNewer(version, len(self._migrations))
-        if version < len(self._migrations):
-            self._in_transaction(lambda session: _migrate(session, self._migrations[version:]))
-            self._storage.kv.put(_VERSION, len(self._migrations))
-        self.is_empty = False
+        """Makes the tables where there are none."""
+        if self.is_empty:
+            self._in_transaction(self._make)
+            self._storage.kv.put(_SCHEMA, self._schema)
+            self.is_empty = False
+
+    def _make(self, session: Session) -> None:
+        for statement in self._statements:
+            session.execute(statement)
+
+    def _make_anew(self, session: Session) -> None:
+        """The tables as a newer Worker has them, with what the older one kept in them."""
+        kept = {}
+        for table in session.execute(_TABLES):
+            name = table["name"]
+            kept[name] = session.execute(f"SELECT * FROM {name}")
+            session.execute(f"DROP TABLE {name}")
+        self._make(session)
+        for name, rows in kept.items():
+            known = {row["name"] for row in session.execute(f"PRAGMA table_info({name})")}
+            for row in rows:
+                columns = [column for column in row if column in known]
+                values = ", ".join(f":{column}" for column in columns)
+                session.execute(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})", row)
 
     async def write(self, work: Work[T], key: str = "") -> T:
         return self._in_transaction(work)
@@ -107,8 +131,3 @@ class DurableDatabase:
         if raised:
             raise raised[0]
         return kept[0]
-
-
-def _migrate(session: DurableSession, migrations: Sequence[Migration]) -> None:
-    for migration in migrations:
-        run_script(session, migration.sqlite if isinstance(migration, PerProduct) else migration)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import js
+from object_schema import STATEMENTS
 from pyodide.ffi import JsException, to_js
 from workers import DurableObject, Response
 
@@ -27,7 +28,6 @@ from bookline.progress.events import Event
 from bookline.progress.journal import Idempotency
 from bookline.stores.job_rows import read_row
 from bookline.stores.journal import SqlJournal
-from bookline.stores.journal_schema import MIGRATIONS
 from bookline.values import Json
 from on_cloudflare.durable import DurableDatabase
 from on_cloudflare.plain import (
@@ -56,7 +56,7 @@ class WebSocketConnectionDO(DurableObject):
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        self._database = DurableDatabase(ctx.storage, MIGRATIONS)
+        self._database = DurableDatabase(ctx.storage, STATEMENTS)
         self._journal = SqlJournal(self._database, now_ms)
         self._journal.subscribe(self._broadcast)
         self._streams: list[Any] = []

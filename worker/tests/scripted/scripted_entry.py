@@ -7,7 +7,7 @@ from scripts import Script, ScriptedSteps
 from workers import Response
 
 import entry
-from entry import BookImportWorkflow, JobStateManagerDO, WebSocketConnectionDO
+from entry import BookImportWorkflow, JobStateManagerDO
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.journal import Rooms
 
@@ -48,6 +48,16 @@ async def counted(self: Rooms, name: str, do: str, **asked: object) -> Any:
 Rooms.ask = counted
 
 
+class WebSocketConnectionDO(entry.WebSocketConnectionDO):
+    """Can be made as an older Worker would have left it."""
+
+    async def age(self) -> str:
+        self.ctx.storage.sql.exec("ALTER TABLE jobs DROP COLUMN spent_ms")
+        self.ctx.storage.sql.exec("ALTER TABLE jobs ADD COLUMN forgotten TEXT DEFAULT 'x'")
+        self.ctx.storage.kv.put("schema", "an older one")
+        return "older"
+
+
 class Default(entry.Default):
     """Takes scripts, and tells what objects were asked, too."""
 
@@ -58,4 +68,7 @@ class Default(entry.Default):
             return Response("kept")
         if "/_asked/" in request.url:
             return Response.json(ASKED.get(request.url.rpartition("/")[2], []))
+        if "/_age/" in request.url:
+            room = self.env.WEBSOCKET_DO.getByName(request.url.rpartition("/")[2])
+            return Response(await room.age())
         return await super().fetch(request)
