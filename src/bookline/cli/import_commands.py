@@ -18,6 +18,7 @@ from bookline.cli.asked import (
     asked_of,
     perform,
 )
+from bookline.cli.job_ids import find_job
 from bookline.cli.views import View, result, say
 from bookline.errors import Refused
 from bookline.job import JOB_STATUSES, SOURCES, TERMINAL
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 PAGE_MOST = 200  # the API's
 CANCEL_SECONDS = 5.0
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job id, as `import` told it.")]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or enough of it.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Show all of them.", show_default=False)]
 WatchOption = Annotated[
@@ -149,7 +150,7 @@ def status(
     async def work(client: "Client") -> int:
         from bookline.cli import show
 
-        found = await client.job(job)
+        found = await find_job(client, job)
         asked.print(found, lambda: show.facts(show.job_facts(found)))
         return DONE
 
@@ -171,7 +172,7 @@ def watch(
         settings = read_settings()
         with asked.view() as view:
             async with asked.client(settings, view.notice) as (client, _url):
-                return await _watch(client, await client.job(job), view)
+                return await _watch(client, await find_job(client, job), view)
 
     perform(asked, work)
 
@@ -195,12 +196,12 @@ def retry(
         settings = read_settings()
         with asked.view() as view:
             async with asked.client(settings, view.notice) as (client, _url):
-                before = await client.job(job)
-                after = await client.retry(job)
+                before = await find_job(client, job)
+                after = await client.retry(before["jobId"])
                 if watch:
                     told = (before["lastEvent"] or {"seq": 0})["seq"]
                     return await _watch(client, after, view, told=told)
-        asked.print(after, lambda: result(f"{job} continues"))
+        asked.print(after, lambda: result(f"{after['jobId']} continues"))
         return DONE
 
     perform(asked, work)
@@ -226,11 +227,12 @@ def cancel(
     asked = asked_of(ctx, server, json)
 
     async def work(client: "Client") -> int:
-        await client.cancel(job)
-        after = await _until_over(client, job)
+        job_id = (await find_job(client, job))["jobId"]
+        await client.cancel(job_id)
+        after = await _until_over(client, job_id)
         is_over = after["status"] in TERMINAL
-        words = f"{job} is {after['status']}" if is_over else f"{job} ends at its next step's edge"
-        asked.print(after, lambda: result(words))
+        ends = f"is {after['status']}" if is_over else "ends at its next step's edge"
+        asked.print(after, lambda: result(f"{job_id} {ends}"))
         return DONE if after["status"] != "completed" else FAILED
 
     with_client(asked, work)

@@ -26,7 +26,6 @@ from bookline.cli.views import result
 
 app = typer.Typer(
     name="bookline",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
