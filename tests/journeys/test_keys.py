@@ -75,7 +75,11 @@ def routes() -> Iterator[tuple[str, str]]:
 
 
 def filled(path: str, job_id: str) -> str:
-    for name, value in (("job_id", job_id), ("isbn", "9780451524935"), ("name", "page.css")):
+    values = {
+        "job_id": job_id, "isbn": "9780451524935", "name": "page.css",
+        "batch_id": "batch-1795979414503-PYlijrRSbR8IRcwJ", "index": "0",
+    }  # fmt: skip
+    for name, value in values.items():
         path = path.replace("{" + name + "}", value)
     assert "{" not in path
     return path
