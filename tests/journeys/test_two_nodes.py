@@ -1,6 +1,8 @@
 """Two nodes on one PostgreSQL: what one does the other shows, and a dead one's imports go on."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -107,6 +109,30 @@ async def test_a_dead_nodes_imports_go_on_at_the_other(
     assert statuses(story) == MILESTONES
     assert seqs(story) == list(range(1, len(story) + 1))
     assert [m["data"]["by"] for m in story if m["type"] == "workflow_resumed"] == ["restart"]
+
+
+@pytest.mark.slow
+async def test_a_frozen_node_that_wakes_does_no_harm(
+    nodes: tuple[Server, Server], sandbox: Sandbox
+) -> None:
+    """Frozen in all places at once: before, in and after tries, with what it ran done elsewhere."""
+    one, other = nodes
+    isbns = sandbox.make(20)
+    for place, isbn in enumerate(isbns):
+        sandbox.faults.add(kind="delay", ms=50 * place, isbn=isbn, route="google_books")
+    jobs = [(await one.begin(isbn))["jobId"] for isbn in isbns]
+
+    os.kill(one.pid, signal.SIGSTOP)
+    async with asyncio.timeout(TAKEN_OVER_SECONDS):
+        stories = [await other.story(job_id) for job_id in jobs]
+    os.kill(one.pid, signal.SIGCONT)
+    await asyncio.sleep(5.0)
+
+    for job_id, story in zip(jobs, stories, strict=True):
+        assert statuses(story) == MILESTONES
+        assert seqs(story) == list(range(1, len(story) + 1))
+        assert await other.story(job_id) == await one.story(job_id) == story
+    await one.finished(sandbox.make(1)[0])  # it works on
 
 
 async def test_a_node_that_ends_in_good_order_hands_its_imports_over(

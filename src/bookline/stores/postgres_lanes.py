@@ -9,6 +9,7 @@ Rule 2:  a connection that broke is left and another one opened; what had not be
 
 import asyncio
 import hashlib
+import logging
 import queue
 import threading
 import time
@@ -23,6 +24,7 @@ from bookline.stores.database import Session, Work
 from bookline.stores.postgres_session import Connection, PostgresSession, connect
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 _Item = tuple[Work[object], str, Future[object]]
 
 GROUP_MOST = 100  # pieces of work in one transaction: bounds how long its locks are held
@@ -47,8 +49,12 @@ class Line:
         try:
             connection = connect(self._url, self._schema)
         except psycopg.Error as error:
+            if refused is None:
+                log.warning("PostgreSQL cannot be reached: %s", in_words(error))
             self._refused = (time.monotonic() + AGAIN_SECONDS, error)
             raise
+        if refused is not None:
+            log.warning("PostgreSQL can be reached again")
         self._refused = None
         return connection
 
@@ -248,6 +254,9 @@ def lock_of(key: str) -> int:
 
 
 def down(error: psycopg.Error) -> StoreDown:
+    """Clients read this: it does not say where the server stands. The log does."""
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        return StoreDown("PostgreSQL cannot be reached")
     return StoreDown(f"PostgreSQL: {in_words(error)}")
 
 

@@ -1,0 +1,137 @@
+"""PostgreSQL is away for a while: requests are told so, running imports go on when it is back."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from stack import Server, seqs, server, statuses
+
+from bookline_sandbox import Sandbox
+
+MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
+
+
+class Line:
+    """A TCP line to PostgreSQL's socket that can be cut."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._socket = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
+        self._database = parts.path
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self._port}{self._database}"
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """Every connection breaks, and no other one can be had."""
+        assert self._server is not None
+        self._server.close()
+        for end in list(self._ends):
+            end.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._socket)
+        self._ends |= {writer, back}
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_copy(reader, back))
+            both.create_task(_copy(there, writer))
+        self._ends -= {writer, back}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def a_line(url: str) -> AsyncIterator[Line]:
+    line = Line(url)
+    await line.mend()
+    yield line
+    line.cut()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as running:
+        yield running
+
+
+async def outlive(node: Server, line: Line, sandbox: Sandbox, seconds: float) -> None:
+    isbns = sandbox.make(12)
+    for place, isbn in enumerate(isbns):
+        sandbox.faults.add(kind="delay", ms=200 * place, isbn=isbn, route="google_books")
+    jobs = [(await node.begin(isbn))["jobId"] for isbn in isbns]
+
+    line.cut()
+    await asyncio.sleep(1.0)
+    ready, _, _ = await node.get("/readyz")
+    asked, answer, headers = await node.get("/v2/books")
+    started, refused, more = await node.post("/v2/import/workflow", {"isbn": sandbox.make(1)[0]})
+    await asyncio.sleep(seconds - 1.0)
+    await line.mend()
+
+    assert ready == 503
+    assert (asked, answer["error"]["code"], "Retry-After" in headers) == (503, "UNAVAILABLE", True)
+    assert (started, refused["error"]["code"], "Retry-After" in more) == (503, "UNAVAILABLE", True)
+    async with asyncio.timeout(60):
+        while (await node.get("/readyz"))[0] != 200:
+            await asyncio.sleep(0.1)
+        stories = [await node.story(job_id) for job_id in jobs]
+    for story in stories:
+        assert statuses(story) == MILESTONES
+        assert seqs(story) == list(range(1, len(story) + 1))
+    assert Counter(story[-1]["status"] for story in stories) == {"completed": 12}
+    assert not [m for story in stories for m in story if m["type"] == "workflow_warning"]
+    assert line.url.partition("@")[2] not in str(answer)  # where it stands is nobody's business
+
+
+async def test_a_short_outage_fails_nothing(
+    sandbox: Sandbox, postgres_url: str, tmp_path: Path
+) -> None:
+    async with a_line(postgres_url) as line:
+        env = sandbox.settings() | {"BOOKLINE_DATABASE_URL": line.url}
+        async with server(env, tmp_path / "data") as node:
+            await outlive(node, line, sandbox, 4.0)
+
+
+@pytest.mark.slow
+async def test_an_outage_of_20_s_fails_nothing(
+    sandbox: Sandbox, postgres_url: str, tmp_path: Path
+) -> None:
+    async with a_line(postgres_url) as line:
+        env = sandbox.settings() | {"BOOKLINE_DATABASE_URL": line.url}
+        async with server(env, tmp_path / "data") as node:
+            await outlive(node, line, sandbox, 20.0)
+
+
+async def test_with_two_hosts_a_node_goes_to_the_one_that_answers(
+    sandbox: Sandbox, postgres_url: str, tmp_path: Path
+) -> None:
+    """As after a failover: libpq asks the hosts of the URL in turn for one that takes writes."""
+    async with a_line(postgres_url) as first, a_line(postgres_url) as second:
+        both = first.url.partition("@")[2].partition("/")[0] + ","
+        url = second.url.replace("@", f"@{both}")
+        env = sandbox.settings() | {"BOOKLINE_DATABASE_URL": url}
+        async with server(env, tmp_path / "data") as node:
+            await node.finished(sandbox.make(1)[0])
+
+            first.cut()
+
+            await node.finished(sandbox.make(1)[0])
