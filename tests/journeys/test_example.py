@@ -29,7 +29,7 @@ def test_the_reading_app_imports_finds_and_rates_a_book(tmp_path: Path, open_pag
         with Stack(tmp_path, CORS_ORIGINS=origin) as stack:
             page = open_page(f"{origin}/reading-app.html?server={stack.url}")
             page.get_by_label("Add a book").fill(MOBY_DICK)
-            page.keyboard.press("Enter")
+            page.get_by_role("button", name="Add").click()
 
             expect(page.locator("#says")).to_have_text("Moby-Dick is in your library.")
             page.get_by_label("Find in my library").fill("melville")

@@ -78,7 +78,7 @@ def test_a_retry_counts_down_in_sight(stack: Stack, open_page: Open) -> None:
 
     card = card_of(page, "9780743273565")
     expect(card.locator(".say")).to_have_text(
-        re.compile(r"Metadata: the source returned an error, retry 1 of 3 in \d s")
+        re.compile(r"Metadata: Open Library answered 503\. Retry 1 of 3 in \d s")
     )
     expect(card.locator('.step[title="fetch-metadata"]')).to_have_attribute(
         "data-state", "retrying"
@@ -110,7 +110,7 @@ def test_a_server_that_dies_and_returns_loses_and_doubles_nothing(
         stack.fault(isbn=isbn, route="openlibrary", kind="429", retry_after=2, times=1)
         page = open_page(stack.url)
         begin(page, isbn, "openlibrary")
-        expect(card_of(page, isbn).locator(".say")).to_contain_text("retry 1")
+        expect(card_of(page, isbn).locator(".say")).to_contain_text("Retry 1")
 
         stack.kill_server()
         expect(page.locator("#link")).to_contain_text("reconnecting")
@@ -149,7 +149,7 @@ def test_a_page_opened_anew_shows_what_runs_and_can_cancel_it(
     stack.start_import(isbn)
     page = open_page(stack.url)
     card = card_of(page, isbn)
-    expect(card.locator(".say")).to_contain_text("the source is rate limiting us, retry 1")
+    expect(card.locator(".say")).to_contain_text("the source is rate limiting us. Retry 1")
 
     card.get_by_role("button", name="Cancel").click()
 

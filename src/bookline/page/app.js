@@ -22,6 +22,7 @@ import { showReference } from "./reference.js";
 import { isRolloutInUse, showRollout } from "./rollout.js";
 import { isOver } from "./story.js";
 import { createWatching } from "./watching.js";
+import { sentence } from "./words.js";
 
 const KEY = "bookline.key";
 const NEWEST = 12;
@@ -157,7 +158,7 @@ function createKeyDialog() {
       await client.request("GET", "/v2/import/jobs?limit=1");
       accept(key);
     } catch (error) {
-      setText(fault, error.code === "UNAUTHORIZED" ? "The server does not accept this key." : `${error.message}.`);
+      setText(fault, error.code === "UNAUTHORIZED" ? "The server does not accept this key." : `${sentence(error.message)}`);
       field.select();
     }
   });

@@ -9,7 +9,7 @@ import { ITEM_STATES, createBar, nameOf, openOf, progressText } from "./batch_wo
 import { announce, h, remark, saveFile, setText, show } from "./dom.js";
 import { createItems } from "./items.js";
 import { createReviews } from "./review.js";
-import { dateAndTime, numbered, plural } from "./words.js";
+import { dateAndTime, numbered, plural, sentence } from "./words.js";
 
 const FRESH_MS = 1_000;
 const CALM_MS = 5_000;
@@ -59,7 +59,7 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
       } catch (error) {
         if (stop.signal.aborted) return;
         pauseMs = error.retryAfterMs ?? CALM_MS;
-        if (!last) setText(note, `The batch could not be loaded: ${error.message}.`);
+        if (!last) setText(note, `The batch could not be loaded: ${sentence(error.message)}`);
         if (error.code === "BATCH_NOT_FOUND") return;
       }
     }
@@ -122,7 +122,7 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
       take(await client.request("POST", `${path}/${what}`, { signal: stop.signal }));
       refresh();
     } catch (error) {
-      remark(`Could not ${what}: ${error.message}.`);
+      remark(`Could not ${what}: ${sentence(error.message)}`);
     }
   }
 
@@ -131,7 +131,7 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
       const file = await client.readBlob(`${path}/failed`, { signal: stop.signal });
       saveFile(`${batchId}-failed.${file.type.includes("json") ? "json" : "csv"}`, file);
     } catch (error) {
-      remark(`The rows could not be downloaded: ${error.message}.`);
+      remark(`The rows could not be downloaded: ${sentence(error.message)}`);
     }
   }
 }

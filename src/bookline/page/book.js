@@ -7,7 +7,7 @@
 import { createCover } from "./covers.js";
 import { h, remark, show } from "./dom.js";
 import { createBookForm, fieldLabel } from "./editing.js";
-import { STATUS_LABELS, bookDate, dateAndTime, languageName, reasonOf, sourceName } from "./words.js";
+import { STATUS_LABELS, bookDate, dateAndTime, languageName, reasonOf, sentence, sourceName } from "./words.js";
 
 const PICTURES = ["image/jpeg", "image/png", "image/webp", "image/gif"];
 const READING = { read: "Read", reading: "Reading now", "to-read": "To read", "did-not-finish": "Did not finish", paused: "Paused" };
@@ -97,7 +97,7 @@ export function showBook(view, { client, name, imports, library, deletions, setT
       await read();
       remark("Cover saved. Imports no longer change it.");
     } catch (error) {
-      remark(`The cover was not saved: ${error.message}.`);
+      remark(`The cover was not saved: ${sentence(error.message)}`);
     }
   }
 
@@ -124,7 +124,7 @@ export function showBook(view, { client, name, imports, library, deletions, setT
     const isUnknown = ["BOOK_NOT_FOUND", "INVALID_ISBN"].includes(error.code);
     return [h("div.book-text", {},
       h("h1", { tabindex: -1 }, isUnknown ? "This book is not in the library" : "The book could not be loaded"),
-      h("p.note", {}, `${error.message}.`),
+      h("p.note", {}, `${sentence(error.message)}`),
       h("div.acts", {}, error.code === "BOOK_NOT_FOUND"
         ? again(name)
         : h("button", { type: "button", on: { click: read } }, "Retry")))];

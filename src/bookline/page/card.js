@@ -6,7 +6,7 @@ import { createCover } from "./covers.js";
 import { h, icon, remark, setAttribute, setText, show } from "./dom.js";
 import { STEPS, isOver } from "./story.js";
 import {
-  STATE_LABELS, STATUS_LABELS, STEP_LABELS, capital, countdown, reasonOf, retryText, sourceName, stepLabel,
+  STATE_LABELS, STATUS_LABELS, STEP_LABELS, capital, causeOf, countdown, reasonOf, retryText, sentence, sourceName, stepLabel,
 } from "./words.js";
 
 const NOW = {
@@ -52,7 +52,7 @@ export function createCard(jobId, { client, watching, level = 3, isWhole = false
     try {
       await watching[what](jobId);
     } catch (error) {
-      remark(`Could not ${what}: ${error.message}.`);
+      remark(`Could not ${what}: ${sentence(error.message)}`);
     }
   }
 
@@ -142,14 +142,14 @@ function sayNow(story, leftMs) {
   if (status === "failed") {
     const tries = error?.attempts > 1 ? ` after ${error.attempts} tries` : "";
     const step = error?.step ? `${stepLabel(error.step)} failed${tries}: ` : "";
-    return `${capital(step + reasonOf(error))}.`;
+    return sentence(capital(step + causeOf(error)));
   }
   if (status === "cancelled") return "Cancelled. Nothing was saved.";
   if (status === "completed") return completedLine(story);
   if (status === "queued") return "Queued…";
   const running = STEPS.find((step) => ["running", "retrying"].includes(story.steps[step]));
   if (!wait) return NOW[running] ?? "Running…";
-  const retry = `${stepLabel(wait.step)}: ${reasonOf(wait.error)}, ${retryText(wait.step, wait.attempt)}`;
+  const retry = `${stepLabel(wait.step)}: ${sentence(causeOf(wait.error))} ${capital(retryText(wait.step, wait.attempt))}`;
   return leftMs > 0 ? `${retry} in ${countdown(leftMs)}` : `${retry} now…`;
 }
 

@@ -6,6 +6,7 @@
 
 import { gateGap, gateName, gateState } from "./gates.js";
 import { announce, h, setText, show } from "./dom.js";
+import { sentence } from "./words.js";
 
 /** `open({title, text, yes, done, act(reason)})`; the element belongs into the view. */
 export function createConfirm() {
@@ -43,7 +44,7 @@ export function createConfirm() {
 
   function refuse({ message, details }) {
     const gates = (details?.gates ?? []).filter((gate) => gateState(gate) !== "passed");
-    setText(fault, gates.length ? "Refused: these gates are closed." : `Refused: ${message}.`);
+    setText(fault, gates.length ? "Refused: these gates are closed." : `Refused: ${sentence(message)}`);
     closed.replaceChildren(...gates.map((gate) => h("li", {}, h("strong", {}, gateName(gate)), `: ${gateGap(gate) || gate.message}`)));
     show(closed, gates.length > 0);
     show(refusal, true);

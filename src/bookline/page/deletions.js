@@ -5,6 +5,7 @@
  */
 
 import { announce, remark } from "./dom.js";
+import { sentence } from "./words.js";
 
 const UNDO_MS = 8_000;
 
@@ -34,7 +35,7 @@ export function createDeletions(client, { onChange }) {
       waiting.delete(isbn);
       if (error.code === "BOOK_NOT_FOUND") return;
       onChange(isbn, true);
-      remark(`“${title}” was not deleted: ${error.message}.`);
+      remark(`“${title}” was not deleted: ${sentence(error.message)}`);
     }
   }
 

@@ -5,7 +5,7 @@
  */
 
 import { h, setText, show } from "./dom.js";
-import { capital } from "./words.js";
+import { capital, sentence } from "./words.js";
 
 const STATUSES = { "": "–", "to-read": "To read", reading: "Reading", paused: "Paused", read: "Read", "did-not-finish": "Did not finish" };
 
@@ -55,7 +55,7 @@ export function createBookForm(book, { save, cancel }) {
     try {
       await save(changes);
     } catch (error) {
-      setText(fault, `Not saved: ${error.message}.`);
+      setText(fault, `Not saved: ${sentence(error.message)}`);
       show(fault, true);
       submit.disabled = false;
       submit.focus();

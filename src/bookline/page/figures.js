@@ -4,7 +4,7 @@
 
 import { drawCurves, drawSample, timeText } from "./curves.js";
 import { h, setText, show } from "./dom.js";
-import { sourceName, stepLabel } from "./words.js";
+import { sentence, sourceName, stepLabel } from "./words.js";
 
 export const WINDOWS = { "15m": "15 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 const NAMES = { workflow: "Workflow", legacy: "Legacy" };
@@ -74,7 +74,7 @@ export function createFigures({ window: first, onWindow }) {
     element, update,
     window: () => wanted,
     fail: (error) => {
-      setText(note, `The metrics could not be loaded: ${error.message}.`);
+      setText(note, `The metrics could not be loaded: ${sentence(error.message)}`);
       show(note, true);
     },
     leave: () => resized.disconnect(),

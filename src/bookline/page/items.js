@@ -4,7 +4,7 @@
 
 import { ITEM_STATES } from "./batch_words.js";
 import { h, setText, show } from "./dom.js";
-import { shortened } from "./words.js";
+import { sentence, shortened } from "./words.js";
 
 const MOST_FRESH = 200; // rows that are asked for again while the batch runs
 
@@ -41,7 +41,7 @@ export function createItems(client, path, { state, limit }) {
       show(fault, false);
     } catch (error) {
       if (signal.aborted) return;
-      setText(fault, `The items could not be loaded: ${error.message}.`);
+      setText(fault, `The items could not be loaded: ${sentence(error.message)}`);
       show(fault, true);
     }
   }

@@ -4,7 +4,7 @@
 
 import { h, remark, setText, show } from "./dom.js";
 import { isOver } from "./story.js";
-import { STATUS_LABELS, dateAndTime, plural, reasonOf, seconds, sourceName, stepLabel } from "./words.js";
+import { STATUS_LABELS, dateAndTime, plural, reasonOf, seconds, sentence, sourceName, stepLabel } from "./words.js";
 
 const FILTERS = ["", "queued", "running", "completed", "failed", "cancelled"];
 const HEADS = ["Book", "Status", "Source", "Started", "Duration"];
@@ -52,7 +52,7 @@ export function showJobs(view, { client, params, watching }) {
       show(more, cursor !== null);
       showCount();
     } catch (error) {
-      if (!stop.signal.aborted && !rows.size) setText(note, `The jobs could not be loaded: ${error.message}.`);
+      if (!stop.signal.aborted && !rows.size) setText(note, `The jobs could not be loaded: ${sentence(error.message)}`);
     }
   }
 
@@ -99,7 +99,7 @@ export function showJobs(view, { client, params, watching }) {
       await watching[what](jobId);
       load(null);
     } catch (error) {
-      remark(`Could not ${what}: ${error.message}.`);
+      remark(`Could not ${what}: ${sentence(error.message)}`);
     }
   }
 

@@ -9,7 +9,7 @@
 
 import { createCover } from "./covers.js";
 import { announce, h, remark, saveFile, setText, show } from "./dom.js";
-import { plural } from "./words.js";
+import { plural, sentence } from "./words.js";
 
 const PAGE_BOOKS = 60;
 const ALIKE_MOST = 12;
@@ -123,7 +123,7 @@ export function createLibrary(client, { deletions }) {
       if (running === mine) append(page);
       if (hadFocus) shelf.children[place]?.querySelector("a").focus();
     } catch (error) {
-      if (!mine.signal.aborted) remark(`More books could not be loaded: ${error.message}.`);
+      if (!mine.signal.aborted) remark(`More books could not be loaded: ${sentence(error.message)}`);
     }
     more.disabled = false;
   }
@@ -152,7 +152,8 @@ export function createLibrary(client, { deletions }) {
   }
 
   function sayCount() {
-    if (shown.q) setText(note, `${plural(total, "book")} ${total === 1 ? "matches" : "match"} “${shown.q}”.`);
+    if (shown.q && !total) setText(note, `No matches for “${shown.q}”.`);
+    else if (shown.q) setText(note, `${plural(total, "book")} ${total === 1 ? "matches" : "match"} “${shown.q}”.`);
     else if (total) setText(note, `${plural(total, "book")}.`);
     else note.replaceChildren("The library is empty. ", h("a", { href: "#/" }, "Import your first book"));
   }
@@ -170,7 +171,7 @@ export function createLibrary(client, { deletions }) {
     show(more, false);
     shown = null;
     const again = h("button.quiet.small", { type: "button", on: { click: () => read() } }, "Retry");
-    note.replaceChildren(`The books could not be loaded: ${error.message}. `, again);
+    note.replaceChildren(`The books could not be loaded: ${sentence(error.message)} `, again);
     if (error.code !== "UNAUTHORIZED") announce("The books could not be loaded.");
   }
 
@@ -215,7 +216,7 @@ function exportMenu(client) {
       const file = await client.readBlob(`/v2/books/export?format=${format}`);
       saveFile(`library-${new Date().toISOString().slice(0, 10)}.${format === "json" ? "json" : "csv"}`, file);
     } catch (error) {
-      remark(`The export failed: ${error.message}.`);
+      remark(`The export failed: ${sentence(error.message)}`);
     }
   }
 

@@ -7,7 +7,7 @@
 
 import { announce, h, setText, show } from "./dom.js";
 import { newKey } from "./queue.js";
-import { numbered, plural, shortened } from "./words.js";
+import { numbered, plural, sentence, shortened } from "./words.js";
 
 const FORMATS = {
   goodreads: "Goodreads export", storygraph: "StoryGraph export", librarything: "LibraryThing export", libib: "Libib export",
@@ -45,7 +45,7 @@ export function createPreview(client, { onChange, onStarted }) {
       announce(`${plural(found.rows, "row")} found, ready to import.`);
     } catch (error) {
       if (running !== mine || mine.signal.aborted) return;
-      draw("", `${error.message}.`);
+      draw("", `${sentence(error.message)}`);
     }
   }
 
@@ -57,7 +57,7 @@ export function createPreview(client, { onChange, onStarted }) {
       clear();
       onStarted(batch);
     } catch (error) {
-      draw("", `Not started: ${error.message}.`);
+      draw("", `Not started: ${sentence(error.message)}`);
     }
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { h, saveFile } from "./dom.js";
+import { sentence } from "./words.js";
 
 /** Fills `view`. Answers how to leave. */
 export function showReference(view, { client }) {
@@ -26,7 +27,7 @@ export function showReference(view, { client }) {
       if (client.key) place.querySelector('a[href="/openapi.json"]').addEventListener("click", saveDocument);
       note.remove();
     } catch (error) {
-      if (!stop.signal.aborted) note.textContent = `The API reference could not be loaded: ${error.message}.`;
+      if (!stop.signal.aborted) note.textContent = `The API reference could not be loaded: ${sentence(error.message)}`;
     }
   }
 

@@ -7,7 +7,7 @@
 
 import { createCover } from "./covers.js";
 import { announce, h, remark, setText, show } from "./dom.js";
-import { bookDate, numbered, plural } from "./words.js";
+import { bookDate, numbered, plural, sentence } from "./words.js";
 
 const AT_ONCE = 10;
 
@@ -48,7 +48,7 @@ export function createReviews(client, path, { onAnswered }) {
     } catch (error) {
       if (error.code !== "INVALID_STATE") {
         card.element.inert = false;
-        remark(`Not saved: ${error.message}.`);
+        remark(`Not saved: ${sentence(error.message)}`);
         return;
       }
     }

@@ -13,7 +13,7 @@ import { announce, h, remark, setText, show } from "./dom.js";
 import { WINDOWS, createFigures } from "./figures.js";
 import { createGates, gatesThatCount } from "./gates.js";
 import { createActs, createShare } from "./share.js";
-import { plural } from "./words.js";
+import { plural, sentence } from "./words.js";
 
 const FRESH_MS = 4_000;
 
@@ -91,7 +91,7 @@ export function showRollout(view, { client, params }) {
 
   function fail(error) {
     const again = h("button.quiet.small", { type: "button", on: { click: refresh } }, "Retry");
-    note.replaceChildren(`The rollout could not be loaded: ${error.message}. `, again);
+    note.replaceChildren(`The rollout could not be loaded: ${sentence(error.message)} `, again);
   }
 
   function onWindow(window) {
@@ -117,7 +117,7 @@ export function showRollout(view, { client, params }) {
       announce("The incident was opened.");
       return true;
     } catch (error) {
-      remark(`The incident was not opened: ${error.message}.`);
+      remark(`The incident was not opened: ${sentence(error.message)}`);
       return false;
     }
   }

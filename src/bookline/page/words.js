@@ -66,6 +66,12 @@ export const sourceName = (source) => SOURCES[source] ?? source ?? "unknown";
 /** The reason, in words; a code that is not known stands for itself. */
 export const reasonOf = (error) => REASONS[error?.code] ?? error?.message ?? error?.code ?? "unknown";
 
+/** The same where there is room: of a provider's trouble the server says more. */
+export const causeOf = (error) => (error?.code === "PROVIDER_ERROR" && error.message ? error.message : reasonOf(error));
+
+/** With a full stop, unless it has its end. */
+export const sentence = (text) => (/[.?!…]$/.test(text) ? text : `${text}.`);
+
 export const stepLabel = (step) => STEP_LABELS[step] ?? (step === "save-to-fallback" ? "Save" : step);
 
 const count = new Intl.NumberFormat("en-GB");
