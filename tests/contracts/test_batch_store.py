@@ -383,7 +383,8 @@ async def test_a_review_is_answered_once(bench: Bench) -> None:
     assert (chosen.state, chosen.isbn, chosen.todo) == ("queued", A, "import")
     assert skipped.state == "skipped"
     assert (await bench.batch()).status == "running"
-    for index, code in ((0, "INVALID_STATE"), (1, "INVALID_STATE"), (2, "NOT_FOUND")):
+    never, twice = ((2, "NOT_FOUND"), (-1, "NOT_FOUND"), (10**30, "NOT_FOUND")), "INVALID_STATE"
+    for index, code in ((0, twice), (1, twice), *never):
         with pytest.raises(Refused) as refused:
             await store.choose(BATCH, index, B)
         assert refused.value.code == code

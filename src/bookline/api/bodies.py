@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bookline.errors import InvalidIsbn, Refused
 from bookline.imports import Order
-from bookline.migration.rollout import Change
+from bookline.migration.rollout import TEXT_CHARS, Change
 from bookline.migration.rollouts import ACTOR_CHARS, REASON_CHARS, WEEK_MS
 from bookline.threads import in_thread
 from bookline.values import Json
@@ -162,7 +162,8 @@ def read_change(body: Json, caller: str) -> WantedChange:
     if not given and body.get("reason") is None:
         raise Refused("INVALID_REQUEST", f"nothing to change: send one of {', '.join(CHANGES)}")
     for name in TEXTS:
-        optional_text(body, name)
+        if len(optional_text(body, name) or "") > TEXT_CHARS:
+            raise Refused("INVALID_REQUEST", f"{name} may have {TEXT_CHARS} characters")
     for name in ("percent", "resolve"):
         if name in given and (isinstance(given[name], bool) or not isinstance(given[name], int)):
             raise Refused("INVALID_REQUEST", f"{name} must be a whole number")

@@ -51,6 +51,7 @@ from bookline.values import Json, Page
 
 PORTION = 1_000  # items in one transaction: about 20 ms of the writer
 REMOVE_MOST = 1_000  # items removed at once
+MOST_PLACES = 2**31
 RECEIVING_MS = 3_600_000  # a list that is not whole after this time never will be
 
 _ITEM = "SELECT * FROM batch_items WHERE batch_id = :batch_id AND place = :place"
@@ -270,7 +271,7 @@ class SqlBatches:
         def work(session: Session, told: Told) -> Item:
             self._get(session, batch_id)
             place = {"batch_id": batch_id, "place": index}
-            rows = session.execute(_ITEM, place)
+            rows = session.execute(_ITEM, place) if 0 <= index < MOST_PLACES else ()
             if not rows:
                 raise Refused("NOT_FOUND", f"This batch has no item {index}.")
             item = read_item(rows[0])
