@@ -25,6 +25,7 @@ TYPES = {
     "html": "text/html",
     "css": "text/css",
     "js": "text/javascript",
+    "ts": "text/plain",
     "svg": "image/svg+xml",
     "ico": "image/x-icon",
 }

@@ -7,6 +7,7 @@ Rule 1:   with another ASGI server, switch off its own reading of X-Forwarded-* 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -98,7 +99,7 @@ def create_server(settings: Settings, *, insecure: bool = False, role: Role = "a
     app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_unforeseen)
     document = app.openapi
-    app.openapi = lambda: completed(document())  # type: ignore[method-assign]
+    app.openapi = cache(lambda: completed(document()))  # type: ignore[method-assign]
     routes = read_routes([route for one in routers for route in one.routes])
     gate = Gate(app, settings, keys, tokens, now_ms, routes=routes, any_host=insecure)
     return gate

@@ -5,6 +5,7 @@ Rule 1:   what is heavy (the engine, the server, pictures, weights) is imported 
           that need it: the help is there at once.
 """
 
+import re
 import sys
 from typing import Annotated
 
@@ -21,8 +22,8 @@ from bookline.cli import (
     trial_commands,
     webhook_commands,
 )
-from bookline.cli.asked import Asked, JsonOption, ServerOption
-from bookline.cli.views import result
+from bookline.cli.asked import USAGE, Asked, JsonOption, ServerOption
+from bookline.cli.views import result, say
 
 app = typer.Typer(
     name="bookline",
@@ -90,9 +91,16 @@ app.add_typer(webhook_commands.webhooks)
 app.add_typer(trial_commands.rollout)  # with the commands of both files
 
 
+# What moves a terminal's cursor, colours or title: C0 without tab and line ends, DEL, C1.
+_TERMINAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
 def run() -> None:
     """The script's entry."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if any(_TERMINAL.search(argument) for argument in sys.argv[1:]):
+        say("An argument holds control characters, and no command takes any.")
+        sys.exit(USAGE)
     app(prog_name="bookline")

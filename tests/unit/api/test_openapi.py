@@ -1,0 +1,60 @@
+"""The OpenAPI document as programs read it: names that people would give."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bookline.api.openapi import _schema_name
+from bookline.api.server import create_server
+from bookline.settings import read_settings
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> dict[str, Any]:
+    made = create_server(read_settings({"BOOKLINE_DATA_DIR": str(tmp_path)}, None))
+    return cast(Any, made._app).openapi()  # type: ignore[no-any-return]
+
+
+def test_each_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    names = [
+        operation["operationId"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+    ]
+
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch(r"[a-z][A-Za-z]{3,30}", name), name
+
+
+def test_schemas_are_named_plainly_and_every_reference_leads_somewhere(
+    document: dict[str, Any],
+) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert {"Book", "Job", "JobAnswer", "JobPageAnswer", "BookPageAnswer"} <= set(schemas)
+    for name, schema in schemas.items():
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", name), name
+        assert schema["title"] == name
+    used = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert used <= set(schemas)
+    assert "Success_" not in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        ("Book", "Book"),
+        ("Success_Book_", "BookAnswer"),
+        ("Page_Job_", "JobPage"),
+        ("Success_CountedPage_Book__", "BookPageAnswer"),
+        ("Success_Counted_Batch__", "BatchPageAnswer"),
+        ("bookline__api__schemas__Reading", "Reading"),
+        ("bookline__api__batch_schemas__Reading", "BatchReading"),
+    ],
+)
+def test_a_generic_is_named_by_what_it_holds(made: str, name: str) -> None:
+    assert _schema_name(made) == name
