@@ -25,20 +25,18 @@ class Stack:
     one: Server
     other: Server
 
-    async def begin(self, isbn: str = ISBN) -> str:
+    async def begin(self, isbn: str = ISBN, source: str = "google_books") -> str:
         """A legacy import by ``one``."""
-        order = {"isbn": isbn, "source": "google_books", "method": "legacy"}
+        order = {"isbn": isbn, "source": source, "method": "legacy"}
         status, answer, _ = await self.one.post("/v2/import", order)
         assert (status, answer["data"]["method"]) == (202, "legacy")
         job_id: str = answer["data"]["jobId"]
         return job_id
 
-    async def waiting(self, isbn: str) -> str:
-        """One that waits half a minute for its second try."""
-        self.sandbox.faults.add(
-            route="google_books", isbn=isbn, kind="429", retry_after=30, times=1
-        )
-        job_id = await self.begin(isbn)
+    async def waiting(self, isbn: str, source: str) -> str:
+        """One that waits half a minute for its second try, as all that ask this source then do."""
+        self.sandbox.faults.add(route=source, isbn=isbn, kind="429", retry_after=30, times=1)
+        job_id = await self.begin(isbn, source)
         async for _, message in self.one.sse(job_id):
             if message["type"] == "workflow_retry":
                 return job_id
@@ -81,7 +79,7 @@ async def test_an_import_is_told_listed_and_kept_as_any_other(stack: Stack) -> N
 
 
 async def test_a_cancel_that_came_by_another_process_ends_a_wait_at_once(stack: Stack) -> None:
-    job_id = await stack.waiting("9780061120084")
+    job_id = await stack.waiting("9780061120084", "isbndb")
     assert await running(stack.one) >= 1
     assert await running(stack.other) == 0
 
@@ -117,8 +115,8 @@ async def test_a_retry_by_another_process_keeps_what_was_done(stack: Stack) -> N
 async def test_a_wait_goes_on_in_the_process_that_is_left(stack: Stack) -> None:
     """``one`` stops in good order; ``other`` takes its job over, and waits as long as was told."""
     isbn = stack.sandbox.make(1)[0]
-    job_id = await stack.waiting(isbn)
-    asked = stack.sandbox.counts[isbn]["google_books"]
+    job_id = await stack.waiting(isbn, "openlibrary")
+    asked = stack.sandbox.counts[isbn]["openlibrary"]
 
     await stack.one.stop()
 
@@ -129,5 +127,5 @@ async def test_a_wait_goes_on_in_the_process_that_is_left(stack: Stack) -> None:
     job: Any = await stack.other.until(job_id)
     assert status in {200, 202}
     assert (job["status"], job["error"]["attempts"]) == ("cancelled", 1)
-    assert stack.sandbox.counts[isbn]["google_books"] == asked
+    assert stack.sandbox.counts[isbn]["openlibrary"] == asked
     await stack.one.start()
