@@ -43,7 +43,7 @@ class Count:
 
 
 STORY = ("import_book", "_warned")
-OF_BOTH = ("World", "Slot", "measure")
+OF_BOTH = ("World", "measure")
 BEFORE = [
     Part(f"{LEGACY}/job_state_manager.py"),
     Part(f"{LEGACY}/state_machine.py"),
@@ -55,11 +55,15 @@ AROUND = [
     Part("engine/tries.py", but=("Policy",)),
     Part("engine/dbos.py"),
     Part("engine/recovery.py"),
+    Part("engine/outbox.py"),
+    Part("engine/queue.py"),
+    Part("engine/spending.py"),
 ]
 SHARED = [
     Part("workflow.py", but=STORY),
     Part("engine/job_run.py", only=OF_BOTH),
     Part("engine/tries.py", only=("Policy",)),
+    Part("engine/places.py"),
     Part("engine/nodes.py"),
     Part("engine/upkeep.py"),
     Part("time_limit.py"),
