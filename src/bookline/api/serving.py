@@ -15,7 +15,6 @@ import gc
 import os
 import resource
 import socket
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -33,6 +32,11 @@ BACKLOG = 2_048
 COLLECT_AT = (10_000, 20, 50)  # new objects, then rounds: a twentieth less CPU an import
 WATCHER_SAYS_BYTES = 16 * 1024  # what a watcher says has no meaning, so it may not be long
 UNCONFIRMED_MS = 25_000  # a ping (progress/hub.py) and this are less than 60 s
+KEEP_ALIVE_OPTIONS = {
+    "TCP_KEEPIDLE": 15,  # seconds of silence before the first question
+    "TCP_KEEPINTVL": 10,  # seconds between questions
+    "TCP_KEEPCNT": 3,  # questions without an answer: 45 s in all
+}
 
 OPEN_FILES = 65_536  # our choice; the system's own hard limit counts where it is lower
 
@@ -83,20 +87,26 @@ class BooklineServer(uvicorn.Server):
         if self.started:
             gc.freeze()  # what is there stays: looking through all of it took 0.1 to 0.3 s a time
             gc.set_threshold(*COLLECT_AT)
-            self._limit_silence()
+            for one in self.servers[0].sockets:
+                with socket.socket(fileno=os.dup(one.fileno())) as listener:
+                    _limit_silence(listener)
             self._ready(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._gate.let_watchers_go()
         await super().shutdown(sockets)
 
-    def _limit_silence(self) -> None:
-        """Ends connections where what is sent is not confirmed; only Linux knows how."""
-        if sys.platform != "linux":
-            return
-        for one in self.servers[0].sockets:  # what they take in inherits it
-            with socket.socket(fileno=os.dup(one.fileno())) as listener:
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNCONFIRMED_MS)
+
+def _limit_silence(listener: socket.socket) -> None:
+    """Lets the system end connections whose other side is gone: they inherit it from here.
+
+    WebSockets have their own pings; this finds the watchers of an event stream.
+    """
+    options = {**KEEP_ALIVE_OPTIONS, "TCP_USER_TIMEOUT": UNCONFIRMED_MS}
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):  # Linux has all of them
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def raise_open_files() -> None:

@@ -18,21 +18,13 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from bookline.api.serving import BooklineServer
+from bookline.api.serving import BACKLOG, BooklineServer
 from bookline.cli.opening import address
 from bookline.cli.views import say
 from bookline.errors import TryLater
 from bookline.settings import Role, Settings
 
 log = logging.getLogger(__name__)
-
-BACKLOG = 2_048
-DEAD_PEER_OPTIONS = {
-    "TCP_KEEPIDLE": 15,  # seconds of silence before the first question
-    "TCP_KEEPINTVL": 10,  # seconds between questions
-    "TCP_KEEPCNT": 3,  # questions without an answer: 45 s in all
-    "TCP_USER_TIMEOUT": 45_000,  # milliseconds that sent data may stay unacknowledged
-}
 
 
 class Server(BooklineServer):
@@ -172,17 +164,6 @@ async def until_told(then: Callable[[], None] = lambda: None) -> None:
     await told.wait()
 
 
-def _find_dead_peers(listening: socket.socket) -> None:
-    """Lets the system end connections whose other side is gone: connections inherit it.
-
-    WebSockets have their own pings; this finds the watchers of an event stream.
-    """
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in DEAD_PEER_OPTIONS.items():
-        if hasattr(socket, name):  # Linux has all of them
-            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections. Raises: TryLater when it cannot be had."""
     try:
@@ -194,7 +175,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise TryLater(f"cannot serve at {host}: {error}") from error
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        _find_dead_peers(listening)
         listening.bind(where)
         listening.listen(BACKLOG)
     except OSError as error:
