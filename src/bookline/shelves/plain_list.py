@@ -52,5 +52,10 @@ def _in_words(text: str) -> list[str]:
 
 def _words(line: str, pieces: list[str]) -> str:
     """The first cell with words beside a line's only ISBN: most likely its title."""
-    cells = (cell.strip(" \"'") for cell in _SEPARATORS.split(line))
-    return next((cell for cell in cells if cell not in pieces and _LETTERS.search(cell)), "")
+    for cell in _SEPARATORS.split(line.strip()):
+        for piece in pieces:
+            cell = cell.replace(piece, " ")  # noqa: PLW2901
+        words = " ".join(cell.split()).strip(" \"'-–—:#")
+        if _LETTERS.search(words):
+            return words
+    return ""

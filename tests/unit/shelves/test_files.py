@@ -142,3 +142,18 @@ def test_every_format_has_as_many_rows_as_its_file() -> None:
         "BOOKWYRM": 1,
         "OPEN_LIBRARY": 2,
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("9780451524935 mine", "mine"),
+        ("9780451524935", ""),
+        ("Nineteen Eighty-Four, 978-0-451-52493-5", "Nineteen Eighty-Four"),
+        ("- 9780451524935 – 1984: a novel", "1984: a novel"),
+    ],
+)
+def test_what_stands_beside_an_isbn_in_a_list_is_its_title(line: str, title: str) -> None:
+    [row] = open_library_file(f"{line}\n".encode()).rows()
+
+    assert row.title == title
