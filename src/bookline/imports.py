@@ -134,7 +134,7 @@ class Imports:
             await self._queue.hand_over(job)
             return
         try:
-            await self._engines[job.method].start(job.order)
+            await self._engines[job.method].start(job.order, in_batch=job.batch_id is not None)
         except StoreDown as error:
             log.warning("%s is kept and starts later: %s", job.job_id, error)
 

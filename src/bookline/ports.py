@@ -352,8 +352,11 @@ class RolloutLog(Protocol):
 class Engine(Protocol):
     """What runs imports, durably: the workflow's engine, or the legacy importer."""
 
-    async def start(self, order: ImportInput) -> None:
-        """Begins the import of a job that was opened. Safe twice. Raises: StoreDown."""
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
+        """Begins the import of a job that was opened. Safe twice. Raises: StoreDown.
+
+        One of many, ``in_batch``, may do without the engine's records while all goes well.
+        """
         ...
 
     async def restart(self, job_id: str) -> None:

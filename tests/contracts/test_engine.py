@@ -128,6 +128,7 @@ class Bench:
     engine: Any
     node_id = "node-1"
     method = "workflow"
+    in_batch = False
 
     def clear(self) -> None:
         """For the next test: other steps, other names of jobs."""
@@ -166,7 +167,7 @@ class Bench:
         return f"{name}-{self.story_of}"
 
     async def start(self, name: str = "job") -> None:
-        await self.engine.start((await self.open(name)).order)
+        await self.engine.start((await self.open(name)).order, in_batch=self.in_batch)
 
     async def open(self, name: str = "job") -> Job:
         self.names.append(name)
@@ -265,6 +266,10 @@ class KeptBench(Bench):
 
 
 class DbosBench(KeptBench):
+    def set_policy(self, **policy: float) -> None:
+        super().set_policy(**policy)
+        self.engine._straight._world = self.engine._world
+
     async def boot(self) -> None:
         self.open_stores()
         where = self.url or self.folder / "engine.db"
@@ -308,6 +313,7 @@ async def launched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Db
 async def on_dbos(launched: DbosBench) -> AsyncIterator[DbosBench]:
     launched.clear()
     launched.set_policy()
+    launched.in_batch = False
     yield launched
     launched.steps.held.clear()
     for name in launched.names:
@@ -315,11 +321,12 @@ async def on_dbos(launched: DbosBench) -> AsyncIterator[DbosBench]:
         await launched.end(name, run=run)
 
 
-@pytest_asyncio.fixture(params=["memory", "dbos", "legacy"], loop_scope="module")
+@pytest_asyncio.fixture(params=["memory", "dbos", "in_batch", "legacy"], loop_scope="module")
 async def bench(
     request: pytest.FixtureRequest, on_dbos: DbosBench, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    if request.param == "dbos":
+    if request.param in {"dbos", "in_batch"}:
+        on_dbos.in_batch = request.param == "in_batch"
         yield on_dbos
         return
     made = MemoryBench() if request.param == "memory" else LegacyBench(tmp_path)
@@ -962,4 +969,28 @@ async def test_what_is_just_being_taken_over_is_not_taken_over_again(
     states = await on_dbos.engine.look_up([on_dbos.id()])
 
     assert states[on_dbos.id()][0] == "PENDING"  # and not queued once more
+    assert await on_dbos.told("workflow_resumed") == []
+
+
+# ------------------------------------------------------------------ in a batch
+async def test_what_goes_well_in_a_batch_costs_the_engine_nothing(on_dbos: DbosBench) -> None:
+    on_dbos.in_batch = True
+    await on_dbos.start()
+
+    assert (await on_dbos.end()).status == COMPLETED
+
+    assert await on_dbos.engine.look_up([on_dbos.id()]) == {}
+
+
+async def test_what_fails_in_a_batch_continues_where_it_was(on_dbos: DbosBench) -> None:
+    on_dbos.in_batch = True
+    on_dbos.steps.fail(UPLOAD, DOWN)
+    await on_dbos.start()
+
+    assert (await on_dbos.end()).status == COMPLETED
+
+    assert on_dbos.id() in await on_dbos.engine.look_up([on_dbos.id()])
+    calls = on_dbos.steps.calls
+    assert [calls.count(step) for step in (METADATA, UPLOAD, SAVE)] == [1, 2, 1]
+    assert [one["attempt"] for one in await on_dbos.told("workflow_retry")] == [1]
     assert await on_dbos.told("workflow_resumed") == []

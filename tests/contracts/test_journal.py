@@ -1326,3 +1326,57 @@ async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path, clock:
     [record] = await journal.records(0)
     assert sum(record.stages.values()) <= record.duration_ms
     journal.close()
+
+
+DONE = '{"a":[{"value":1}]}'
+
+
+async def test_what_is_left_is_continued_with_its_outcomes_and_is_no_restart(
+    journal: Journal,
+) -> None:
+    await journal.open(a_job())
+    first = await journal.claim("job-1", NODE)
+    assert first is not None
+    await journal.begin(
+        "job-1", 1, "fetch-metadata", 1, epoch=first.epoch, done='{"a":[{"value":1}]}'
+    )
+
+    await journal.leave(
+        "job-1", run=1, epoch=first.epoch, done='{"a":[{"value":1}],"b":[]}', spent_ms=7,
+        news=(), continues=True,
+    )  # fmt: skip
+
+    second = await journal.claim("job-1", NODE)
+    assert second is not None
+    assert (second.done, second.restarts, second.spent_ms) == ({"a": [{"value": 1}], "b": []}, 0, 7)
+    assert await journal.begin("job-1", 1, "fetch-metadata", 1, epoch=second.epoch) == Attempt()
+
+
+async def test_outcomes_ride_with_the_next_mark(journal: Journal) -> None:
+    await journal.open(a_job())
+    first = await journal.claim("job-1", NODE)
+    assert first is not None
+    await journal.begin(
+        "job-1", 1, "upload-cover", 1, epoch=first.epoch, done='{"a":[{"value":1}]}'
+    )
+
+    second = await journal.claim("job-1", "other")
+
+    assert second is not None
+    assert (second.done, second.restarts) == ({"a": [{"value": 1}]}, 1)
+
+
+async def test_an_outdated_claim_leaves_nothing(journal: Journal) -> None:
+    await journal.open(a_job())
+    first = await journal.claim("job-1", NODE)
+    second = await journal.claim("job-1", "other")
+    assert first is not None
+    assert second is not None
+
+    await journal.leave(
+        "job-1", run=1, epoch=first.epoch, done='{"a":[]}', spent_ms=7, news=(), continues=True
+    )
+
+    third = await journal.claim("job-1", "other")
+    assert third is not None
+    assert (third.done, third.restarts, third.spent_ms) == ({}, 2, 0)

@@ -106,7 +106,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "engine.memory": CORE | {"workflow", "engine.job_run"},
     "engine.dbos": CORE
-    | {"workflow", "engine.job_run", "engine.dbos_statements", "engine.dbos_database"},
+    | {
+        "workflow",
+        "engine.job_run",
+        "engine.places",
+        "engine.straight",
+        "engine.dbos_statements",
+        "engine.dbos_database",
+    },
+    "engine.straight": CORE | {"workflow", "engine.job_run", "engine.places", "engine.tries"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},
     "engine.leases": CORE | {"stores.database"},
     "engine.dbos_statements": set(),

@@ -26,7 +26,7 @@ class FakeEngine:
     is_down: bool = False
     look: Callable[[str], None] = lambda _: None
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         self._hear(f"start {order.job_id}")
 
     async def restart(self, job_id: str) -> None:
@@ -94,7 +94,7 @@ async def test_a_job_is_known_before_the_engine_hears_of_it() -> None:
     known_then: list[bool] = []
     real = bench.engine.start
 
-    async def start(order: ImportInput) -> None:
+    async def start(order: ImportInput, **_: object) -> None:
         known_then.append(await bench.journal.find(order.job_id) is not None)
         await real(order)
 

@@ -28,6 +28,8 @@ from bookline import workflow
 from bookline.engine import dbos_statements
 from bookline.engine.dbos_database import AWAY, open_engine_database
 from bookline.engine.job_run import World, execute
+from bookline.engine.places import Slot
+from bookline.engine.straight import Straight
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
 from bookline.patience import until_it_is_back
@@ -95,6 +97,9 @@ class DbosEngine:
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
+        self._straight = Straight(world, self._continue)
+        self._slots: dict[str, Slot] = {}
+        """The places of jobs that begin here, where they have one already."""
         self.unrecorded: set[str] = set()
         """Jobs that have ended here, and whose outcome DBOS' database did not take."""
 
@@ -132,6 +137,7 @@ class DbosEngine:
     async def close(self) -> None:
         """Stops all imports in good order; they go on after the next start."""
         self._closing = True
+        await self._straight.close()
         for job_id in self._cancels:
             self._tasks[job_id].cancel()
         if self._tasks:
@@ -144,10 +150,22 @@ class DbosEngine:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._database.engine.dispose()
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
+        if in_batch:
+            if not self._closing:
+                self._straight.start(order)
+            return
         with _ours(), SetWorkflowID(order.job_id):
             stored = {**order.to_json(), "version": workflow.VERSION}
             await DBOS.start_workflow_async(self._workflow, stored)
+
+    async def _continue(self, order: ImportInput, slot: Slot) -> None:
+        self._slots[order.job_id] = slot
+        try:
+            await self.start(order)
+        except StoreDown:
+            del self._slots[order.job_id]
+            raise
 
     async def restart(self, job_id: str) -> None:
         with _ours():
@@ -189,6 +207,7 @@ class DbosEngine:
         await self.look_up(["none"])
 
     def wake(self, job_id: str) -> None:
+        self._straight.wake(job_id)
         event = self._cancels.get(job_id)
         if event is not None:
             event.set()
@@ -196,7 +215,7 @@ class DbosEngine:
     @property
     def running(self) -> Sequence[str]:
         """Ids of the jobs that this process runs now."""
-        return list(self._cancels)
+        return [*self._cancels, *self._straight.running]
 
     async def look_up(self, job_ids: Sequence[str]) -> dict[str, tuple[str, str | None, Any]]:
         """State, executor and output of each job that DBOS knows."""
@@ -230,7 +249,8 @@ class DbosEngine:
         self._tasks[order.job_id] = task
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
-            return await execute(order, DbosRecords(), self._world, cancel, rules)
+            slot = self._slots.pop(order.job_id, None)
+            return await execute(order, DbosRecords(), self._world, cancel, rules, slot)
         finally:
             self._cancels.pop(order.job_id, None)
 

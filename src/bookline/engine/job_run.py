@@ -11,6 +11,7 @@ Not here: what a try comes to and when the next one follows: tries.py.
 
 import asyncio
 import contextlib
+import json
 import logging
 import random
 import time
@@ -99,16 +100,19 @@ async def execute(
     world: World,
     cancel: asyncio.Event,
     rules: Rules = import_book,
+    slot: Slot | None = None,
 ) -> Json:
     """Runs one import to its end by these rules, writes the end, and answers with it.
+
+    ``slot`` is its place where it has one already.
 
     The answer is ``{"run", "status", "result" | "error"}``; status ``over`` when there was nothing
     to do. While the journal is away it waits.
     """
     job_id.set(order.job_id)
-    async with Slot(world.places) as slot:
+    async with slot or Slot(world.places) as place:
         with world.span("import", job=order.job_id):
-            return await _execute(order, records, world, cancel, rules, slot)
+            return await _execute(order, records, world, cancel, rules, place)
 
 
 async def _execute(
@@ -119,7 +123,7 @@ async def _execute(
     rules: Rules,
     slot: "Slot",
 ) -> Json:
-    claim = await until_it_is_back(partial(world.runs.claim, order.job_id, world.node))
+    claim = await claim_of(order, world)
     if claim is None:
         return {"run": 0, "status": "over"}
     run = JobRun(order, claim, records, world, cancel, slot)
@@ -129,6 +133,11 @@ async def _execute(
     finally:
         run.close()
     return {"run": claim.run, **ending.to_json()}
+
+
+async def claim_of(order: ImportInput, world: World) -> Claim | None:
+    """The job as this process has it now; None when it is over."""
+    return await until_it_is_back(partial(world.runs.claim, order.job_id, world.node))
 
 
 async def _ending_of(
@@ -156,7 +165,12 @@ class JobRun:
         world: World,
         cancel: asyncio.Event,
         slot: Slot,
+        *,
+        keeps_outcomes: bool = False,
     ) -> None:
+        """``keeps_outcomes``: in the job's row, where ``record`` keeps nothing."""
+        self._keeps_outcomes = keeps_outcomes
+        self._done = {step: list(outcomes) for step, outcomes in claim.done.items()}
         self._job_id = order.job_id
         self._claim = claim
         self._spending = Spending(claim.spent_ms, world.policy.deadline_seconds, world.passed)
@@ -245,6 +259,19 @@ class JobRun:
         if result.get("storedIn") == "kv":
             self._world.measures.saved_aside()
 
+    async def leave(self, *, continues: bool) -> None:
+        """Keeps the outcomes so far: another execution ``continues``, now or after a restart."""
+        await until_it_is_back(partial(self._leave, continues))
+
+    async def _leave(self, continues: bool) -> None:
+        await self._world.runs.leave(
+            self._job_id, run=self._claim.run, epoch=self._claim.epoch, done=self._done_json(),
+            spent_ms=self._spending.spent_ms, news=self._outbox.waiting, continues=continues,
+        )  # fmt: skip
+
+    def _done_json(self) -> str:
+        return json.dumps(self._done, ensure_ascii=False, separators=(",", ":"))
+
     def close(self) -> None:
         """Nothing of it is told any more."""
         self._outbox.close()
@@ -264,6 +291,9 @@ class JobRun:
     async def _timed_try(
         self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]], patience: Patience
     ) -> Json:
+        known = self._claim.done.get(step.name, ())
+        if attempt <= len(known):
+            return known[attempt - 1]
         began = time.perf_counter()
         with self._world.span(step.name, attempt=attempt) as told:
             token = f"{self._world.node}:{next(_numbers)}"
@@ -272,6 +302,8 @@ class JobRun:
                 outcome = await self._tries.outcome_of(step, attempt, mark, work)
             told.set_attribute("bookline.result", kind_of(outcome))
         self._failed_at[step.name] = self._world.passed()
+        if self._keeps_outcomes:
+            self._done.setdefault(step.name, []).append(outcome)
         self._world.measures.try_ended(step.name, kind_of(outcome), time.perf_counter() - began)
         return outcome
 
@@ -295,6 +327,7 @@ class JobRun:
             self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch,
             token=token, limit_ms=round(step.limit_seconds * 1000),
             spent_ms=self._spending.spent_ms, beside=tuple(self._lines), at=self._at(), news=news,
+            done=self._done_json() if self._keeps_outcomes else None,
         )  # fmt: skip
         self._outbox.kept(news)
         return mark

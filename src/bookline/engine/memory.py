@@ -26,7 +26,7 @@ class MemoryEngine:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancels: dict[str, asyncio.Event] = {}
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         if order.job_id not in self._orders:
             self._orders[order.job_id] = order
             self._records[order.job_id] = {}

@@ -65,7 +65,7 @@ class Queue:
 
     async def hand_over(self, job: Job) -> None:
         try:
-            await self._importers[job.method].start(job.order)
+            await self._importers[job.method].start(job.order, in_batch=job.batch_id is not None)
             self._handed[job.job_id] = job.order.source
             await asyncio.sleep(0)  # it takes its place
         except StoreDown as error:

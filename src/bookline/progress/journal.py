@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bookline.job import Job
@@ -96,6 +96,8 @@ class Claim:
     """Which claim of the job this is: a write of an older one does nothing."""
     spent_ms: int = 0
     """How much of the run's deadline is spent."""
+    done: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    """Step → the outcomes of tries that another execution did: they are not done again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +140,10 @@ class Runs(Protocol):
         beside: Collection[str] = (),
         at: Place | None = None,
         news: Sequence[News] = (),
+        done: str | None = None,
     ) -> Attempt:
-        """Marks the try as begun, before it has any effect.
+        """Marks the try as begun, before it has any effect. ``done`` are the outcomes so far, as
+        JSON, where they are to be kept here.
 
         Who asks again under the same ``token`` is the same try. Marks of other steps end, but for
         those ``beside`` it. Status shows this try, or the one ``at``.
@@ -150,6 +154,22 @@ class Runs(Protocol):
         self, job_id: str, run: int, step: str, attempt: int, *, epoch: int = ANY_EPOCH
     ) -> None:
         """Takes the mark back: the try was stopped in good order and does not count."""
+        ...
+
+    async def leave(
+        self,
+        job_id: str,
+        *,
+        run: int,
+        epoch: int,
+        done: str,
+        spent_ms: int,
+        news: Sequence[News],
+        continues: bool,
+    ) -> None:
+        """Keeps the outcomes so far, for another execution; it ``continues`` at once, or after a
+        restart.
+        """
         ...
 
     def tell(

@@ -10,6 +10,7 @@ Units:    epoch milliseconds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -72,6 +73,10 @@ class JobRow:
     """Of this run's deadline."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Step → its try that has begun and not ended."""
+    done: str | None = None
+    """Step → the outcomes of its tries, as JSON, where the engine has no records of them."""
+    is_left: bool = False
+    """It was left to be continued by another execution: no restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +120,9 @@ def reopen(row: JobRow, node: str) -> tuple[JobRow, News]:
         _become(row.job, QUEUED), node=node, run=row.job.run + 1, step=None, attempt=None,
         cancel_requested=False, result=None, error=None,
     )  # fmt: skip
-    row = replace(row, job=job, started_ms=None, restarts=0, spent_ms=0, marks={})
+    row = replace(
+        row, job=job, started_ms=None, restarts=0, spent_ms=0, marks={}, done=None, is_left=False
+    )
     return row, resumed("retry", row.last_seq)
 
 
@@ -126,11 +133,12 @@ def claim(
 
     ``seen_ms`` is the last sign of life of the node that had it before.
     """
-    has_restarted = row.job.status == RUNNING
+    is_running = row.job.status == RUNNING
+    has_restarted = is_running and not row.is_left
     spent_ms = row.spent_ms + _spent_since(row.marks.values(), seen_ms)
-    if not has_restarted and not _may(row.job, RUNNING):
+    if not is_running and not _may(row.job, RUNNING):
         return None
-    job = row.job if has_restarted else _become(row.job, RUNNING)
+    job = row.job if is_running else _become(row.job, RUNNING)
     row = replace(
         row,
         job=replace(job, node=node),
@@ -138,6 +146,7 @@ def claim(
         restarts=row.restarts + has_restarted,
         started_ms=row.started_ms or now_ms,
         spent_ms=spent_ms,
+        is_left=False,
         marks={step: replace(mark, limit_ms=0) for step, mark in row.marks.items()},  # counted
     )
     news = [resumed("restart", row.last_seq)] if has_restarted and row.last_seq else []
@@ -177,6 +186,22 @@ def release(row: JobRow, held: Claim, step: str, attempt: int) -> JobRow:
     return close(row, [step])
 
 
+def keep_done(row: JobRow, done: str | None) -> JobRow:
+    """The row with the outcomes so far; None leaves them as they are."""
+    return row if done is None else replace(row, done=done)
+
+
+def leave(row: JobRow, held: Claim, done: str, *, continues: bool, now_ms: int) -> JobRow:
+    """The row with the outcomes so far and no open try, for another execution to continue.
+
+    ``continues`` says that it does so at once, so that no restart is told.
+    """
+    if not is_current(row, held):
+        return row
+    job = replace(row.job, updated_ms=now_ms)
+    return replace(row, job=job, done=done, is_left=continues, marks={})
+
+
 def wait(row: JobRow, waits: Mapping[str, int], now_ms: int) -> JobRow:
     """The row with these steps in a retry wait of so many milliseconds: what counts from now."""
     marks = {
@@ -207,7 +232,7 @@ def finish(
     if not is_current(row, held) or end.status is None or not _may(row.job, end.status):
         return None
     job = replace(_become(row.job, end.status), result=result, error=error)
-    return replace(row, job=job, marks={}), end
+    return replace(row, job=job, marks={}, done=None, is_left=False), end
 
 
 def is_current(row: JobRow, held: Claim) -> bool:
@@ -243,7 +268,8 @@ def _become(job: Job, status: str) -> Job:
 
 def _claim(row: JobRow) -> Claim:
     return Claim(run=row.job.run, started_ms=row.started_ms or 0, restarts=row.restarts,
-                 epoch=row.epoch, job_id=row.job.job_id, spent_ms=row.spent_ms)  # fmt: skip
+                 epoch=row.epoch, job_id=row.job.job_id, spent_ms=row.spent_ms,
+                 done=json.loads(row.done) if row.done else {})  # fmt: skip
 
 
 def _spent_since(marks: Collection[Mark], seen_ms: int | None) -> int:

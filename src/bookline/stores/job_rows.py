@@ -21,7 +21,8 @@ SAVE = """
     UPDATE jobs SET status = :status, step = :step, attempt = :attempt, progress = :progress,
         updated_ms = :updated_ms, run = :run, run_started_ms = :started_ms, restarts = :restarts,
         node = :node, cancel_requested = :cancel_requested, last_seq = :last_seq,
-        epoch = :epoch, marks = :marks, spent_ms = :spent_ms, result = :result, error = :error
+        epoch = :epoch, marks = :marks, spent_ms = :spent_ms, done = :done, is_left = :is_left,
+        result = :result, error = :error
     WHERE job_id = :job_id
 """
 
@@ -51,6 +52,7 @@ def saving(row: JobRow) -> Json:
         "started_ms": row.started_ms, "restarts": row.restarts, "node": job.node,
         "cancel_requested": int(job.cancel_requested), "last_seq": row.last_seq,
         "epoch": row.epoch, "spent_ms": row.spent_ms,
+        "done": row.done, "is_left": int(row.is_left),
         "marks": dump({step: mark.to_json() for step, mark in row.marks.items()}),
         "result": dump(job.result), "error": dump(job.error),
     }  # fmt: skip
@@ -92,6 +94,8 @@ def read_row(row: Row) -> JobRow:
         epoch=row["epoch"],
         spent_ms=row["spent_ms"],
         marks={step: Mark.from_json(mark) for step, mark in marks.items()},
+        done=row["done"],
+        is_left=bool(row["is_left"]),
     )
 
 

@@ -179,6 +179,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
         beside: Collection[str] = (),
         at: Place | None = None,
         news: Sequence[News] = (),
+        done: str | None = None,
     ) -> Attempt:
         token = token or f"here:{next(_numbers)}"
         mark = Mark(attempt=attempt, token=token, begun_ms=self._clock(), limit_ms=limit_ms)
@@ -189,6 +190,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             if row is None or not rules.is_current(row, held):
                 return Attempt(cancelled=True)
             begun, answer = rules.begin(row, held, step, mark, spent_ms, beside, at)
+            begun = rules.keep_done(begun, done)
             if news or begun is not row:
                 self._save(session, begun, news, told)
             return answer
@@ -205,6 +207,28 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
                 session.execute(SAVE, saving(released))
 
         await self.database.write(work, job_id)
+
+    async def leave(
+        self,
+        job_id: str,
+        *,
+        run: int,
+        epoch: int,
+        done: str,
+        spent_ms: int,
+        news: Sequence[News],
+        continues: bool,
+    ) -> None:
+        held, now_ms = _held(job_id, run, epoch), self._clock()
+
+        def work(session: Session, told: Told) -> None:
+            row = _row(session, job_id)
+            if row is None or not rules.is_current(row, held):
+                return
+            row = rules.leave(row, held, done, continues=continues, now_ms=now_ms)
+            self._save(session, rules.spend(row, spent_ms), news, told)
+
+        await self.write_and_tell(work, job_id)
 
     def tell(
         self,

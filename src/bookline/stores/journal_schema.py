@@ -147,7 +147,12 @@ WEBHOOKS = """
     CREATE INDEX webhooks_since ON webhooks (since_ms);
 """
 
+DONE = """
+    ALTER TABLE jobs ADD COLUMN done TEXT;
+    ALTER TABLE jobs ADD COLUMN is_left INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     FIRST, RECORDS, METHODS, QUEUE, open_tries_to_marks, TURNS_SET, BATCHES, ASKED_BY,
-    SECRETS, FIGURES, WEBHOOKS,
+    SECRETS, FIGURES, WEBHOOKS, DONE,
 )  # fmt: skip

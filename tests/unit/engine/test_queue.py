@@ -19,7 +19,7 @@ class Importer:
     running: list[str] = field(default_factory=list)
     is_down: bool = False
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         if self.is_down:
             raise StoreDown("full")
         self.running.append(order.job_id)

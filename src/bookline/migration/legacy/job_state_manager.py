@@ -51,7 +51,7 @@ class JobStateManager:
     def running(self) -> Sequence[str]:
         return list(self._tasks)
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         job = JobState(order=order, owner=self._world.node, updated_ms=self._world.clock())
         if await self._table.add(job):
             self._spawn(order.job_id)
