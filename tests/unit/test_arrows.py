@@ -114,7 +114,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.dbos_statements",
         "engine.dbos_database",
     },
-    "engine.straight": CORE | {"workflow", "engine.job_run", "engine.places", "engine.tries"},
+    "engine.straight": CORE
+    | {"workflow", "engine.job_run", "engine.places", "engine.tries", "logs"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},
     "engine.leases": CORE | {"stores.database"},
     "engine.dbos_statements": set(),
