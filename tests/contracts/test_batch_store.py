@@ -355,6 +355,22 @@ async def test_a_single_retry_of_its_job_moves_the_item_too(bench: Bench) -> Non
     assert (await bench.batch()).status == COMPLETED
 
 
+async def test_a_single_cancel_of_its_job_moves_the_item_too(bench: Bench) -> None:
+    """One that waits ends at once, one that runs when it comes to its next step's edge."""
+    await bench.open(A, B)
+    [waiting, running] = await bench.begin(0, 1)
+    journal = bench.stores.journal
+    await journal.claim(running.job_id, NODE)
+
+    await journal.request_cancel(waiting.job_id)
+    await journal.request_cancel(running.job_id)
+
+    assert await bench.states() == ["cancelled", "running"]
+    await bench.end(running, CANCELLED)
+    assert await bench.states() == ["cancelled", "cancelled"]
+    assert (await bench.batch()).status == COMPLETED  # nobody cancelled the batch
+
+
 async def test_a_job_that_somebody_else_retried_is_followed(bench: Bench) -> None:
     """Between the retry of all and the feeder's own, the job came to its end by itself."""
     await bench.open(A)
