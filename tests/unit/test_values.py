@@ -129,7 +129,7 @@ def test_a_public_book_has_every_field_and_no_internal_one(book: Book) -> None:
     assert list(public) == [
         "isbn", "isbn10", "title", "subtitle", "author", "authors", "description", "publisher",
         "publicationDate", "pageCount", "language", "categories", "cover", "embedding",
-        "provenance", "locked",
+        "provenance", "reading", "locked",
     ]  # fmt: skip
     if public["cover"]:
         assert set(public["cover"]) == {"key", "url", "contentType", "width", "height", "sha256"}
@@ -197,6 +197,7 @@ def test_a_job_shows_every_field() -> None:
 
     assert job.to_json() == {
         "jobId": "j",
+        "batchId": None,
         "isbn": ISBN,
         "inputIsbn": "0142437247",
         "source": "auto",

@@ -22,6 +22,7 @@ CREATE TABLE nodes (node TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) WITHOUT ROW
 CREATE TABLE rollout ( number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL );
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE turns (key TEXT PRIMARY KEY, free_at REAL NOT NULL, set_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE webhooks ( job_id TEXT NOT NULL, seq INTEGER NOT NULL, since_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, PRIMARY KEY (job_id, seq) ) WITHOUT ROWID;
 CREATE INDEX batch_items_isbn ON batch_items (batch_id, isbn) WHERE isbn IS NOT NULL;
 CREATE INDEX batch_items_job ON batch_items (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX batch_items_state ON batch_items (batch_id, state, place);
@@ -47,3 +48,5 @@ CREATE INDEX jobs_status ON jobs (status, created_ms, job_id);
 CREATE INDEX jobs_user ON jobs (user_id, created_ms, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (source, turn) WHERE status = 'queued' AND node IS NULL;
 CREATE INDEX turns_free ON turns (free_at);
+CREATE INDEX webhooks_due ON webhooks (state, due_ms);
+CREATE INDEX webhooks_since ON webhooks (since_ms);

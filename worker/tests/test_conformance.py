@@ -48,7 +48,7 @@ SCRIPTS: Mapping[str, Script] = {
     "a try hangs": {"fetch-metadata": ["hang"]},
     "something unforeseen": {"generate-embedding": ["break"]},
     "cancelled in a wait": {"fetch-metadata": ["slow 30"]},
-    "cancelled in a try": {"fetch-metadata": ["pause 6"]},
+    "cancelled in a try": {"fetch-metadata": ["pause 14"]},
     "retried after a failure": {"fetch-metadata": ["down", "refuse"]},
     "retried where it failed": {
         "save-to-database": ["down"] * 4, "save-to-fallback": ["down"] * 4,

@@ -11,7 +11,6 @@ RUN = (
     "tests/unit/batches/test_matching.py",
     "tests/unit/live/test_session.py",
     "tests/unit/migration/test_gates.py",
-    "tests/unit/migration/test_metrics.py",
     "tests/unit/migration/test_rollout.py",
     "tests/unit/progress/test_events.py",
     "tests/unit/progress/test_records.py",

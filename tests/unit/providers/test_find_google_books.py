@@ -194,7 +194,7 @@ def refused(code: int, reason: str, **more: object) -> Answer:
         (refused(403, "userRateLimitExceeded"), SlowDown, "quota"),
         (refused(400, "quotaExceeded"), SlowDown, "quota"),
         (refused(429, "rateLimitExceeded", status="RESOURCE_EXHAUSTED"), SlowDown, "quota"),
-        (answered([], 429), SlowDown, "fewer"),
+        (answered([], 429), SlowDown, "rate limiting"),
         (refused(503, "backendFailed"), ProviderDown, "503"),
         (refused(400, "invalid"), ProviderRefused, "400"),
         (page(403), WrongKey, "403"),

@@ -131,7 +131,7 @@ async def test_the_key_goes_in_a_header_only() -> None:
         (answered(record(title=None)), MetadataIncomplete, "title"),
         (answered({"message": "Forbidden"}, 403), WrongKey, "BOOKLINE_ISBNDB_URL"),
         (answered({"message": "Unauthorized"}, 401), WrongKey, "BOOKLINE_ISBNDB_API_KEY"),
-        (answered({"message": "Limit Exceeded"}, 429), SlowDown, "fewer"),
+        (answered({"message": "Limit Exceeded"}, 429), SlowDown, "rate limiting"),
         (answered({"message": "Internal server error"}, 500), ProviderDown, "500"),
         (answered({"message": "Bad Request"}, 400), ProviderRefused, "400"),
         (answered({"book": None}), ProviderDown, "no book"),

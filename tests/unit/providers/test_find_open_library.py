@@ -250,7 +250,7 @@ async def test_the_cover_is_the_large_one_by_its_number(links: object, cover: st
         (answered(data(title="")), MetadataIncomplete, "title"),
         (answered({"ISBN:9780142437247": []}), ProviderDown, "no book"),
         (answered({"error": "internal_error"}), ProviderDown, "not about"),
-        (answered({"status": 429}, 429), SlowDown, "fewer"),
+        (answered({"status": 429}, 429), SlowDown, "rate limiting"),
         (page(200), ProviderDown, "web page"),
         (page(403), WrongKey, "BOOKLINE_CONTACT"),
         (answered({}, 422), ProviderRefused, "422"),

@@ -119,8 +119,10 @@ class RunJournal:
         self._job_id = job_id
         self._node = node
         self._news: list[News] = []
-        self._open: set[str] = set()
-        """Steps in a try or a wait."""
+        self._open: dict[str, int] = {}
+        """Steps in a try or a wait → which try."""
+        self.lines: list[str] = []
+        """Steps that are done side by side, in the order in which status shows them."""
         self.run: int | None = None
         """Known from the first mark on."""
 
@@ -131,21 +133,31 @@ class RunJournal:
     async def begin(self, step: str, attempt: int, limit_ms: int, spent_ms: int) -> Json:
         """``{"run", "spentMs", "cancelled", "died"}``; the first call claims the job."""
         place = {"node": self._node, "run": self.run, "step": step, "attempt": attempt}
-        self._open.add(step)
+        self._open[step] = attempt
         begun: Json = await self._ask(
-            "begin", **place, limit_ms=limit_ms, spent_ms=spent_ms, beside=sorted(self._open)
-        )
+            "begin", **place, limit_ms=limit_ms, spent_ms=spent_ms, beside=sorted(self._open),
+            at=self._at,
+        )  # fmt: skip
         self.run = begun["run"]
         return begun
 
     def ended(self, step: str) -> None:
         """The step's mark is closed with the next call."""
-        self._open.discard(step)
+        self._open.pop(step, None)
+
+    @property
+    def _at(self) -> tuple[str, int] | None:
+        """What status shows while steps are done side by side: the first that has not ended."""
+        begun = [name for name in self.lines if name in self._open]
+        return (begun[0], self._open[begun[0]]) if begun else None
 
     async def failed(self, step: str, attempt: int, spent_ms: int) -> bool:
         """Tells what waits, and that this try is over. Whether the job was cancelled."""
         place = {"run": self.run, "step": step, "attempt": attempt}
-        return bool(await self._ask("failed", **place, spent_ms=spent_ms))
+        beside = sorted(self._open)
+        return bool(
+            await self._ask("failed", **place, spent_ms=spent_ms, beside=beside, at=self._at)
+        )
 
     async def finish(self, ending: Ending) -> tuple[Job, ImportRecord | None] | None:
         """The job as it ended, and its record; None when it had ended already."""

@@ -87,7 +87,7 @@ class WebSocketConnectionDO(DurableObject):
 
     async def _begin(
         self, job_id: str, node: str, step: str, attempt: int, run: int | None, limit_ms: int,
-        spent_ms: int, beside: list[str], news: list[Json],
+        spent_ms: int, beside: list[str], at: list[Any] | None, news: list[Json],
     ) -> Json:  # fmt: skip
         """Marks a try as begun, with the news that came before it.
 
@@ -103,7 +103,8 @@ class WebSocketConnectionDO(DurableObject):
             await self._journal.claim(job_id, node)
         begun = await self._journal.begin(
             job_id, row.job.run, step, attempt, token=uuid.uuid4().hex, limit_ms=limit_ms,
-            spent_ms=spent_ms, beside=beside, news=[news_from_plain(one) for one in news],
+            spent_ms=spent_ms, beside=beside, at=_place(at),
+            news=[news_from_plain(one) for one in news],
         )  # fmt: skip
         row = await self._row(job_id)
         return {
@@ -112,13 +113,21 @@ class WebSocketConnectionDO(DurableObject):
         }  # fmt: skip
 
     async def _failed(
-        self, job_id: str, run: int, step: str, attempt: int, spent_ms: int, news: list[Json]
-    ) -> bool:
-        """A try that is repeated: told, and its mark closed. Whether somebody has cancelled."""
+        self, job_id: str, run: int, step: str, attempt: int, spent_ms: int, beside: list[str],
+        at: list[Any] | None, news: list[Json],
+    ) -> bool:  # fmt: skip
+        """A try that is repeated: told, and its mark closed as those of steps that have ended.
+
+        Whether somebody has cancelled the job, which then waits no longer.
+        """
         told = [news_from_plain(one) for one in news]
-        await asyncio.wrap_future(self._journal.tell(job_id, *told, run=run, spent_ms=spent_ms))
-        await self._journal.release(job_id, run, step, attempt)
+        await asyncio.wrap_future(
+            self._journal.tell(job_id, *told, run=run, spent_ms=spent_ms, at=_place(at))
+        )
         row = await self._row(job_id)
+        for name, mark in (row.marks if row else {}).items():
+            if name == step or name not in beside:
+                await self._journal.release(job_id, run, name, mark.attempt)
         return row is None or row.job.is_over or row.job.cancel_requested
 
     async def _finish(
@@ -275,6 +284,10 @@ class WebSocketConnectionDO(DurableObject):
         """Everything here goes when so much time is over."""
         self.ctx.storage.kv.put(UNTIL, now_ms() + milliseconds)
         await self.ctx.storage.setAlarm(now_ms() + milliseconds)
+
+
+def _place(at: list[Any] | None) -> tuple[str, int] | None:
+    return (at[0], at[1]) if at else None
 
 
 def _lines(events: Sequence[Event]) -> str:

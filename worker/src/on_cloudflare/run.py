@@ -91,6 +91,7 @@ class CloudflareRun:
 
     def side_by_side(self, *steps: Step) -> None:
         """Cloudflare keys steps by their names: nothing has to be set apart for them."""
+        self._journal.lines = [step.name for step in steps]
 
     async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
         async def one_try(ctx: Any) -> str:
