@@ -17,6 +17,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 """Of the import that is at work; engine/job_run.py sets it."""
 
+KINDS_MOST = 1_000  # kinds of trouble that are remembered before old ones are looked through
 SELDOM_SECONDS = 60.0  # docs/contract.md: one line a minute
 QUIET = ("dbos", "aiosqlite", "asyncio", "websockets", "uvicorn.access", "aiohttp.access")
 
@@ -73,17 +74,41 @@ class Seldom:
         if self._now() - told_at < SELDOM_SECONDS:
             self._told[kind] = (told_at, left_out + 1)
             return None
+        self._forget()
         self._told[kind] = (self._now(), 0)
         return left_out
+
+    def _forget(self) -> None:
+        if len(self._told) >= KINDS_MOST:
+            since = self._now() - SELDOM_SECONDS
+            self._told = {kind: told for kind, told in self._told.items() if told[0] > since}
 
 
 seldom = Seldom()
 """For the whole process."""
 
 
+class NoRepeats(logging.Filter):
+    """Lets a warning that says the same again through once a minute, and says how often it was."""
+
+    def __init__(self, seldom: Seldom | None = None) -> None:
+        super().__init__()
+        self._seldom = seldom or Seldom()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        text = record.getMessage()
+        left_out = self._seldom.turn((record.name, record.levelno, text))
+        if left_out:
+            record.msg, record.args = f"{text} ({left_out} times more in the last minute)", ()
+        return left_out is not None
+
+
 def set_up_logs(level: str, form: Literal["text", "json"]) -> None:
     """Sets the root logger up; quiet libraries stay quiet."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(NoRepeats())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in QUIET:
