@@ -10,7 +10,7 @@ import json
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -121,15 +121,21 @@ async def bookline(environment: dict[str, str], folder: Path) -> AsyncIterator[t
 class NoEngine(MemoryEngine):
     """The engine at no cost: records in a dict. What is left is Bookline itself."""
 
-    def __init__(self, _path: Path, world: World) -> None:
+    def __init__(self, _where: object, world: World, _living: object, **_more: object) -> None:
         super().__init__(world)
         self.running: list[str] = []
+        self.unrecorded: set[str] = set()
 
     async def launch(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def check(self) -> None: ...
+
+    async def unfinished(self, _most: int) -> dict[str, str | None]:
+        return {}
+
+    async def end(self, _job_ids: Sequence[str]) -> None: ...
 
 
 def fill(folder: Path, count: int) -> None:

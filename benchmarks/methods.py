@@ -23,7 +23,7 @@ from bookline.imports import Order
 from bookline.job import METHODS
 from bookline.values import Json
 
-EACH, BLOCK, AT_ONCE, SLOW_MS = 300, 50, 50, 300
+EACH, BLOCK, AT_ONCE, SLOW_MS, EMBEDDER_MS = 300, 50, 50, 300, 250
 STEPS = ("fetch-metadata", "upload-cover", "generate-embedding", "save-to-database")
 
 
@@ -87,13 +87,21 @@ def app_clock() -> int:
 
 
 async def set_latency(url: str, milliseconds: int) -> None:
-    """All answers of the sandbox take so long from now on."""
+    """All answers of the sandbox take so long from now on, but those of its embedder 250 ms."""
     async with aiohttp.ClientSession() as client:
         async with client.delete(f"{url}/_sandbox/faults") as answer:
             assert answer.status < 300, await answer.text()
         if milliseconds:
-            rule = {"kind": "delay", "ms": milliseconds, "times": None}
-            async with client.post(f"{url}/_sandbox/faults", json=rule) as answer:
+            delays = {
+                "google_books": milliseconds,
+                "covers": milliseconds,
+                "embeddings": EMBEDDER_MS,
+            }
+            rules = [
+                {"kind": "delay", "route": route, "ms": ms, "times": None}
+                for route, ms in delays.items()
+            ]
+            async with client.post(f"{url}/_sandbox/faults", json=rules) as answer:
                 assert answer.status < 300, await answer.text()
 
 
@@ -105,8 +113,12 @@ def show_pair(name: str, found: Json, field: str) -> None:
 async def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--json", action="store_true")
+    options.add_argument("--remote-embedder", action="store_true")
     arguments = options.parse_args()
     async with sandbox_process() as (url, environment):
+        if arguments.remote_embedder:
+            remote = {"EMBEDDER": "openai", "EMBEDDER_URL": f"{url}/v1", "EMBEDDER_MODEL": "m"}
+            environment |= {f"BOOKLINE_{name}": text for name, text in remote.items()}
         found = await measure(environment, url)
     if arguments.json:
         print(json.dumps(found))
