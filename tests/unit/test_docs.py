@@ -288,7 +288,7 @@ def test_readmes_help_is_the_programs() -> None:
 
 
 def test_each_command_is_in_the_help() -> None:
-    listed = re.findall(r"^  (\w+)  ", program_help().partition("Commands:")[2], re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+)  ", program_help().partition("Commands:")[2], re.MULTILINE)
 
     assert set(listed) == set(_commands())
 

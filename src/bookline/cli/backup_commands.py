@@ -1,4 +1,4 @@
-"""The commands that keep the data safe: backup, restore."""
+"""The commands that keep the data safe: backup, restore, move-database."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bookline.cli.asked import DONE, JsonOption, asked_of, perform
-from bookline.cli.views import result
+from bookline.cli.views import result, say
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 
@@ -48,3 +48,29 @@ def _words(made: dict[str, object]) -> str:
     databases, covers = made["databases"], made["covers"]
     assert isinstance(databases, list)  # noqa: S101 - for the type checker
     return f"{', '.join(databases)} and {covers} covers"
+
+
+def move_database(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FROM", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="TO", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Copy a stopped deployment from SQLite to PostgreSQL, and check it.
+
+    FROM is `sqlite:///folder`, TO `postgresql://…`. Run again, it goes on where it was.
+    """
+    asked = asked_of(ctx, None, json)
+
+    async def work() -> int:
+        from bookline.cli.moving import move
+
+        moved = await move(source, target, say)
+        rows = sum(moved.values())
+        asked.print(
+            {"tables": moved, "rows": rows},
+            lambda: result(f"Moved {rows} rows of {len(moved)} tables; each is there as it was."),
+        )
+        return DONE
+
+    perform(asked, work)

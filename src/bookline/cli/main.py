@@ -83,10 +83,11 @@ for command in (
     service_commands.doctor,
     backup_commands.backup,
     backup_commands.restore,
+    backup_commands.move_database,
     service_commands.sandbox,
     service_commands.demo,
 ):
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 app.add_typer(webhook_commands.webhooks)
 app.add_typer(trial_commands.rollout)  # with the commands of both files
 
