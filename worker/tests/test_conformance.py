@@ -79,7 +79,7 @@ async def cancel_in_a_wait(engine: Engine, job_id: str) -> None:
 async def cancel_in_a_try(engine: Engine, job_id: str) -> None:
     async with asyncio.timeout(90):
         while (await engine.job(job_id))["step"] is None:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
     await engine.cancel(job_id)
 
 
@@ -106,9 +106,9 @@ ACTS: Mapping[str, Callable[[Engine, str], Awaitable[None]]] = {
 async def until_told(engine: Engine, job_id: str, kind: str) -> None:
     async with asyncio.timeout(90):
         while (await engine.job(job_id))["lastEvent"] is None:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         while (await engine.job(job_id))["lastEvent"]["type"] != kind:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
 
 class DictNotes:
@@ -266,7 +266,7 @@ async def end(engine: Engine, job_id: str, run_seconds: float = 120.0) -> dict[s
             job = await engine.job(job_id)
             if job["status"] in OVER:
                 return job
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.4)  # all scripts are asked for at once
 
 
 def plain(value: Any) -> Any:
