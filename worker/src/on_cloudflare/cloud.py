@@ -94,7 +94,7 @@ class CloudEngine:
         self._wait_until = wait_until
         self._failed_step: dict[str, str | None] = {}
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         params = {**order.to_json(), "version": VERSION}
         try:
             await self._workflow.create({"id": order.job_id, "params": params})
