@@ -135,6 +135,11 @@ async def held_up(client: aiohttp.ClientSession, url: str, path: str) -> tuple[f
     return max(reads), max(probes)
 
 
+def show_start(server: Server, seconds: float, goal: str = "") -> None:
+    cpu = server.cpu_seconds()
+    show("start until ready; its CPU", f"{seconds:.2f}; {cpu:.2f} s", goal)
+
+
 async def measure(server: Server, client: aiohttp.ClientSession, isbns: list[str]) -> None:
     url = server.url
     for path, goal in (("/readyz", 20), ("/healthz", 50)):
@@ -169,22 +174,23 @@ async def main() -> None:
         isbns = await made_up_books(sandbox, TEMPLATES + 2 * IMPORTS)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            async with serving(environment, folder) as (server, _):
+            print("with next to no history")
+            async with serving(environment, folder) as (server, seconds):
+                show_start(server, seconds)
                 for isbn in isbns[:TEMPLATES]:
                     await import_one(client, server.url, isbn)
-                print("with next to no history")
                 await measure(server, client, isbns[TEMPLATES:-IMPORTS])
             lengthen(folder, chosen.finished // counted(folder, "SELECT count(*) FROM jobs"))
             jobs = counted(folder, "SELECT count(*) FROM jobs")
             events = counted(folder, "SELECT count(*) FROM events")
             print(f"with {jobs:,} finished jobs and {events:,} events")
             async with serving(environment, folder) as (server, seconds):
-                show("start until ready", f"{seconds:.2f} s", "goal < 3 s")
+                show_start(server, seconds, "goal < 3 s")
                 await measure(server, client, isbns[-IMPORTS:])
             leave_open(folder, chosen.unfinished)
             print(f"and with {chosen.unfinished:,} unfinished ones")
-            async with serving(environment, folder) as (_, seconds):
-                show("start until ready", f"{seconds:.2f} s", "goal < 5 s")
+            async with serving(environment, folder) as (server, seconds):
+                show_start(server, seconds, "goal < 5 s")
                 await asyncio.sleep(IDLE_SECONDS / 2)
                 show(f"of them done {IDLE_SECONDS / 2:g} s later", str(counted(folder, OPEN_DONE)))
 

@@ -27,7 +27,7 @@ from bookline.progress.batches import Batch
 NEEDED = frozenset({"journal", "engine", "fallback"})
 
 
-def current(request: Request) -> App:
+async def current(request: Request) -> App:  # a plain function would go to a thread each time
     """The running Bookline, put there by the server's start."""
     app: App = request.app.state.bookline
     return app

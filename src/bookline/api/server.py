@@ -5,6 +5,7 @@ Rule 1:   with another ASGI server, switch off its own reading of X-Forwarded-* 
           and give it a time limit for its stop: serving.py says why.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -33,6 +34,7 @@ from bookline.app import legacy_room, now_ms, running
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
 from bookline.settings import Role, Settings, is_loopback, read_settings
+from bookline.threads import in_thread
 
 ROUTERS = (
     router,
@@ -69,7 +71,9 @@ def create_server(settings: Settings, *, insecure: bool = False, role: Role = "a
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        matching = asyncio.create_task(in_thread(_match_once, app))
         async with running(settings, role=role) as here:
+            await matching
             if is_shared:
                 await tokens.share(here.secrets.keep)
             app.state.bookline = here
@@ -103,6 +107,13 @@ def create_server(settings: Settings, *, insecure: bool = False, role: Role = "a
     routes = read_routes([route for one in routers for route in one.routes])
     gate = Gate(app, settings, keys, tokens, now_ms, routes=routes, any_host=insecure)
     return gate
+
+
+def _match_once(app: FastAPI) -> None:
+    """FastAPI prepares a router's routes when the first request comes by: for all, 0.1 s."""
+    scope = {"type": "http", "method": "GET", "path": "/-", "root_path": "", "headers": []}
+    for route in app.router.routes:
+        route.matches(scope)
 
 
 def _health() -> APIRouter:
