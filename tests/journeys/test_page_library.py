@@ -45,7 +45,7 @@ def made_up(number: int) -> str:
 
 
 def titles(page: Page) -> list[str]:
-    found: list[str] = page.locator(".library > .shelf .tile-title").all_text_contents()
+    found: list[str] = page.locator(".shelves .tile-title").all_text_contents()
     return found
 
 

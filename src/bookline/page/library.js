@@ -4,14 +4,15 @@
  * Way:     app.js → here → /v2/books, /v2/books/search
  * Rule 1:  whoever comes back from a book finds the same books at the same place.
  * Rule 2:  it stays in the document while other views are shown: thousands of tiles are not styled anew.
- * Rule 3:  tiles are added while one scrolls; those out of sight are neither laid out nor painted.
+ * Rule 3:  tiles are added while one scrolls; page by page: pages out of sight are neither laid out nor painted.
  */
 
 import { createCover } from "./covers.js";
 import { announce, h, remark, saveFile, setText, show } from "./dom.js";
 import { plural, sentence } from "./words.js";
 
-const PAGE_BOOKS = 60;
+const PAGE_BOOKS = 60; // at least; whole rows
+const TILE_PX = { narrow: 105.6, wide: 150.4 }; // as in page.css
 const ALIKE_MOST = 12;
 const DEBOUNCE_MS = 300;
 const SORTS = { recent: "Recently added", title: "Title", author: "Author", year: "Year" };
@@ -25,7 +26,7 @@ export function createLibrary(client, { deletions }) {
   const sort = h("select", { id: "sort" }, Object.entries(SORTS).map(([value, name]) => h("option", { value }, name)));
   const note = h("p.note", { id: "shelf-note", role: "status" });
   const fresh = h("button.quiet.small", { type: "button", hidden: true, on: { click: () => read(true) } }, "Show new books");
-  const shelf = h("ul.shelf", { "aria-label": "Books" });
+  let shelf = h("div.shelves");
   const more = h("button.quiet.more", { type: "button", hidden: true, on: { click: readMore } }, "More books");
   const alike = h("ul.shelf", { "aria-labelledby": "alike-title" });
   const alikeSection = h("section.alike", { hidden: true }, h("h2", { id: "alike-title" }, "Similar in meaning"), alike);
@@ -102,7 +103,7 @@ export function createLibrary(client, { deletions }) {
       const [page, near] = await Promise.all([readPage(wanted, null, mine.signal), readAlike(wanted.q, mine.signal)]);
       if (running !== mine) return;
       [shown, isStale, left] = [wanted, false, null];
-      shelf.replaceChildren();
+      shelf = renew(shelf);
       append(page);
       showAlike(near);
       if (isFromTop) scrollTo(0, 0);
@@ -117,11 +118,11 @@ export function createLibrary(client, { deletions }) {
     more.disabled = true;
     const mine = running;
     const hadFocus = document.activeElement === more;
-    const place = shelf.children.length;
+    const place = shelf.querySelectorAll(".tile").length;
     try {
       const page = await readPage(shown, cursor, mine.signal);
       if (running === mine) append(page);
-      if (hadFocus) shelf.children[place]?.querySelector("a").focus();
+      if (hadFocus) shelf.querySelectorAll(".tile")[place]?.querySelector("a").focus();
     } catch (error) {
       if (!mine.signal.aborted) remark(`More books could not be loaded: ${sentence(error.message)}`);
     }
@@ -129,7 +130,7 @@ export function createLibrary(client, { deletions }) {
   }
 
   function readPage({ q, sort: by }, from, signal) {
-    const query = new URLSearchParams({ limit: PAGE_BOOKS, sort: by, ...(q && { q }), ...(from && { cursor: from }) });
+    const query = new URLSearchParams({ limit: columns() * Math.ceil(PAGE_BOOKS / columns()), sort: by, ...(q && { q }), ...(from && { cursor: from }) });
     return client.request("GET", `/v2/books?${query}`, { signal });
   }
 
@@ -143,12 +144,19 @@ export function createLibrary(client, { deletions }) {
 
   function append(page) {
     const tiles = page.items.filter(({ isbn }) => !deletions.has(isbn)).map((book) => createTile(book, client));
-    shelf.append(...tiles);
+    const board = h("ul.shelf", { "aria-label": "Books" }, tiles);
+    board.style.setProperty("--rows", Math.ceil(tiles.length / columns()));
+    if (tiles.length) shelf.append(board);
     ({ total } = page);
     cursor = page.nextCursor;
     show(more, cursor !== null);
     showFresh();
     sayCount();
+  }
+
+  function columns() {
+    const px = matchMedia("(max-width: 40rem)").matches ? TILE_PX.narrow : TILE_PX.wide;
+    return Math.max(1, Math.floor(shelf.clientWidth / px));
   }
 
   function sayCount() {
@@ -192,6 +200,20 @@ export function createLibrary(client, { deletions }) {
       sayCount();
     },
   };
+}
+
+/** A fresh shelf in place of the old one, which leaves a page at a time: thousands of tiles at once hold the window up. */
+function renew(old) {
+  const fresh = h("div.shelves");
+  old.before(fresh);
+  old.className = "is-away";
+  const clear = () => {
+    old.lastElementChild?.remove();
+    if (old.lastElementChild) setTimeout(clear);
+    else old.remove();
+  };
+  clear();
+  return fresh;
 }
 
 function createTile(book, client, score = null) {
