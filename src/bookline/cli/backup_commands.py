@@ -58,7 +58,7 @@ def move_database(
 ) -> None:
     """Copy a stopped deployment from SQLite to PostgreSQL, and check it.
 
-    FROM is `sqlite:///folder`, TO `postgresql://…`. Run again, it goes on where it was.
+    FROM is `sqlite:///folder`, TO `postgresql://…`. Run again, it continues where it was.
     """
     asked = asked_of(ctx, None, json)
 
