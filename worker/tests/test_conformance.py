@@ -252,7 +252,9 @@ async def told(engines: Mapping[str, Engine]) -> Mapping[tuple[str, str], Told]:
         if name in ACTS:
             await ACTS[name](engine, job_id)
         job = await end(engine, job_id)
-        return plain(job), [plain(event) for event in await engine.story(job_id)]
+        story = await engine.story(job_id)
+        assert [event["seq"] for event in story] == list(range(1, len(story) + 1))
+        return plain(job), in_order([plain(event) for event in story])
 
     places = [(name, engine) for name in SCRIPTS for engine in ENGINES]
     plays = [play(name, engines[engine]) for name, engine in places]
@@ -280,6 +282,23 @@ def plain(value: Any) -> Any:
     return value
 
 
+def in_order(story: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with the retries of the steps side by side before all that is told behind them: of
+    two steps that know nothing of each other, either may be told first.
+    """
+
+    def place(event: dict[str, Any]) -> tuple[str, int] | None:
+        step = event["data"].get("step") if event["type"] == "workflow_retry" else None
+        return (step, event["data"]["attempt"]) if step in SIDE_BY_SIDE else None
+
+    retries = sorted((event for event in story if place(event)), key=place)
+    others = [event for event in story if not place(event)]
+    return [{**one, "progress": None, "seq": None} for one in retries] + [
+        {**one, "seq": None} for one in others
+    ]
+
+
+SIDE_BY_SIDE = {"upload-cover", "generate-embedding"}
 TIMES = {"timestamp", "jobId", "delayMs", "createdAt", "lastUpdated", "isbn", "inputIsbn"}
 _ISBN = re.compile(r"97899800\d{5}")
 
