@@ -20,6 +20,7 @@ from d1_schema import schema_of_a_job
 WORKER = Path(__file__).parent
 SOURCES = WORKER.parent / "src"
 MODULES = WORKER / "python_modules"
+UNUSED = ("asgi.py", "workers/asgi.py", "workers/wsgi.py")
 PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper", "object_schema"}
 """What the runtime and its SDK bring, and what is written here."""
 
@@ -51,6 +52,8 @@ def lay_sdk() -> None:
         [*pip, "--no-deps", "--no-compile", "--target", MODULES, "-r", WORKER / "requirements.txt"],
         check=True,
     )
+    for path in UNUSED:  # bridges to other frameworks; a Worker starts faster without them
+        (MODULES / path).unlink(missing_ok=True)
     stamp.write_text(wanted)
 
 
