@@ -157,7 +157,7 @@ async def test_the_library_is_asked_for_books_meanings_and_covers(
 
     assert (await bookline.book("0-451-52493-4"))["title"] == "1984"
     assert ISBN in {book["isbn"] for book in (await bookline.books())["items"]}
-    found = await bookline.search("a society without memory", limit=1)
+    found = await bookline.search("Big Brother watches everyone", limit=1)
     assert len(found["items"]) == 1
     assert (await bookline.cover(ISBN)).startswith(b"\xff\xd8")  # a JPEG
 

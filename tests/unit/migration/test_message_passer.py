@@ -22,7 +22,7 @@ class Taken:
     def __init__(self) -> None:
         self.orders: list[ImportInput] = []
 
-    async def start(self, order: ImportInput) -> None:
+    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         self.orders.append(order)
 
 
