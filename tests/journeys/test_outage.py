@@ -63,8 +63,10 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def a_line(url: str) -> AsyncIterator[Line]:
     line = Line(url)
     await line.mend()
-    yield line
-    line.cut()
+    try:
+        yield line
+    finally:
+        line.cut()
 
 
 @pytest.fixture
@@ -134,4 +136,7 @@ async def test_with_two_hosts_a_node_goes_to_the_one_that_answers(
 
             first.cut()
 
-            await node.finished(sandbox.make(1)[0])
+            job_id = (await node.begin(sandbox.make(1)[0]))["jobId"]
+            async with asyncio.timeout(90):  # what the cut has caught is waited out
+                while (await node.job(job_id))["status"] != "completed":
+                    await asyncio.sleep(0.1)
