@@ -57,10 +57,11 @@ async def from_store(ask: Callable[[], Awaitable[T]]) -> T:
     down = StoreDown(f"a store gave no answer within {STORE_SECONDS:g} s")
     limit = asyncio.timeout(STORE_SECONDS)
     try:
-        async with off_the_clock(at_work=True), limit:
+        async with limit:
             for pause_seconds in _pauses():
                 try:
-                    return await ask()
+                    async with off_the_clock(at_work=True):
+                        return await ask()
                 except StoreDown as error:
                     down = error
                 _say(down)

@@ -1,13 +1,15 @@
 """A store that is away for a while: asked again, and counted against nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
+from bookline.engine.spending import Spending
 from bookline.errors import StoreDown
 from bookline.patience import Patience, from_store, patient, until_it_is_back
-from bookline.time_limit import time_limit
+from bookline.time_limit import goes_aside, time_limit
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +85,24 @@ async def test_what_nothing_goes_on_without_is_asked_until_it_is_back(
     assert await until_it_is_back(Store(away=200).ask) == "kept"
 
     assert len(caplog.records) == 1
+
+
+async def test_a_store_that_is_away_from_one_line_stops_no_other_lines_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two steps side by side: while one waits for its store, the other's try is under way."""
+    monkeypatch.setattr("bookline.patience.STORE_SECONDS", 60)
+    now = 0.0
+    spending = Spending(0, 900, lambda: now)
+
+    @asynccontextmanager
+    async def stands_still(at_work: bool) -> AsyncIterator[None]:
+        nonlocal now
+        with spending.standing_still():
+            now += 0 if at_work else 5  # the pause before it is asked again
+            yield
+
+    with spending.under_way(), spending.under_way(), patient(Patience()), goes_aside(stands_still):
+        await from_store(Store(away=2).ask)
+
+    assert spending.spent_seconds == 10

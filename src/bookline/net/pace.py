@@ -3,15 +3,17 @@
 Way:      providers/ → net/aiohttp_http.py → here, before each question
 Rule 1:   waiting for a turn is not the provider's slowness: the try's clock stands still.
 Rule 2:   who said when to come back is not asked before, by no import of the deployment.
-Rule 3:   a store that does not answer holds nobody up.
+Rule 3:   a store that is away costs a question no try: the turn is asked for again.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from bookline.errors import StoreDown
+from bookline.patience import from_store
 from bookline.progress.journal import Limits
 from bookline.settings import Rate
 from bookline.time_limit import off_the_clock
@@ -34,10 +36,12 @@ class SharedPace:
             held = await self.held_seconds(provider)
             if held > 0:
                 await asyncio.sleep(held)
-            rate = self._rates.get(provider)
-            if rate is not None:
-                wait = await self._limits.reserve(f"ask:{provider}", rate.count, rate.seconds)
-                if wait > 0:
+        rate = self._rates.get(provider)
+        if rate is not None:
+            reserve = partial(self._limits.reserve, f"ask:{provider}", rate.count, rate.seconds)
+            wait = await from_store(reserve)
+            if wait > 0:
+                async with off_the_clock():
                     await asyncio.sleep(wait)
         yield
 

@@ -2,9 +2,14 @@
 
 import asyncio
 
+import pytest
+
+from bookline.errors import StoreDown
 from bookline.net.aiohttp_http import _Paced
 from bookline.net.pace import LONGEST_HOLD_SECONDS, SharedPace
+from bookline.patience import Patience, patient
 from bookline.ports import Answer
+from bookline.settings import Rate
 from bookline.stores.opening import stores_in_memory
 
 
@@ -85,3 +90,24 @@ async def test_whoever_asks_waits_until_it_may() -> None:
         waited = asyncio.get_running_loop().time() - began
 
     assert waited >= 0.05
+
+
+async def test_a_store_that_is_away_costs_a_question_no_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = stores_in_memory(Clock()).limits
+    reserve, answers = limits.reserve, [StoreDown("full"), StoreDown("full")]
+
+    async def away_at_first(key: str, count: int, seconds: float) -> float:
+        if answers:
+            raise answers.pop()
+        return await reserve(key, count, seconds)
+
+    monkeypatch.setattr(limits, "reserve", away_at_first)
+    pace = SharedPace(limits, {"google_books": Rate(count=1, seconds=1)})
+
+    with patient(Patience()):
+        async with pace.turn("google_books"):
+            pass
+
+    assert answers == []
