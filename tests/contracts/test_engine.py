@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 import time
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
@@ -1003,3 +1005,26 @@ async def test_what_fails_in_a_batch_continues_where_it_was(on_dbos: DbosBench) 
     assert [calls.count(step) for step in (METADATA, UPLOAD, SAVE)] == [1, 2, 1]
     assert [one["attempt"] for one in await on_dbos.told("workflow_retry")] == [1]
     assert await on_dbos.told("workflow_resumed") == []
+
+
+# ------------------------------------------------------------------ the engine's database
+async def test_a_record_that_was_refused_once_is_made_and_is_no_failure(
+    on_dbos: DbosBench,
+) -> None:
+    """DBOS takes what kept it from recording for the step's outcome, and may get that recorded."""
+    refusals = [StoreDown("the engine's database is away: disk full")]
+
+    def refuse(*asked: Any) -> None:
+        if refusals and re.search("INSERT.*operation_outputs", asked[2], re.DOTALL):
+            raise refusals.pop()
+
+    database = on_dbos.engine._database.engine
+    sa.event.listen(database, "before_cursor_execute", refuse)
+    try:
+        await on_dbos.start()
+        job = await on_dbos.end()
+    finally:
+        sa.event.remove(database, "before_cursor_execute", refuse)
+
+    assert refusals == []
+    assert (job.status, on_dbos.steps.calls.count(METADATA)) == (COMPLETED, 1)

@@ -65,6 +65,9 @@ class JsonRecords(Serializer):
 
 
 def _plain(value: object) -> Json:
+    """Raises: StoreDown for itself: what keeps DBOS from recording is no outcome of the step."""
+    if isinstance(value, StoreDown):
+        raise value
     if isinstance(value, BaseException):
         return {"__error__": f"{type(value).__name__}: {value}"}
     raise TypeError(f"{type(value).__name__} does not belong in a record")

@@ -1,7 +1,7 @@
 """What a process does beside its imports: recovery, cancels from elsewhere, drain, retention.
 
 Way:      app.py runs it; recovery.py, stores/drain.py and the journal do the work
-Rule 1:   a chore that fails is logged and comes again; it never stops the others.
+Rule 1:   a chore that fails is logged and done again; it never stops the others.
 Rule 2:   a job past its retention goes from the engines first, then from the journal: a process
           that dies in between leaves what the next pass finds again.
 """
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.nodes import Nodes
 from bookline.engine.recovery import Recovery
+from bookline.errors import StoreDown
 from bookline.ports import KeyValue, Library, ObjectStore, OtherImporter
 from bookline.progress.journal import Journal
 from bookline.progress.rules import IDEMPOTENCY_MS
@@ -114,8 +115,11 @@ class Upkeep:
 
 async def _every(seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
     while True:
+        name = getattr(chore, "__name__", chore)
         try:
             await chore()
+        except StoreDown as down:
+            log.warning("upkeep: %s is tried again later: %s", name, down)
         except Exception:
-            log.exception("upkeep: %s failed and comes again", getattr(chore, "__name__", chore))
+            log.exception("upkeep: %s failed and is tried again later", name)
         await asyncio.sleep(seconds)
