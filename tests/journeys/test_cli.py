@@ -301,7 +301,7 @@ def test_a_failed_import_can_be_retried_and_a_waiting_one_cancelled(
 
 
 def test_a_terminal_gets_bars_and_its_cursor_back(served: Run, sandbox: dict[str, str]) -> None:
-    order(sandbox, kind="503", route="openlibrary", isbn="9780307887436", times=1)
+    order(sandbox, kind="delay", route="openlibrary", isbn="9780307887436", ms=1500, times=1)
 
     shown = on_a_terminal(served, "import", "9780307887436", "--source", "openlibrary")
 
