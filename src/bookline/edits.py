@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from bookline.book import DESCRIPTION_CHARS, FIELDS, Book, Cover
 from bookline.errors import Refused
+from bookline.languages import bcp47
 from bookline.reading import Reading, read_reading
 from bookline.values import Json
 
@@ -24,7 +25,8 @@ LONGEST_TEXT_CHARS = 1_000  # our choice
 MOST_PARTS = 100  # our choice: authors or categories of one book
 MOST_PAGES = 100_000  # our choice
 _DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")  # RFC 5646, its shape
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")  # RFC 5646, its shape
+_LANGUAGE_CHARS: Final = 35  # RFC 5646 §4.4.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +182,10 @@ def _pages(value: object, name: str) -> int | None:
 def _language(value: object, name: str) -> str | None:
     if value in (None, ""):
         return None
-    if not isinstance(value, str) or len(value) > 35 or not _LANGUAGE.fullmatch(value):
+    tag = bcp47(value) if isinstance(value, str) and len(value) <= _LANGUAGE_CHARS else None
+    if tag is None or not _LANGUAGE.fullmatch(tag):
         raise _refused(name, 'must be a language tag like "en" or "pt-BR", or null')
-    return value
+    return tag
 
 
 def _unlocked(value: object) -> frozenset[str]:

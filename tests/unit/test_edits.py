@@ -142,6 +142,8 @@ def test_a_true_date_is_taken_as_it_is(date: str) -> None:
         ({"publicationDate": "18 Oct 1851"}, "publicationDate"),
         ({"publicationDate": "1851-1-1"}, "publicationDate"),
         ({"language": "english language"}, "language"),
+        ({"language": "klingonese"}, "language"),
+        ({"language": "unknown"}, "language"),
         ({"unlock": "title"}, "unlock"),
         ({"unlock": ["isbn"]}, "unlock"),
         ({"unlock": ["reading"]}, "unlock"),
@@ -157,6 +159,14 @@ def test_what_is_wrong_is_refused_by_its_name(body: dict[str, Any], named: str) 
 
     assert refused.value.code == "INVALID_REQUEST"
     assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("de", "de"), ("German", "de"), ("ger", "de"), ("pt-br", "pt-BR"), ("pt_BR", "pt-BR")],
+)
+def test_a_language_is_kept_as_the_imports_keep_it(written: str, kept: str) -> None:
+    assert after(language=written)["language"] == kept
 
 
 def test_control_characters_are_left_out() -> None:

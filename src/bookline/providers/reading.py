@@ -14,8 +14,8 @@ from typing import Final
 
 from bookline.book import DESCRIPTION_CHARS
 from bookline.isbn import Isbn, find_isbn
+from bookline.languages import bcp47
 from bookline.placeholders import is_no_description, is_no_title
-from bookline.providers.languages import bcp47
 from bookline.providers.names import tidy_name, tidy_publisher, tidy_subject
 from bookline.providers.text import plain_line, plain_text
 
@@ -125,8 +125,8 @@ def entries(value: object) -> list[object]:
 
 # ------------------------------------------------------------------ single facts
 def read_language(value: object) -> str | None:
-    """A BCP 47 tag where the code or name is known, else the provider's own word. Of a list, or of
-    several in one text, the first that is known.
+    """The first of a list, or of several in one text, that says a language: its BCP 47 tag where
+    the code or name is known, else the provider's own word.
     """
     names = [name for one in entries(value) if (name := read_line(one, LANGUAGE_WORDS_CHARS))]
     tags = [tag for name in names if (tag := bcp47(name))]

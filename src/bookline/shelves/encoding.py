@@ -67,7 +67,7 @@ def _without_mark(data: bytes) -> Encoding:
         for codec, zeros in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
             if zeros.count(0) > len(zeros) * 0.4 and _decodes(data, codec, 0):
                 return Encoding(name="utf-16", codec=codec)
-        raise unreadable("The file holds zero bytes: it is not a text file.")
+        raise unreadable("The file contains NUL bytes, so it is not a text file.")
     if _decodes(data, "utf-8", 0):
         return Encoding(name="utf-8", codec="utf-8")
     kept = data.translate(None, _C1)

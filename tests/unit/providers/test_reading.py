@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from bookline.book import DESCRIPTION_CHARS
 from bookline.isbn import Isbn
+from bookline.languages import bcp47
 from bookline.providers import reading
 from bookline.providers.dates import read_date
-from bookline.providers.languages import bcp47
 from bookline.providers.pages import read_pages
 
 JSON = st.recursive(

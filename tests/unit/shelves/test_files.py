@@ -94,7 +94,7 @@ def read_or_refused(data: bytes) -> tuple[list[Row], Refused | None]:
         (b"PK\x03\x04....", "UNSUPPORTED_FORMAT", "Excel"),
         (b"%PDF-1.7", "UNSUPPORTED_FORMAT", "PDF"),
         (b"<!DOCTYPE html><p>", "UNSUPPORTED_FORMAT", "web page"),
-        (b"isbn\n\0\1\2", "UNREADABLE_FILE", "zero bytes"),
+        (b"isbn\n\0\1\2", "UNREADABLE_FILE", "NUL bytes"),
         (b"isbn\n\x81\x9d\n", "UNREADABLE_FILE", "neither UTF-8"),
         (b"\xef\xbb\xbfisbn\n\xff\n", "UNREADABLE_FILE", "UTF-8"),
         (b"Dear diary,\nnothing here.\n", "UNREADABLE_FILE", "Dear diary"),

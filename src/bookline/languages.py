@@ -1,4 +1,4 @@
-"""Languages as providers name them → BCP 47.
+"""Languages as providers and people name them → BCP 47.
 
 Source:  ISO 639-1 and 639-2 (both the terminology and the library codes), the older MARC codes
          that Open Library's records still hold, RFC 5646.
