@@ -22,7 +22,6 @@ from bookline.batches.look_ups import LookUps
 from bookline.batches.lookup import LookUp
 from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
-from bookline.book import Metadata
 from bookline.caller_limits import CallerLimits
 from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
@@ -39,7 +38,7 @@ from bookline.engine.upkeep import Upkeep
 from bookline.errors import StoreDown
 from bookline.folders import check_databases, make_private, remember_databases
 from bookline.imports import Imports
-from bookline.job import ImportInput, Job
+from bookline.job import Job
 from bookline.measures import Measures
 from bookline.migration.gates import Gates
 from bookline.migration.rollouts import Rollouts
@@ -77,6 +76,7 @@ from bookline.settings import EARLIER_DATA_DIR, Role, Settings
 from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
+from bookline.steps.joined import AllSteps
 from bookline.steps.metadata import FetchMetadata
 from bookline.steps.save import SaveBook
 from bookline.stores.database import Session
@@ -131,35 +131,6 @@ class App:
     async def check(self) -> dict[str, Json]:
         """Each dependency with ``ok`` and, if it is down, what to know; asks none of them."""
         return await self.readiness.states()
-
-
-@dataclass(frozen=True, slots=True)
-class AllSteps:
-    """Fills the port Steps with one callable a step."""
-
-    metadata: Callable[[ImportInput], Awaitable[Metadata]]
-    cover: UploadCover
-    embedding: GenerateEmbedding
-    book: SaveBook
-
-    async def fetch_metadata(self, order: ImportInput) -> Metadata:
-        return await self.metadata(order)
-
-    async def upload_cover(self, isbn: str, url: str) -> Json:
-        return await self.cover(isbn, url)
-
-    async def generate_embedding(self, metadata: Metadata) -> Json | None:
-        return await self.embedding(metadata)
-
-    async def save(
-        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
-    ) -> Json:
-        return await self.book.save(order, metadata, cover, embedding)
-
-    async def save_aside(
-        self, order: ImportInput, metadata: Metadata, cover: Json | None, embedding: Json | None
-    ) -> Json:
-        return await self.book.save_aside(order, metadata, cover, embedding)
 
 
 def _as_it_is(steps: AllSteps) -> Steps:

@@ -5,6 +5,7 @@ Rule 1:  nobody uses ``asyncio.to_thread``: its threads are the engine's (see en
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -15,7 +16,9 @@ THREADS = 2  # our choice: more only share the same cores
 
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:
-    """What ``work`` returns, done beside the event loop."""
+    """What ``work`` returns, done beside the event loop; in it where there are no threads."""
+    if sys.platform == "emscripten":  # the Cloudflare Worker
+        return work(*args)
     return await asyncio.get_running_loop().run_in_executor(_threads(), work, *args)
 
 

@@ -21,6 +21,7 @@ from bookline.api.server import create_server
 from bookline.engine import dbos as engine
 from bookline.engine.job_run import JobRun
 from bookline.settings import read_settings
+from bookline.steps.joined import AllSteps
 from bookline.stores.journal import SqlJournal
 
 legacy = joined.legacy_room()
@@ -65,7 +66,7 @@ def arm(step: str, edge: str, killer: Killer) -> None:
 
 
 def _around_effect(method: str, edge: str, killer: Killer) -> None:
-    real = getattr(joined.AllSteps, method)
+    real = getattr(AllSteps, method)
 
     async def dying(*args: Any) -> Any:
         if edge == "before":
@@ -74,7 +75,7 @@ def _around_effect(method: str, edge: str, killer: Killer) -> None:
         killer.pass_by()
         return result
 
-    setattr(joined.AllSteps, method, dying)
+    setattr(AllSteps, method, dying)
 
 
 def _after_record(step: str, killer: Killer) -> None:

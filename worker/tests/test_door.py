@@ -149,6 +149,13 @@ async def test_imports_are_counted_for_the_rollout(here: World, upstream: Upstre
     assert rollout["data"]["percent"] == 100
 
 
+@pytest.mark.parametrize("way", ["advance", "rollback"])
+async def test_there_is_no_legacy_importer_to_roll_out_from(here: World, way: str) -> None:
+    status, answer = await here.ask("POST", f"/v2/rollout/{way}", json={"reason": "a rehearsal"})
+
+    assert (status, answer["error"]["code"]) == (409, "INVALID_STATE")
+
+
 async def test_a_book_is_edited_covered_exported_and_deleted(
     here: World, upstream: Upstream
 ) -> None:

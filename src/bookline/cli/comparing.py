@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from bookline.app import AllSteps, App, now_ms, running
+from bookline.app import App, now_ms, running
 from bookline.imports import Order
 from bookline.isbn import read_isbn
 from bookline.job import METHODS
@@ -23,6 +23,7 @@ from bookline.migration.comparison import Side, book_bytes, differences, story_o
 from bookline.migration.rollout import LEGACY, WORKFLOW
 from bookline.ports import Library
 from bookline.settings import Settings, read_settings
+from bookline.steps.joined import AllSteps
 from bookline.steps.save import SaveBook
 from bookline.stores.key_value import open_key_value
 from bookline.stores.obstore_objects import open_objects

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from bookline.app import AllSteps, App, running
+from bookline.app import App, running
 from bookline.book import Metadata
 from bookline.errors import TryLater, WrongKey
 from bookline.imports import Order
@@ -28,6 +28,7 @@ from bookline.job import ImportInput
 from bookline.migration.rollout import Change
 from bookline.migration.rollouts import WEEK_MS, Rollouts, Standing
 from bookline.settings import Settings, read_settings
+from bookline.steps.joined import AllSteps
 from bookline.values import Json
 from bookline_sandbox.catalogue import real_books
 

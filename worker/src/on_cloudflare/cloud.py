@@ -6,7 +6,7 @@ Rule 1:  any of AI, DB and BOOK_VECTORS may be missing: the import does without,
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,25 +14,24 @@ from typing import Any
 from bookline import __version__
 from bookline.api.keys import Keys, Tokens
 from bookline.aside import Aside
-from bookline.book import Metadata
 from bookline.engine.tries import Policy
 from bookline.errors import StoreDown
 from bookline.imports import Imports
 from bookline.job import FAILED, ImportInput
 from bookline.migration.rollouts import Rollouts
 from bookline.net.picture_headers import read_header
-from bookline.ports import MetadataProvider, Picture
+from bookline.ports import MetadataProvider, Picture, Steps
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
 from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
+from bookline.steps.joined import AllSteps
 from bookline.steps.metadata import FetchMetadata
 from bookline.steps.save import SaveBook
 from bookline.stores.records import SqlRecords
 from bookline.stores.rollout import SqlRollout
-from bookline.values import Json
 from bookline.workflow import VERSION
 from on_cloudflare.d1 import D1Database
 from on_cloudflare.index import D1Index, NoIndex
@@ -72,17 +71,6 @@ async def _secret(env: Any, name: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return str(await value.get())
-
-
-@dataclass(frozen=True, slots=True)
-class CloudSteps:
-    """Fills the port Steps with one callable a step."""
-
-    fetch_metadata: Callable[[ImportInput], Awaitable[Metadata]]
-    upload_cover: Callable[[str, str], Awaitable[Json]]
-    generate_embedding: Callable[[Metadata], Awaitable[Json | None]]
-    save: Callable[..., Awaitable[Json]]
-    save_aside: Callable[..., Awaitable[Json]]
 
 
 class CloudEngine:
@@ -239,18 +227,16 @@ class Cloud:
             retry_scale=float(self.var("RETRY_SCALE", "1")),
         )
 
-    def steps(self) -> CloudSteps:
+    def steps(self) -> Steps:
         covers = FetchCovers(
             self.listed("COVER_HOSTS"), self._user_agent(),
             allow_private=self.var("ALLOW_PRIVATE_COVERS") == "on",
         )  # fmt: skip
-        saving = SaveBook(self.library, self.fallback, self.objects, now_ms)
-        return CloudSteps(
-            FetchMetadata(self._providers(), complete=self.var("COMPLETE", "on") == "on"),
-            UploadCover(covers, _read_picture, self.objects, now_ms),
-            GenerateEmbedding(self.embedder),
-            saving.save,
-            saving.save_aside,
+        return AllSteps(
+            metadata=FetchMetadata(self._providers(), complete=self.var("COMPLETE", "on") == "on"),
+            cover=UploadCover(covers, _read_picture, self.objects, now_ms),
+            embedding=GenerateEmbedding(self.embedder),
+            book=SaveBook(self.library, self.fallback, self.objects, now_ms),
         )
 
     def _providers(self) -> Sequence[MetadataProvider]:

@@ -8,7 +8,7 @@ Rule 2:   the SQL is the stores' own; what D1 takes in another form is translate
 Source:   https://developers.cloudflare.com/d1/worker-api/d1-database/#batch
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -104,7 +104,7 @@ class D1Database:
 
         return self._asked(run)
 
-    def _asked(self, run: Any) -> Any:
+    def _asked(self, run: Callable[[], T]) -> T:
         try:
             return run()
         except BooklineError:

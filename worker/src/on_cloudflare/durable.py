@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pyodide.ffi import JsException, create_once_callable
 
 from bookline.errors import StoreDown
-from bookline.stores.database import Row, Session, Work
+from bookline.stores.database import Session, Work
 from on_cloudflare.sql import positional
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class DurableSession:
     def __init__(self, sql: Any) -> None:
         self._sql = sql
 
-    def execute(self, sql: str, values: Mapping[str, object] = {}) -> Sequence[Row]:
+    def execute(self, sql: str, values: Mapping[str, object] = {}) -> Sequence[dict[str, Any]]:
         text, bound = positional(sql, values)
         return list(self._sql.exec(text, *bound).toArray())
 
@@ -67,9 +67,9 @@ class DurableDatabase:
         for statement in self._statements:
             session.execute(statement)
 
-    def _make_anew(self, session: Session) -> None:
+    def _make_anew(self, _: Session) -> None:
         """The tables as a newer Worker has them, with what the older one kept in them."""
-        kept = {}
+        session, kept = self._session, {}
         for table in session.execute(_TABLES):
             name = table["name"]
             kept[name] = session.execute(f"SELECT * FROM {name}")

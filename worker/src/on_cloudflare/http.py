@@ -84,7 +84,7 @@ class Asked:
         length = self.headers.get("content-length") or "0"
         if length.isdigit() and int(length) > most_bytes:
             raise too_large
-        body = (await self.request.js_object.arrayBuffer()).to_bytes()
+        body: bytes = (await self.request.js_object.arrayBuffer()).to_bytes()
         if len(body) > most_bytes:
             raise too_large
         return body

@@ -118,7 +118,8 @@ async def _read(stream: Any, most_bytes: int) -> bytes | None:
     """The body; None where it is longer than the cap."""
     if not stream:
         return b""
-    reader, pieces, size = stream.getReader(), [], 0
+    reader, size = stream.getReader(), 0
+    pieces: list[bytes] = []
     while True:
         part = await reader.read()
         if part.done:

@@ -83,7 +83,7 @@ class WebSocketConnectionDO(DurableObject):
         if self._database.is_empty:
             return None
         job = await self._journal.find(job_id)
-        return job and job_to_plain(job)
+        return None if job is None else job_to_plain(job)
 
     async def _begin(
         self, job_id: str, node: str, step: str, attempt: int, run: int | None, limit_ms: int,
@@ -149,6 +149,8 @@ class WebSocketConnectionDO(DurableObject):
 
     async def _ended(self, job_id: str) -> Json:
         job = await self._journal.find(job_id)
+        if job is None:
+            raise Refused("JOB_NOT_FOUND", f"there is no job {job_id}")
         return ended_to_plain(job, await self._journal.records(0))
 
     async def _cancel(self, job_id: str) -> Json:

@@ -4,6 +4,7 @@ Way:      http.py → here → imports.py, the library, the rollout
 """
 
 import hashlib
+from collections.abc import Awaitable
 from typing import Any
 
 from workers import Response
@@ -16,12 +17,14 @@ from bookline.errors import Refused, StoreDown
 from bookline.live.session import find_token, read_after, read_last_event_id
 from bookline.ports import BookQuery
 from bookline.shelves.writing import export_lines, read_form
+from bookline.values import Json
 from on_cloudflare.http import Asked, Route, Sent
 from on_cloudflare.plain import now_ms
 from on_cloudflare.room import PROTOCOL_HEADER
 
 LIMIT_MOST = bodies.LIMIT_MOST
 ORDER = ("isbn", "source", "userId")
+REASON = ("reason", "actor")
 
 
 # ------------------------------------------------------------------ imports
@@ -199,9 +202,21 @@ async def rollout(asked: Asked) -> Sent:
 
 
 async def change_rollout(asked: Asked) -> Sent:
-    body = await asked.json((*bodies.CHANGES, "reason", "actor"))
+    body = await asked.json((*bodies.CHANGES, *REASON))
     wanted = bodies.read_change(body, asked.caller)
     await asked.cloud.rollouts.change(wanted.change, wanted.actor, wanted.reason)
+    return Sent(data=await asked.cloud.rollouts.describe())
+
+
+async def advance_rollout(asked: Asked) -> Sent:
+    wanted = bodies.read_reason(await asked.json(REASON), asked.caller)
+    await asked.cloud.rollouts.advance(wanted.actor, wanted.reason)
+    return Sent(data=await asked.cloud.rollouts.describe())
+
+
+async def roll_back(asked: Asked) -> Sent:
+    wanted = bodies.read_reason(await asked.json(REASON), asked.caller)
+    await asked.cloud.rollouts.rollback(wanted.actor, wanted.reason)
     return Sent(data=await asked.cloud.rollouts.describe())
 
 
@@ -216,8 +231,11 @@ async def healthz(asked: Asked) -> Sent:
 
 async def readyz(asked: Asked) -> Sent:
     """503 when imports cannot be taken; ``degraded`` when they do without something."""
-    cloud, states = asked.cloud, {}
-    checks = {"fallback": cloud.fallback.find("none"), "objects": cloud.objects.check()}
+    cloud = asked.cloud
+    states: dict[str, Json] = {}
+    checks: dict[str, Awaitable[object]] = {
+        "fallback": cloud.fallback.find("none"), "objects": cloud.objects.check(),
+    }  # fmt: skip
     if cloud.library is not None:
         checks["library"] = cloud.library.find("none")
     for name, check in checks.items():
@@ -266,6 +284,8 @@ ROUTES = (
     Route(method="GET", path="/v2/covers/{isbn}", handler=cover, query=("v",)),
     Route(method="GET", path="/v2/rollout", handler=rollout),
     Route(method="PUT", path="/v2/rollout", handler=change_rollout),
+    Route(method="POST", path="/v2/rollout/advance", handler=advance_rollout),
+    Route(method="POST", path="/v2/rollout/rollback", handler=roll_back),
     Route(method="GET", path="/v2/metrics/imports", handler=metrics, query=("window",)),
     Route(method="GET", path="/healthz", handler=healthz, is_open=True),
     Route(method="GET", path="/readyz", handler=readyz, is_open=True),
