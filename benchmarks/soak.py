@@ -9,7 +9,6 @@ and in order, each book is there, and the metrics count each import once.
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -22,19 +21,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import uvloop
 from common import made_up_books, sandbox_process, show
 from processes import free_port, until_ready
+from witness import Witness
 
 START_EVERY_SECONDS = 0.25
 DISTURB_EVERY_SECONDS = (2.0, 8.0)
 FROZEN_SECONDS, FULL_SECONDS = (0.5, 6.0), (1.0, 8.0)
 CLOCK_HOURS = (-6.0, 6.0)
 DISK_MB = 600
-TEAR_EVERY_SECONDS = (0.1, 3.0)
 WATCHERS_EACH = 3
 END_WITHIN_SECONDS = 120.0
 CLOCKED = """
@@ -49,29 +47,24 @@ from bookline.cli.main import run
 run()
 """
 """Bookline with a clock that stands in a file: by how many nanoseconds it was set."""
-GONE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class Soak:
-    """One run. ``faults`` are what must not happen, in words."""
+    """One run."""
 
     def __init__(self, seconds: float, seed: int, clock: Path) -> None:
         self.until = time.monotonic() + seconds
         self.chance = random.Random(seed)
-        self.jobs: dict[str, str] = {}
         self.methods = ["workflow"]
-        self.faults: list[str] = []
         self.done: Counter[str] = Counter()
         """What was done to the server, and how often."""
         self.disk: Path | None = None
         """The folder of a disk that can be filled."""
         self._clock = clock
-        self.tears = 0
-        self.events = 0
-        self.watchers: list[asyncio.Task[None]] = []
         self._process: asyncio.subprocess.Process | None = None
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
+        self.witness = Witness([self.url], self.chance)
 
     async def start_server(self, environment: dict[str, str]) -> None:
         self._process = await asyncio.create_subprocess_exec(
@@ -126,99 +119,23 @@ class Soak:
         for isbn in isbns:
             if time.monotonic() >= self.until:
                 return
-            job_id = await self.start_one(client, isbn)
-            self.jobs[job_id] = isbn
-            for _ in range(WATCHERS_EACH):
-                task = asyncio.create_task(self.watch(client, job_id))
-                self.watchers.append(task)
+            body = {"isbn": isbn, "source": "google_books", "method": self.method_of(isbn)}
+            started = await self.witness.start(client, "/v2/import", body, f"soak-{isbn}")
+            self.witness.jobs[started["jobId"]] = isbn
+            self.witness.watched(client, started["jobId"], WATCHERS_EACH)
             await asyncio.sleep(START_EVERY_SECONDS)
 
     def method_of(self, isbn: str) -> str:
         return self.methods[int(isbn[:-1]) % len(self.methods)]
 
-    async def start_one(self, client: aiohttp.ClientSession, isbn: str) -> str:
-        """The same Idempotency-Key until somebody answers: one job, however often it is asked."""
-        headers = {"Idempotency-Key": f"soak-{isbn}"}
-        body = {"isbn": isbn, "source": "google_books", "method": self.method_of(isbn)}
-        while True:
-            try:
-                async with client.post(
-                    f"{self.url}/v2/import", json=body, headers=headers
-                ) as answer:
-                    if answer.status == 202:
-                        job_id: str = (await answer.json())["data"]["jobId"]
-                        return job_id
-            except GONE:
-                pass
-            await asyncio.sleep(0.2)
-
-    async def watch(self, client: aiohttp.ClientSession, job_id: str) -> None:
-        """One watcher, torn off now and then, that comes back with ``after`` until the end."""
-        seqs: list[int] = []
-        while True:
-            after = seqs[-1] if seqs else 0
-            try:
-                address = f"{self.url}/ws/progress?jobId={job_id}&after={after}"
-                async with client.ws_connect(address) as socket:
-                    if await self.listen(socket, job_id, seqs):
-                        break
-            except GONE:
-                pass
-            await asyncio.sleep(0.1)
-        self.events += len(seqs)
-        if seqs != list(range(1, len(seqs) + 1)):
-            self.faults.append(f"a watcher of {job_id} saw {seqs}")
-
-    async def listen(
-        self, socket: aiohttp.ClientWebSocketResponse, job_id: str, seqs: list[int]
-    ) -> bool:
-        """True when the server said that the job is over."""
-        async with asyncio.timeout(self.chance.uniform(*TEAR_EVERY_SECONDS)) as limit:
-            try:
-                async for message in socket:
-                    if message.type is aiohttp.WSMsgType.TEXT:
-                        event = json.loads(message.data)
-                        if event["type"] != "ping":
-                            seqs.append(event["seq"])
-            except asyncio.CancelledError:
-                if limit.expired():
-                    self.tears += 1
-                raise
-        if socket.close_code in {4404, 1008}:
-            self.faults.append(f"{job_id} was refused with {socket.close_code}")
-            return True
-        return socket.close_code == 1000
-
     async def check(self, client: aiohttp.ClientSession) -> None:
         """The whole story of every job, and every book."""
-        for job_id, isbn in self.jobs.items():
-            async with client.get(f"{self.url}/v2/import/events/{job_id}") as answer:
-                lines = (await answer.text()).splitlines()
-            told = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-            self.check_story(job_id, told)
-            async with client.get(f"{self.url}/v2/books/{isbn}") as answer:
-                if answer.status != 200:
-                    self.faults.append(f"the book {isbn} of {job_id} is not there")
-        async with client.get(f"{self.url}/v2/import/jobs?limit=200&status=running") as answer:
-            if (await answer.json())["data"]["items"]:
-                self.faults.append("some jobs never ended")
-        async with client.get(f"{self.url}/v2/metrics/imports?window=7d") as answer:
-            counted = (await answer.json())["data"]["methods"]
-        asked = Counter(self.method_of(isbn) for isbn in self.jobs.values())
-        for method in self.methods:
-            count = counted[method]["byOutcome"]["done"]
-            if count != asked[method]:
-                self.faults.append(f"{count} of {asked[method]} {method} imports are counted")
-
-    def check_story(self, job_id: str, told: list[dict[str, Any]]) -> None:
-        seqs = [event["seq"] for event in told]
-        if seqs != list(range(1, len(seqs) + 1)):
-            self.faults.append(f"the story of {job_id} is {seqs}")
-        statuses = Counter(event["status"] for event in told if event["status"])
-        doubled = [status for status, count in statuses.items() if count > 1]
-        if doubled or statuses["completed"] != 1:
-            last = told[-1]["data"].get("error") if told else None
-            self.faults.append(f"{job_id} told {dict(statuses)}, at last {last}")
+        jobs = self.witness.jobs
+        asked = Counter(dict.fromkeys(self.methods, 0))
+        asked.update(map(self.method_of, jobs.values()))
+        await self.witness.check_stories(client, jobs)
+        await self.witness.check_books(client, jobs.values())
+        await self.witness.check_counts(client, asked)
 
 
 async def main() -> int:
@@ -240,17 +157,13 @@ async def main() -> int:
             }
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
                 await run(soak, client, sandbox, environment)
-    show("imports, all of them books", str(len(soak.jobs)))
+    witness = soak.witness
+    show("imports, all of them books", str(len(witness.jobs)))
     for name, times in sorted(soak.done.items()):
         show(f"times: {name.replace('_', ' ')}", str(times))
     if soak.disk is None:
         print("  no disk was filled: only root may mount a small one")
-    show("times a watcher was torn off", str(soak.tears))
-    show("events that watchers saw", str(soak.events))
-    for fault in soak.faults[:20]:
-        print(f"FAULT: {fault}")
-    print("nothing lost, nothing doubled" if not soak.faults else f"{len(soak.faults)} faults")
-    return 1 if soak.faults else 0
+    return witness.sum_up()
 
 
 @contextlib.contextmanager
@@ -291,14 +204,8 @@ async def run(
             soak.methods.append("legacy")
     try:
         await asyncio.gather(soak.order(client, isbns), soak.disturb_now_and_then(environment))
-        async with asyncio.timeout(END_WITHIN_SECONDS):
-            await asyncio.gather(*soak.watchers)
-        await soak.check(client)
-    except TimeoutError:
-        waiting = sum(not task.done() for task in soak.watchers)
-        soak.faults.append(f"{waiting} watchers still wait for an end")
-        for task in soak.watchers:
-            task.cancel()
+        if await soak.witness.saw_all_ends(END_WITHIN_SECONDS):
+            await soak.check(client)
     finally:
         await soak.end_server(signal.SIGTERM)
 

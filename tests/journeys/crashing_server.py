@@ -34,17 +34,18 @@ METHODS = {
 
 
 class Killer:
-    """Dies at the n-th passing of its place."""
+    """Dies at the n-th passing of its place, or is frozen there (SIGSTOP)."""
 
-    def __init__(self, marker: Path, nth: int) -> None:
+    def __init__(self, marker: Path, nth: int, how: signal.Signals = signal.SIGKILL) -> None:
         self._marker = marker
         self._left = nth
+        self._how = how
 
     def pass_by(self) -> None:
         self._left -= 1
         if self._left == 0 and not self._marker.exists():
             self._marker.write_text("died")
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._how)
 
 
 def arm(step: str, edge: str, killer: Killer) -> None:

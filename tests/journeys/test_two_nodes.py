@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from stack import Server, seqs, server, statuses
 
 from bookline_sandbox import Sandbox
 
+ROOT = Path(__file__).parents[2]
 ISBN = "9780451524935"
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 TAKEN_OVER_SECONDS = 30.0  # as docs/contract.md promises
@@ -186,3 +188,17 @@ async def test_a_failed_import_that_is_retried_at_an_api_node_goes_on_at_a_worke
         assert (await api.post(f"/v2/import/retry/{job_id}"))[0] == 202
 
         assert (await api.until(job_id, "completed"))["status"] == "completed"
+
+
+@pytest.mark.slow
+async def test_a_short_chaos_of_three_nodes_loses_and_doubles_nothing() -> None:
+    """The whole of it takes a quarter of an hour: ``python benchmarks/chaos.py``."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "benchmarks" / "chaos.py"),
+        "--seconds", "25", "--imports", "40", "--batch", "100",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+
+    assert process.returncode == 0, said.decode()
+    assert b"nothing lost, nothing doubled" in said

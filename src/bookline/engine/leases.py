@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0  # our choice
 DEAD_SECONDS = 10.0  # our choice: docs/contract.md promises that imports go on within 30 s
-CHORE_SECONDS = 30  # our choice: who has not beaten for so long has lost its chore
+_CHORE_MS = int(DEAD_SECONDS * 1000)  # who is taken for dead has lost its chore, too
 OPEN_SECONDS = 10.0
 _NOW = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 _BEAT = f"""INSERT INTO nodes (node, seen_ms) VALUES (:node, {_NOW})
@@ -31,10 +31,10 @@ _BEAT = f"""INSERT INTO nodes (node, seen_ms) VALUES (:node, {_NOW})
 _LEAVE = "DELETE FROM nodes WHERE node = :node"
 _LOOK = "SELECT node, seen_ms FROM nodes"
 _BURY = "DELETE FROM nodes WHERE node = :node AND seen_ms = :seen_ms"
-_TAKE = f"""INSERT INTO moments (name, at_ms) VALUES (:name, {_NOW} + {CHORE_SECONDS * 1000})
+_TAKE = f"""INSERT INTO moments (name, at_ms) VALUES (:name, {_NOW} + {_CHORE_MS})
             ON CONFLICT (name) DO UPDATE SET at_ms = excluded.at_ms
             WHERE moments.at_ms <= {_NOW} RETURNING at_ms"""
-_HOLD = f"""UPDATE moments SET at_ms = {_NOW} + {CHORE_SECONDS * 1000}
+_HOLD = f"""UPDATE moments SET at_ms = {_NOW} + {_CHORE_MS}
             WHERE name = :name AND at_ms = :at_ms RETURNING at_ms"""
 _GIVE = "DELETE FROM moments WHERE name = :name AND at_ms = :at_ms"
 

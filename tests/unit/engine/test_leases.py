@@ -98,3 +98,17 @@ async def test_one_node_at_a_time_does_a_chore(database: Database) -> None:
 
     async with other.only_one("sweep") as again:
         assert again
+
+
+async def test_a_chore_is_lost_no_later_than_its_node_is_dead(database: Database) -> None:
+    """Or a node that dies while it looks for what dead ones left would hold that up."""
+    async with Leases(database).only_one("sweep"):  # and dies in it
+        [row] = await database.look_up(
+            lambda session: session.execute(
+                """SELECT at_ms - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
+                          AS left_ms
+                   FROM moments WHERE name = 'chore sweep'"""
+            )
+        )
+
+    assert 0 < row["left_ms"] <= DEAD_SECONDS * 1000
