@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bookline.aside import Aside
+from bookline.batches.covers import CandidateCovers
 from bookline.batches.feeder import Feeder
 from bookline.batches.look_ups import LookUps
 from bookline.batches.lookup import LookUp
@@ -109,6 +110,7 @@ class App:
     settings: Settings
     imports: Imports
     batches: Batches
+    candidate_covers: CandidateCovers
     there: AlreadyThere
     shelf: Shelf
     journal: Journal
@@ -323,6 +325,7 @@ async def running(
             tasks.start("webhooks", posts.run)
         yield App(
             settings=settings, imports=imports, shelf=shelf, batches=batches, there=there,
+            candidate_covers=CandidateCovers(fetcher, read_picture),
             journal=journal, hub=hub, limits=callers,
             library=library, fallback=fallback, objects=objects, embedder=embedder, engine=engine,
             upkeep=upkeep, readiness=readiness,

@@ -586,6 +586,32 @@ async def test_rows_without_an_isbn_are_looked_up_taken_or_reviewed(
     assert (await items_of(api, batch_id))[2]["state"] in {"completed", "alreadyThere"}
 
 
+async def test_a_candidates_cover_comes_from_this_server(api: Server, sandbox: Sandbox) -> None:
+    """So that nobody who reviews is seen by a provider; a picture that is none is not handed on."""
+    file = titles(("Lord of the Flies", "Bill Golding"))
+    _, answer = await sent(api, file, **{"Content-Type": "text/csv"})
+    batch_id = answer["data"]["batchId"]
+    await ended(api, batch_id)
+    [item] = await items_of(api, batch_id)
+    [where] = {one["coverUrl"] for one in item["candidates"] if one["isbn"] == "9780140283334"}
+
+    status, picture, headers = await api.get(where)
+    sandbox.faults.add(kind="not_image", route="covers", isbn="9780140283334", times=None)
+    try:
+        broken, error, _ = await api.get(where)
+    finally:
+        sandbox.faults.clear()
+    nobody, none, _ = await api.get(where.replace("9780140283334", KNOWN))
+
+    item_path = f"/v2/import/batch/{batch_id}/items/0"
+    assert where == f"{item_path}/candidates/9780140283334/cover"
+    assert (status, headers["Content-Type"]) == (200, "image/jpeg")
+    assert picture.startswith(b"\xff\xd8\xff")
+    assert headers["Cache-Control"].startswith("private")
+    assert (broken, error["error"]["code"]) == (404, "NOT_FOUND")
+    assert (nobody, none["error"]["code"]) == (404, "NOT_FOUND")
+
+
 async def test_a_review_that_is_skipped_is_over(api: Server) -> None:
     _, answer = await sent(
         api, titles(("Lord of the Flies", "Bill Golding")), **{"Content-Type": "text/csv"}

@@ -200,6 +200,21 @@ def test_a_review_is_answered_by_one_click(stack: Stack, open_page: Open) -> Non
     expect(page.get_by_role("region", name="To review")).to_be_hidden()
 
 
+def test_reviews_show_their_candidates_covers_and_ask_no_provider(
+    stack: Stack, open_page: Open
+) -> None:
+    page = open_page(stack.url)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    import_file(page, table(reviews=1))
+
+    pictures = page.locator(".candidate .has-picture img")
+
+    expect(pictures).to_have_count(2)
+    assert all(pictures.evaluate_all("all => all.map(one => one.naturalWidth > 1)"))
+    assert all(url.startswith((stack.url, "data:", "blob:", "ws:")) for url in asked), asked
+
+
 # ------------------------------------------------------------------ the camera
 SCANNER = f"""
     globalThis.BarcodeDetector = class {{

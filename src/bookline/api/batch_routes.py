@@ -13,7 +13,7 @@ from bookline.api import batch_schemas, bodies, schemas
 from bookline.api.envelope import success
 from bookline.api.files import FILE_BODY, read_file
 from bookline.api.keys import Tokens
-from bookline.api.openapi import event_stream, failures, json_body
+from bookline.api.openapi import PICTURES, binary, event_stream, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit, Token
 from bookline.app import now_ms
 from bookline.batches.failed import failed_pieces, is_table
@@ -27,6 +27,7 @@ from bookline.threads import in_thread
 from bookline.values import Json
 
 JSON_TYPE = "application/json"
+CANDIDATE_COVER_CACHE = "private, max-age=86400"  # our choice: one look at a review, not more
 BatchId = Annotated[str, Path(description="as the start answered", max_length=100)]
 Index = Annotated[int, Path(description="the item's place in the list, from 0")]
 Refresh = Annotated[
@@ -228,6 +229,28 @@ async def choose(request: Request, here: Here, batch_id: BatchId, index: Index) 
     body = await bodies.read_body(request)
     isbn = _read_choice(body)
     return success(request, (await here.batches.choose(batch_id, index, isbn)).to_json())
+
+
+@router.get(
+    "/v2/import/batch/{batch_id}/items/{index}/candidates/{isbn}/cover",
+    response_class=Response,
+    responses={
+        200: {"description": "The picture, small.", "content": binary(PICTURES)},
+        **failures("batch"),
+    },
+    summary="A candidate's cover",
+)
+async def candidate_cover(
+    here: Here,
+    batch_id: BatchId,
+    index: Index,
+    isbn: Annotated[str, Path(description="the candidate's", max_length=13)],
+) -> Response:
+    """Where a candidate's `coverUrl` leads: fetched from its provider while you wait."""
+    item = await here.batches.item(batch_id, index)
+    picture = await here.candidate_covers.get(item, isbn)
+    headers = {"Cache-Control": CANDIDATE_COVER_CACHE}
+    return Response(picture.body, media_type=picture.content_type, headers=headers)
 
 
 def _read_choice(body: Json) -> str | None:

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from bookline.api import bodies, schemas
 from bookline.api.envelope import success
 from bookline.api.etags import has_tag, tag_of
-from bookline.api.openapi import binary, failures, json_body
+from bookline.api.openapi import PICTURES, binary, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit
 from bookline.edits import read_edit
 from bookline.errors import Refused
@@ -22,7 +22,6 @@ from bookline.shelf import QUERY_CHARS
 from bookline.shelves.writing import FORMS, ExportForm, export_lines, read_form
 
 BOOK = {"$ref": "#/components/schemas/Book"}
-PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 
 AnyIsbn = Annotated[str, Path(description="ISBN-10 or ISBN-13")]
 UserId = Annotated[

@@ -135,6 +135,9 @@ def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
     return {name: _inlined(one, parts) for name, one in schema.items()}
 
 
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+
+
 def binary(kinds: Sequence[str]) -> dict[str, Any]:
     """Bytes of any of these types."""
     schema = {"type": "string", "format": "binary", "examples": ["(the picture's bytes)"]}
@@ -170,6 +173,7 @@ OPERATIONS: Mapping[str, str] = {
     "POST /v2/import/batch/{}/cancel": "cancelBatch",
     "POST /v2/import/batch/{}/retry": "retryBatch",
     "POST /v2/import/batch/{}/items/{}/choose": "answerReview",
+    "GET /v2/import/batch/{}/items/{}/candidates/{}/cover": "getCandidateCover",
     "GET /v2/import/batch/{}/failed": "getFailedItems",
     "GET /v2/books": "listBooks",
     "GET /v2/books/search": "searchBooks",

@@ -145,6 +145,10 @@ class Batches:
         states = None if state is None else [state]
         return await self._store.items(batch_id, states=states, limit=limit, cursor=cursor)
 
+    async def item(self, batch_id: str, index: int) -> Item:
+        """Raises: Refused (BATCH_NOT_FOUND, NOT_FOUND)."""
+        return await self._store.item(check_batch_id(batch_id), index)
+
     async def cancel(self, batch_id: str) -> Batch:
         """What waits is cancelled; what runs ends at its next step's edge.
 

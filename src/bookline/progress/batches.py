@@ -77,6 +77,8 @@ class Item:
 
     index: int
     """Its place in the list, from 0."""
+    batch_id: str = ""
+    """"" until it is kept."""
     line: int | None = None
     """The physical line of the file on which it begins; None for JSON."""
     input: str
@@ -96,6 +98,7 @@ class Item:
     job_id: str | None = None
     error: Json | None = None
     candidates: Sequence[Json] = ()
+    """As ``Candidate.to_json`` writes them: each ``coverUrl`` is the provider's."""
     tries: int = 0
     """Look-ups that failed."""
 
@@ -109,9 +112,16 @@ class Item:
             "state": self.state,
             "title": self.title,
             "error": self.error,
-            "candidates": list(self.candidates),
+            "candidates": [{**one, "coverUrl": self._cover_url(one)} for one in self.candidates],
             "reading": self.reading,
         }
+
+    def _cover_url(self, candidate: Json) -> str | None:
+        """Its path on this server, which fetches it: nobody's browser asks a provider."""
+        if candidate["coverUrl"] is None:
+            return None
+        item = f"/v2/import/batch/{self.batch_id}/items/{self.index}"
+        return f"{item}/candidates/{candidate['isbn']}/cover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

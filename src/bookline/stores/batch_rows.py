@@ -240,6 +240,7 @@ def read_told(row: Row) -> Item:
 
 def read_item(row: Row) -> Item:
     return Item(
+        batch_id=row["batch_id"],
         index=row["place"],
         line=row["line"],
         input=row["input"],

@@ -269,12 +269,8 @@ class SqlBatches:
         """
 
         def work(session: Session, told: Told) -> Item:
-            self._get(session, batch_id)
+            item = self._item(session, batch_id, index)
             place = {"batch_id": batch_id, "place": index}
-            rows = session.execute(_ITEM, place) if 0 <= index < MOST_PLACES else ()
-            if not rows:
-                raise Refused("NOT_FOUND", f"This batch has no item {index}.")
-            item = read_item(rows[0])
             if item.state != REVIEW:
                 raise Refused(
                     "INVALID_STATE", f"Item {index} is {item.state}: there is nothing to choose."
@@ -290,6 +286,18 @@ class SqlBatches:
             return item
 
         return await self._log.write_and_tell(work, batch_id)
+
+    async def item(self, batch_id: str, index: int) -> Item:
+        """Raises: Refused (BATCH_NOT_FOUND, NOT_FOUND)."""
+        return await self._database.read(lambda session: self._item(session, batch_id, index))
+
+    def _item(self, session: Session, batch_id: str, index: int) -> Item:
+        self._get(session, batch_id)
+        place = {"batch_id": batch_id, "place": index}
+        rows = session.execute(_ITEM, place) if 0 <= index < MOST_PLACES else ()
+        if not rows:
+            raise Refused("NOT_FOUND", f"This batch has no item {index}.")
+        return read_item(rows[0])
 
     def _get(self, session: Session, batch_id: str) -> Batch:
         batch = self._find(session, batch_id)

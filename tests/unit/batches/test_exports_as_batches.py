@@ -1,10 +1,10 @@
 """An export of each kind as a batch: no row is dropped, and what did not arrive comes back."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+import made_up_exports
 from bookline.batches.failed import failed_pieces
 from bookline.batches.files import order_of_file
 from bookline.batches.service import Batches
@@ -16,17 +16,14 @@ from bookline.shelves.row import Row
 from bookline.stores.opening import stores_in_memory
 
 NOW_MS = 1_700_000_000_000
-SHELVES = Path(__file__).parents[1] / "shelves" / "made_up_exports.py"
 
 
 def exports() -> dict[str, bytes]:
-    made: dict[str, str] = {}
-    exec(SHELVES.read_text("utf-8"), made)
     names = (
         "GOODREADS", "STORYGRAPH", "LIBRARYTHING", "LIBRARYTHING_JSON", "LIBIB", "CALIBRE",
         "OPENREADS", "BOOKWYRM", "OPEN_LIBRARY",
     )  # fmt: skip
-    found = {name.lower(): made[name].encode() for name in names}
+    found = {name.lower(): getattr(made_up_exports, name).encode() for name in names}
     return found | {
         "semicolons": "Title;Author;ISBN\n=odd;Ann;0451524934\n;;\n".encode("cp1252"),
         "list": b"9780451524935 mine\n978-0-14-243724-7\nnot one\n",

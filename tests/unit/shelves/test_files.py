@@ -3,11 +3,11 @@
 import csv
 import io
 
-import made_up_exports as exports
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import made_up_exports as exports
 from bookline.errors import Refused
 from bookline.shelves.file import MOST_BYTES, open_library_file
 from bookline.shelves.preview import preview, to_json

@@ -2,9 +2,9 @@
 
 import json
 
-import made_up_exports as exports
 import pytest
 
+import made_up_exports as exports
 from bookline.reading import Reading
 from bookline.shelves.file import open_library_file
 from bookline.shelves.row import Row

@@ -6,11 +6,11 @@ import json
 from collections.abc import AsyncIterator
 from datetime import date
 
-import made_up_exports as exports
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import made_up_exports as exports
 from bookline.book import Book, Metadata, Provenance
 from bookline.errors import Refused
 from bookline.isbn import read_isbn
