@@ -19,6 +19,7 @@ from bookline import app as joined
 from bookline import patience, workflow
 from bookline.api.server import create_server
 from bookline.engine import dbos as engine
+from bookline.engine import dbos_records
 from bookline.engine.job_run import JobRun
 from bookline.settings import read_settings
 from bookline.steps.joined import AllSteps
@@ -80,7 +81,7 @@ def _around_effect(method: str, edge: str, killer: Killer) -> None:
 
 
 def _after_record(step: str, killer: Killer) -> None:
-    real = engine.DbosRecords.record
+    real = dbos_records.DbosRecords.record
 
     async def dying(self: Any, name: str, *rest: Any) -> Any:
         outcome = await real(self, name, *rest)
@@ -88,7 +89,7 @@ def _after_record(step: str, killer: Killer) -> None:
             killer.pass_by()
         return outcome
 
-    engine.DbosRecords.record = dying  # type: ignore[method-assign, assignment]
+    dbos_records.DbosRecords.record = dying  # type: ignore[method-assign, assignment]
     if legacy is not None:
         _after_row(step, killer)
 

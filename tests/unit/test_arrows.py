@@ -115,12 +115,22 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.straight",
         "engine.dbos_statements",
         "engine.dbos_database",
+        "engine.dbos_records",
     },
     "engine.straight": CORE
     | {"workflow", "engine.job_run", "engine.places", "engine.tries", "logs"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},
     "engine.leases": CORE | {"stores.database"},
     "engine.dbos_statements": set(),
+    "engine.dbos_records": {
+        "engine.dbos_database",
+        "engine.dbos_statements",
+        "errors",
+        "patience",
+        "stores.write_ahead_log",
+        "threads",
+        "values",
+    },
     "api": CORE
     | {
         "app",
@@ -166,13 +176,19 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Part → parts that it may import, besides itself. ``app`` and ``cli`` join all."""
 
 MAY_USE: dict[str, set[str]] = {
-    "dbos": {"engine.dbos", "engine.dbos_statements"},
+    "dbos": {"engine.dbos", "engine.dbos_records", "engine.dbos_statements"},
     "sqlalchemy": {"engine.dbos", "engine.dbos_database", "engine.dbos_statements"},
     "aiohttp": {"net", "cli", "client"},
     "obstore": {"stores"},
     "psycopg": {"stores"},
     "redis": {"stores"},
-    "sqlite3": {"stores.sqlite", "cli"},
+    "sqlite3": {
+        "stores.sqlite",
+        "stores.write_ahead_log",
+        "engine.dbos_records",
+        "engine.dbos_statements",
+        "cli",
+    },
     "wordllama": {"embedders"},
     "PIL": {"net"},
     "fastapi": {"api"},

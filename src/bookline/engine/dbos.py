@@ -1,4 +1,4 @@
-"""The workflow on DBOS Transact. Imports dbos, as only dbos_statements.py does besides.
+"""The workflow on DBOS Transact. Imports dbos, as only dbos_*.py do besides.
 
 Way:     imports.py starts, retries → here → job_run.py; recovery.py and retention.py use the rest
 Rule 1:  one DBOS step a try; our own JSON in its records, never pickle.
@@ -11,7 +11,6 @@ Source:  https://docs.dbos.dev/python.
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,19 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig, SetWorkflowID, StepReservation
+from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos._error import DBOSException
-from dbos._serialization import Serializer
+from dbos._sys_db import SystemDatabase
 
 from bookline import workflow
 from bookline.engine import dbos_statements
 from bookline.engine.dbos_database import AWAY, open_engine_database
+from bookline.engine.dbos_records import AtOnce, DbosRecords, JsonRecords, begins_here
 from bookline.engine.job_run import World, execute
 from bookline.engine.places import Slot
 from bookline.engine.straight import Straight
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
-from bookline.patience import until_it_is_back
 from bookline.values import Json
 from bookline.workflow import OPTIONAL
 
@@ -46,31 +45,6 @@ RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
 ENDED_FOR_THE_JOURNAL = "CANCELLED"
 """The state of what nobody ran any more: the journal alone knows how it ended."""
 Living = Callable[[], Awaitable[Collection[str]]]
-
-
-class JsonRecords(Serializer):
-    """Records as plain JSON text: nobody who can write the database can run code."""
-
-    def name(self) -> str:
-        return "bookline_json"
-
-    def serialize(self, data: Any) -> str:
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
-
-    def deserialize(cls, serialized_data: str) -> Any:  # noqa: N805 - as DBOS spells it
-        value = json.loads(serialized_data)
-        if isinstance(value, dict) and set(value) == {"__error__"}:
-            return RuntimeError(value["__error__"])
-        return value
-
-
-def _plain(value: object) -> Json:
-    """Raises: StoreDown for itself: what keeps DBOS from recording is no outcome of the step."""
-    if isinstance(value, StoreDown):
-        raise value
-    if isinstance(value, BaseException):
-        return {"__error__": f"{type(value).__name__}: {value}"}
-    raise TypeError(f"{type(value).__name__} does not belong in a record")
 
 
 class DbosEngine:
@@ -100,6 +74,7 @@ class DbosEngine:
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
+        self._at_once: AtOnce | None = None
         self._straight = Straight(world, self._continue)
         self._slots: dict[str, Slot] = {}
         """The places of jobs that begin here, where they have one already."""
@@ -133,8 +108,15 @@ class DbosEngine:
         # In this thread, so that recovered imports run in this event loop too.
         with _ours():
             DBOS.launch()
-        is_file = isinstance(self._where, Path)  # for PostgreSQL, DBOS prepares its own
-        if is_file and self._prepared and not dbos_statements.prepare(dbos._sys_db):
+        if (
+            isinstance(self._where, Path) and self._prepared
+        ):  # for PostgreSQL, DBOS prepares its own
+            self._prepare(self._where, dbos._sys_db)
+
+    def _prepare(self, path: Path, database: SystemDatabase) -> None:
+        if dbos_statements.prepare(database):
+            self._at_once = AtOnce(path, database)
+        else:
             log.warning("imports take more CPU: %s", dbos_statements.why_not())
 
     async def close(self) -> None:
@@ -152,6 +134,8 @@ class DbosEngine:
         # DBOS leaves its own, stopped threads as the loop's default.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._database.engine.dispose()
+        if self._at_once is not None:
+            await self._at_once.close()
 
     async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         if in_batch:
@@ -160,7 +144,11 @@ class DbosEngine:
             return
         with _ours(), SetWorkflowID(order.job_id):
             stored = {**order.to_json(), "version": workflow.VERSION}
-            await DBOS.start_workflow_async(self._workflow, stored)
+            token = begins_here.set(True)
+            try:
+                await DBOS.start_workflow_async(self._workflow, stored)
+            finally:
+                begins_here.reset(token)
 
     async def _continue(self, order: ImportInput, slot: Slot) -> None:
         self._slots[order.job_id] = slot
@@ -253,7 +241,9 @@ class DbosEngine:
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
             slot = self._slots.pop(order.job_id, None)
-            return await execute(order, DbosRecords(), self._world, cancel, rules, slot)
+            return await execute(
+                order, DbosRecords(self._at_once), self._world, cancel, rules, slot
+            )
         finally:
             self._cancels.pop(order.job_id, None)
 
@@ -278,33 +268,6 @@ def _first_undone(steps: Sequence[Mapping[str, Any]]) -> int:
     }
     places = [one["function_id"] for one in steps if one["function_name"] in undone]
     return min(places, default=1)
-
-
-class DbosRecords:
-    """Fills the port Records, within a workflow of DBOS."""
-
-    def reserve(self) -> StepReservation:
-        return DBOS.reserve_step()
-
-    async def record(
-        self,
-        name: str,
-        body: Callable[[], Awaitable[Json]],
-        place: StepReservation | None = None,
-    ) -> Json:
-        place = place or DBOS.reserve_step()
-        outcomes: list[Json] = []
-
-        async def recorded() -> Json:
-            if not outcomes:
-                outcomes.append(await body())
-            return outcomes[0]
-
-        async def ask() -> Json:
-            place._used = False  # once more, where the database did not take it
-            return await place.run_async({"name": name}, recorded)
-
-        return await until_it_is_back(ask)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ CONNECTIONS = 4  # our choice: what DBOS does at once on PostgreSQL
 AWAY = "the engine's database is away"
 READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 BUSY_MS = 2_000  # our choice: the one thread waits so long for another process; then we ask again
+LOG_PAGES = 4_000  # our choice: dbos_records.py takes the log into the file before it is so long
 IDLE_MS = 5_000  # a node that freezes in a transaction does not hold its locks up for the others
 
 
@@ -58,6 +59,7 @@ def _sqlite(path: Path) -> sa.Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",
             f"busy_timeout={BUSY_MS}",
+            f"wal_autocheckpoint={LOG_PAGES}",
             "foreign_keys=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -1,6 +1,7 @@
 """DBOS' own statements of one workflow, built and compiled once instead of at every call.
 
-Way:      engine/dbos.py after launch → ``prepare`` → the database handle of DBOS
+Way:      engine/dbos.py after launch → ``prepare`` → the database handle of DBOS;
+          dbos_records.py asks for the record of a step on a connection of its own
 Rule 1:   the statements, their order and their transactions are those of DBOS; only the building
           and compiling is kept. A test compares the rows of both ways.
 Rule 2:   active only while the source of everything that is replaced or relied on is the very one
@@ -11,13 +12,16 @@ Source:   DBOS 3.4, ``_sys_db.py``; docs/decisions/0009-prepared-statements.md, 
 
 import hashlib
 import inspect
+import sqlite3
 from collections.abc import Callable
 from importlib.metadata import version
 from types import MethodType
 from typing import Any
 
 import sqlalchemy as sa
+from dbos import StepReservation
 from dbos._context import current_owner_xid
+from dbos._core import invoke_step
 from dbos._error import (
     DBOSStepNondeterminismError,
     DBOSUnexpectedStepError,
@@ -30,7 +34,7 @@ from dbos._sys_db_sqlite import SQLiteSystemDatabase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-READ = "32b8bb24128545d6"
+READ = "00016887b0fa70b0"
 """What ``fingerprint`` gave for the DBOS that this file was written for."""
 
 REPLACED = (
@@ -57,7 +61,8 @@ RELIED_ON = (
 def fingerprint() -> str:
     """A hash over the source of everything here that belongs to DBOS."""
     parts = [getattr(SystemDatabase, name) for name in (*REPLACED, *RELIED_ON)]
-    source = "".join(map(inspect.getsource, [*parts, current_owner_xid, SystemSchema]))
+    parts += [current_owner_xid, SystemSchema, invoke_step, StepReservation]
+    source = "".join(map(inspect.getsource, parts))
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
@@ -97,7 +102,7 @@ def _execute_prepared(
     insert_columns: bool = True,
 ) -> Any:
     """As DBOS does it for PostgreSQL; SQLite's parameters go by place."""
-    connection = conn.connection() if isinstance(conn, Session) else conn
+    connection: Any = conn.connection() if isinstance(conn, Session) else conn
     if connection.dialect is not self.engine.dialect:
         return conn.execute(build(), values)
     key = (name, tuple(values))
@@ -116,6 +121,19 @@ def _execute_prepared(
             ]
         ),
     )
+
+
+class OneConnection:
+    """A plain connection of SQLite's, as far as the statements here ask SQLAlchemy's for more."""
+
+    def __init__(self, connection: sqlite3.Connection, database: SystemDatabase) -> None:
+        self.exec_driver_sql = connection.execute
+        self.dialect = database.engine.dialect
+
+
+def owner_of(workflow_id: str) -> str | None:
+    """The token by which this execution owns its workflow."""
+    return current_owner_xid(workflow_id)
 
 
 def _compiled(
@@ -209,7 +227,7 @@ def _check_owner_txn(
 
     key = {"wf_id": workflow_id}
     found = self._execute_prepared(conn, "check_owner", key, build, insert_columns=False)
-    if found.scalar() != owner_xid:
+    if found.fetchall() != [(owner_xid,)]:
         raise DBOSWorkflowConflictIDError(workflow_id)
 
 

@@ -10,7 +10,7 @@ from dbos._error import DBOSBaseException
 from dbos._sys_db import SystemDatabase
 
 from bookline.engine import dbos_statements
-from bookline.engine.dbos import JsonRecords
+from bookline.engine.dbos_records import JsonRecords
 
 OWNER, OTHER = "execution-1", "execution-2"
 

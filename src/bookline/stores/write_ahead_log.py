@@ -1,0 +1,19 @@
+"""SQLite's write-ahead log, taken into its file beside the event loop.
+
+Rule 1:  a connection that writes in the event loop never does this: a checkpoint waits for the
+         disk, and so does the first write behind one.
+Source:  https://sqlite.org/wal.html#performance_considerations
+"""
+
+import sqlite3
+
+NO_CHECKPOINTS = "PRAGMA wal_autocheckpoint=0"
+"""For a connection that writes in the event loop."""
+CHECKPOINT_WRITES = 200  # our choice: some 1,000 pages, as SQLite does it by itself
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Waits for the disk, and for nobody who reads or writes. Raises: sqlite3.Error."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    connection.execute(f"PRAGMA user_version={version}")  # the log begins anew here, not elsewhere
