@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from dbos._workflow_commands import BACKGROUND_JOBS_THREAD_NAME
 
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
@@ -984,6 +986,13 @@ async def test_what_is_just_being_taken_over_is_not_taken_over_again(
 
 
 # ------------------------------------------------------------------ in a batch
+async def test_dbos_looks_for_no_deadlines_and_delays(on_dbos: DbosBench) -> None:
+    """No import has any, and looking each second is a tenth of what an idle node takes."""
+    async with asyncio.timeout(10):
+        while any(one.name == BACKGROUND_JOBS_THREAD_NAME for one in threading.enumerate()):
+            await asyncio.sleep(0.01)
+
+
 async def test_what_goes_well_in_a_batch_costs_the_engine_nothing(on_dbos: DbosBench) -> None:
     on_dbos.in_batch = True
     await on_dbos.start()

@@ -918,6 +918,23 @@ async def test_what_nobody_wants_is_not_read(on_disk: SqlJournal, elsewhere: Sql
                 await asyncio.sleep(0.002)
 
 
+async def test_listening_ends_when_nobody_wants_anything_any_more(
+    on_disk: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a change too: nobody has to write before it is noticed."""
+    monkeypatch.setattr("bookline.stores.sqlite.QUIET_POLLS", 2)
+    monkeypatch.setattr("bookline.stores.postgres_news.LOOK_SECONDS", 0.05)
+    wanted = ["job-1"]
+    listens = asyncio.create_task(on_disk.listen(lambda: wanted))
+    await asyncio.sleep(0.1)
+    assert not listens.done()
+
+    wanted.clear()
+
+    async with asyncio.timeout(10):
+        await listens
+
+
 async def test_more_events_than_one_look_takes_are_heard(
     on_disk: SqlJournal, elsewhere: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,17 @@ async def test_what_waits_is_taken_once_and_in_order(journal: SqlJournal) -> Non
     assert (job.status, job.node) == (QUEUED, "node")
 
 
+async def test_looking_for_what_waits_writes_nothing_while_nothing_does(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process looks twice a second."""
+    await open_jobs(journal, ["elsewhere"], source="isbndb")
+    monkeypatch.setattr(journal, "write", None, raising=False)
+    monkeypatch.setattr(journal.database, "write", None)
+
+    assert await journal.take("node", {"auto": 99}, 99) == ()
+
+
 async def test_processes_that_take_at_once_take_each_job_once(journal: SqlJournal) -> None:
     await open_jobs(journal, named("job", 40))
 

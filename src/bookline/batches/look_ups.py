@@ -49,9 +49,10 @@ class LookUps:
         """Until cancelled."""
         while True:
             try:
-                async with self.only_one("look-ups") as ours:
-                    while ours and await self.round():
-                        pass
+                if await self.store.running():
+                    async with self.only_one("look-ups") as ours:
+                        while ours and await self.round():
+                            pass
             except BooklineError as error:
                 log.warning("look-ups wait: %s", error)
             except Exception:

@@ -95,7 +95,7 @@ class DbosEngine:
             "max_executor_threads": self._database.threads,
             "log_level": "WARNING",
             # Nobody here waits for its notifications; its listener takes this long to stop.
-            "notification_listener_polling_interval_sec": 0.05,
+            "notification_listener_polling_interval_sec": 0.2,
         }
         dbos = DBOS(config=config)
         _quiet()
@@ -108,6 +108,7 @@ class DbosEngine:
         # In this thread, so that recovered imports run in this event loop too.
         with _ours():
             DBOS.launch()
+        _save_idle_work(dbos)
         if (
             isinstance(self._where, Path) and self._prepared
         ):  # for PostgreSQL, DBOS prepares its own
@@ -195,7 +196,8 @@ class DbosEngine:
 
     async def check(self) -> None:
         """Raises: StoreDown when its database does not answer."""
-        await self.look_up(["none"])
+        with _ours():
+            await asyncio.get_running_loop().run_in_executor(None, self._database.check)
 
     def wake(self, job_id: str) -> None:
         self._straight.wake(job_id)
@@ -277,6 +279,16 @@ def _ours() -> Iterator[None]:
         yield
     except (DBOSException, sa.exc.SQLAlchemyError) as error:
         raise StoreDown(f"engine: {error}", code="WORKFLOW_FAILED") from error
+
+
+def _save_idle_work(dbos: DBOS) -> None:
+    """Ends DBOS' thread for workflows with deadlines or delays: no import has either.
+
+    It asks its database for them each second, and on PostgreSQL holds a connection for good.
+    """
+    is_over = getattr(dbos, "_background_jobs_stop_event", None)
+    if is_over is not None:
+        is_over.set()
 
 
 def _quiet() -> None:

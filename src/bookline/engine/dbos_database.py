@@ -14,6 +14,8 @@ from bookline.errors import StoreDown
 from bookline.stores.postgres_session import connection_defaults
 
 CONNECTIONS = 4  # our choice: what DBOS does at once on PostgreSQL
+PROBE_SQLITE = "SELECT 1 FROM sqlite_master LIMIT 1"
+PROBE_POSTGRES = "SELECT 1 FROM pg_class LIMIT 1"
 AWAY = "the engine's database is away"
 READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 BUSY_MS = 2_000  # our choice: the one thread waits so long for another process; then we ask again
@@ -30,14 +32,23 @@ class EngineDatabase:
     """For DBOS to see which product it is; never with a password."""
     threads: int
     """For DBOS' calls."""
+    probe: str
+    """A statement that the product answers from what is stored."""
+
+    def check(self) -> None:
+        """Raises: StoreDown when it does not answer."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(self.probe)
 
 
 def open_engine_database(where: Path | str) -> EngineDatabase:
     """A file, or a ``postgresql://`` URL. Connects when it is first used."""
     if isinstance(where, Path):
         # SQLite takes one at a time, and each thread more was slower.
-        return EngineDatabase(_sqlite(where), f"sqlite:///{where}", threads=1)
-    return EngineDatabase(_postgres(where), "postgresql://bookline/bookline", threads=CONNECTIONS)
+        return EngineDatabase(_sqlite(where), f"sqlite:///{where}", 1, PROBE_SQLITE)
+    return EngineDatabase(
+        _postgres(where), "postgresql://bookline/bookline", CONNECTIONS, PROBE_POSTGRES
+    )
 
 
 def _sqlite(path: Path) -> sa.Engine:

@@ -148,6 +148,7 @@ class Hub:
         self.find = find
         self._log = log
         self._watches: dict[str, set[Watch]] = defaultdict(set)
+        self._is_watched = asyncio.Event()
         self._found: dict[str, Job | Batch | None] = {}
         self.is_closing = False
 
@@ -168,12 +169,15 @@ class Hub:
             end()
 
     async def _listen(self) -> None:
+        """Asks nobody while nobody watches."""
         while True:
+            await self._is_watched.wait()
             try:
                 await self._log.listen(self._watches.keys)
             except StoreDown as error:
                 log.warning("events of other processes could not be read: %s", error)
-            await asyncio.sleep(DOWN_SECONDS)
+            if self._is_watched.is_set():
+                await asyncio.sleep(DOWN_SECONDS)
 
     async def _keep_pinging(self) -> None:
         while True:
@@ -197,6 +201,7 @@ class Hub:
     async def serve(self, watch: Watch) -> AsyncGenerator[Sequence[Event], None]:
         """The same without what goes by the watch's short cut. Ends also when it has left."""
         self._watches[watch.job_id].add(watch)
+        self._is_watched.set()
         try:
             while not (self.is_closing or watch.has_left):
                 events = await self._catch_up(watch) if watch.has_gap else watch.take()
@@ -215,6 +220,8 @@ class Hub:
             self._watches[watch.job_id].discard(watch)
             if not self._watches[watch.job_id]:
                 del self._watches[watch.job_id]
+            if not self._watches:
+                self._is_watched.clear()
 
     async def _catch_up(self, watch: Watch) -> Sequence[Event]:
         watch.has_gap = False  # first: what is offered while we read counts

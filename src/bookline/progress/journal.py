@@ -218,7 +218,7 @@ class EventLog(Protocol):
         ...
 
     async def listen(self, wanted: Callable[[], Collection[str]]) -> None:
-        """Until cancelled: lets the subscribed hear what other processes tell of these jobs.
+        """Lets the subscribed hear what other processes tell of these jobs, while there are any.
 
         An event may come late or twice; where some were missed, the story's last one comes.
         Raises: StoreDown; it may be called again.

@@ -316,7 +316,7 @@ class SqlBatches:
             )
             return [read_batch(row) for row in rows]
 
-        return await self._database.read(work)
+        return await self._database.look_up(work)
 
     async def waiting(self, batch_id: str) -> int:
         """Its jobs that wait in the queue."""

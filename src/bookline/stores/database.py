@@ -12,7 +12,7 @@ Rule 4:  work that reads what it then writes names a key (the job's id, the book
 Rule 5:  work may be run again after a rollback: it starts afresh, and changes nothing outside.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -88,8 +88,12 @@ class Database(Protocol):
         """Tells the other processes soon that there is news of these. May be lost."""
         ...
 
-    def changes(self) -> AsyncIterator[Collection[str] | None]:
-        """What other processes announce, for ever; None where something may have been missed."""
+    def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
+        """What other processes announce, for ever; None where something may have been missed.
+
+        Now and then nothing, where that has to be looked for: who is not interested any more
+        closes it then.
+        """
         ...
 
     def close(self) -> None:

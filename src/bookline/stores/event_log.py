@@ -9,6 +9,7 @@ Rule 2:  what is heard of other processes may come late, twice or not at all (th
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing
 from typing import TypeVar
 
 from bookline.progress.events import Event
@@ -52,19 +53,19 @@ class SqlEventLog:
 
     async def listen(self, wanted: Callable[[], Collection[str]]) -> None:
         self._seen_id = None
-        async for names in self.database.changes():
-            ids = wanted()
-            if not ids:
-                self._seen_id = None
-                continue
-            if names is not None:
-                events = await self._announced(names, ids)
-            elif self.database.commits_in_order and self._seen_id is not None:
-                events = await self._behind()
-            else:
-                events = await self._last(list(ids))
-            if events:
-                self.fanout.tell(events)
+        async with aclosing(self.database.changes()) as changes:
+            async for names in changes:
+                ids = wanted()
+                if not ids:
+                    return
+                if names is not None:
+                    events = await self._announced(names, ids)
+                elif self.database.commits_in_order and self._seen_id is not None:
+                    events = await self._behind()
+                else:
+                    events = await self._last(list(ids))
+                if events:
+                    self.fanout.tell(events)
 
     async def _announced(self, names: Collection[str], ids: Collection[str]) -> Sequence[Event]:
         """What others have told of these stories. A name is ``{job id} {seq}``."""

@@ -11,7 +11,7 @@ Source:  https://www.psycopg.org/psycopg3/docs/, https://www.postgresql.org/docs
 import asyncio
 import itertools
 import zlib
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
@@ -119,7 +119,7 @@ class Postgres:
     def announce(self, names: Iterable[str]) -> None:
         self.connections.news.announce(names)
 
-    def changes(self) -> AsyncIterator[Collection[str] | None]:
+    def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
         self._check_open()
         return self.connections.news.changes()
 

@@ -14,7 +14,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 
 import psycopg
 
@@ -49,7 +49,7 @@ class Messenger:
                 self._start()
                 self._wake()
 
-    async def changes(self) -> AsyncIterator[_Told]:
+    async def changes(self) -> AsyncGenerator[_Told, None]:
         told: asyncio.Queue[_Told] = asyncio.Queue()
         with self._lock:
             self._hearers[told] = asyncio.get_running_loop()

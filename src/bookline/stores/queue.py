@@ -30,21 +30,12 @@ class SqlQueue:
     _clock: Callable[[], int]
 
     async def take(self, node: str, sources: Mapping[str, int], most: int) -> Sequence[Job]:
+        if not await self.database.look_up(lambda session: _next(session, sources, 1)):
+            return ()  # nothing waits, mostly: that costs no write
         now_ms = self._clock()
 
         def work(session: Session) -> Sequence[Job]:
-            lines = [
-                [
-                    row["job_id"]
-                    for row in session.execute(
-                        _WAITING, {"source": source, "limit": min(limit, most)}
-                    )
-                ]
-                for source, limit in sources.items()
-                if limit > 0
-            ]
-            one_of_each = chain.from_iterable(zip_longest(*lines))
-            ids = [job_id for job_id in one_of_each if job_id is not None][:most]
+            ids = _next(session, sources, most)
             if not ids:
                 return ()
             rows = session.execute(_TAKE, {"node": node, "now_ms": now_ms, "ids": ids})
@@ -52,6 +43,20 @@ class SqlQueue:
             return [taken[job_id] for job_id in ids if job_id in taken]
 
         return await self.database.write(work, "queue")
+
+
+def _next(session: Session, sources: Mapping[str, int], most: int) -> Sequence[str]:
+    """Ids of the next jobs, at most so many of each source and of all."""
+    lines = [
+        [
+            row["job_id"]
+            for row in session.execute(_WAITING, {"source": source, "limit": min(limit, most)})
+        ]
+        for source, limit in sources.items()
+        if limit > 0
+    ]
+    one_of_each = chain.from_iterable(zip_longest(*lines))
+    return [job_id for job_id in one_of_each if job_id is not None][:most]
 
 
 def turn_of(session: Session, job: Job) -> int:

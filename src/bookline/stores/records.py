@@ -3,15 +3,17 @@
 Way:     migration/rollouts.py → here; the journal keeps a record with each end
 """
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from bookline.job import METHODS
 from bookline.progress.journal import DOUBLED_MOST, RECORDS_MOST, Tally
 from bookline.progress.records import Figures, Group, ImportRecord, rank
-from bookline.stores.database import Database, Session
+from bookline.stores.database import Database, Row, Session
 from bookline.stores.job_rows import read_record, record_values
-from bookline.values import Json
 
 _RECORD = """INSERT INTO import_records (record_id, method, outcome, code, provider, duration_ms,
                                          stages, tries, finished_ms)
@@ -21,14 +23,9 @@ _RECORD = """INSERT INTO import_records (record_id, method, outcome, code, provi
                  outcome = excluded.outcome, code = excluded.code, provider = excluded.provider,
                  duration_ms = excluded.duration_ms, stages = excluded.stages,
                  tries = excluded.tries, finished_ms = excluded.finished_ms"""
-_GROUPS = """SELECT outcome, provider, count(*) AS count, sum(tries) AS tries
-             FROM import_records WHERE method = :method AND finished_ms >= :since
-             GROUP BY outcome, provider ORDER BY outcome, provider"""
-_AT_PLACES = """SELECT place, duration_ms FROM (
-                    SELECT duration_ms, row_number() OVER (ORDER BY duration_ms) AS place
-                    FROM import_records WHERE method = :method AND finished_ms >= :since
-                    AND outcome IN :outcomes) AS ranked
-                WHERE place IN :places"""
+_LENGTHS = """SELECT outcome, provider, duration_ms, count(*) AS count, sum(tries) AS tries
+              FROM import_records WHERE method = :method AND finished_ms >= :since
+              GROUP BY outcome, provider, duration_ms"""
 _OPEN = """SELECT method, count(*) AS open, count(*) FILTER (WHERE updated_ms <
                CASE status WHEN 'queued' THEN :queued ELSE :moved END) AS lost
            FROM jobs WHERE status IN ('queued', 'running') GROUP BY method"""
@@ -74,11 +71,9 @@ class SqlRecords:
             groups: list[Group] = []
             durations: dict[str, Mapping[int, int]] = {}
             for method in METHODS:
-                window = {"method": method, "since": since_ms, "outcomes": list(outcomes)}
-                some = _groups(session, window)
-                count = sum(one.count for one in some if one.outcome in outcomes)
-                groups += some
-                durations[method] = _durations(session, window, count, percents)
+                rows = session.execute(_LENGTHS, {"method": method, "since": since_ms})
+                groups += _groups(method, rows)
+                durations[method] = _durations(rows, outcomes, percents)
             return Figures(groups=groups, durations=durations)
 
         return await self.database.read(work)
@@ -113,23 +108,28 @@ class SqlRecords:
         await self.database.write(work)
 
 
-def _groups(session: Session, window: Json) -> Sequence[Group]:
+def _groups(method: str, rows: Sequence[Row]) -> Sequence[Group]:
+    counts: Counter[tuple[str, str]] = Counter()
+    tries: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row["outcome"], row["provider"]] += row["count"]
+        tries[row["outcome"], row["provider"]] += int(row["tries"])
     return [
-        Group(
-            method=window["method"], outcome=row["outcome"], provider=row["provider"],
-            count=row["count"], tries=int(row["tries"]),
-        )
-        for row in session.execute(_GROUPS, window)
-    ]  # fmt: skip
+        Group(method=method, outcome=of[0], provider=of[1], count=counts[of], tries=tries[of])
+        for of in sorted(counts)
+    ]
 
 
 def _durations(
-    session: Session, window: Json, count: int, percents: Collection[int]
+    rows: Sequence[Row], outcomes: Collection[str], percents: Collection[int]
 ) -> Mapping[int, int]:
-    """Percent → milliseconds of so many; empty where there are none."""
-    if not count:
+    """Percent → milliseconds of imports that ended so; empty where there are none."""
+    counts: Counter[int] = Counter()
+    for row in rows:
+        if row["outcome"] in outcomes:
+            counts[row["duration_ms"]] += row["count"]
+    lengths = sorted(counts)
+    ends = list(accumulate(counts[length] for length in lengths))
+    if not ends:
         return {}
-    places = {percent: rank(count, percent) for percent in percents}
-    rows = session.execute(_AT_PLACES, {**window, "places": list(places.values())})
-    at = {row["place"]: row["duration_ms"] for row in rows}
-    return {percent: at[place] for percent, place in places.items()}
+    return {percent: lengths[bisect_left(ends, rank(ends[-1], percent))] for percent in percents}

@@ -17,14 +17,14 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from bookline.errors import StoreDown
-from bookline.stores.database import BooklineNewer, Migration, PerProduct, Work, run_script
+from bookline.stores.database import BooklineNewer, Migration, PerProduct, Session, Work, run_script
 
 T = TypeVar("T")
 _Item = tuple[Work[object], Future[object]]
@@ -32,6 +32,7 @@ _Item = tuple[Work[object], Future[object]]
 BUSY_SECONDS = 30.0
 GROUP_MOST = 500  # pieces of work in one transaction: bounds the time one commit may take
 POLL_SECONDS = 0.02  # how late another process' commit may be noticed
+QUIET_POLLS = 50  # without one, until whoever looks is asked whether to look further
 QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
 _LIST = re.compile(r"\bIN (:\w+)")
 _NOTHING: Mapping[str, object] = {}
@@ -106,22 +107,13 @@ class Sqlite:
         return await loop.run_in_executor(self._readers, self._ask, self._reader, work)
 
     async def look_up(self, work: Work[T]) -> T:
-        with self._finding:
-            return self._ask(self._finder, work)
+        return self._find(work)
 
     def announce(self, names: Iterable[str]) -> None:
         """Nothing to do: the file itself shows that something was committed."""
 
-    async def changes(self) -> AsyncIterator[None]:
-        def version(_: object) -> object:
-            return self._finder.execute("PRAGMA data_version").fetchone()[0]
-
-        seen: object = None
-        while True:
-            if (now := await self.look_up(version)) != seen:  # 4 µs to know
-                seen = now
-                yield None
-            await asyncio.sleep(POLL_SECONDS)
+    def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
+        return _changes(lambda: self._find(_data_version))
 
     def close(self) -> None:
         if self._closed:
@@ -134,6 +126,10 @@ class Sqlite:
             self._finder.close()
         self._reader.close()
         self._writer.close()
+
+    def _find(self, work: Work[T]) -> T:
+        with self._finding:
+            return self._ask(self._finder, work)
 
     def _ask(self, connection: sqlite3.Connection, work: Work[T]) -> T:
         try:
@@ -233,19 +229,35 @@ class InMemory:
     def announce(self, names: Iterable[str]) -> None:
         """Nobody else is there."""
 
-    async def changes(self) -> AsyncIterator[None]:
-        seen = -1
-        while not self._closed:
-            if (now := self._connection.total_changes) != seen:
-                seen = now
-                yield None
-            await asyncio.sleep(POLL_SECONDS)
-        raise StoreDown("memory is closed")
+    def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
+        return _changes(self._version)
+
+    def _version(self) -> int:
+        if self._closed:
+            raise StoreDown("memory is closed")
+        return self._connection.total_changes
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._connection.close()
+
+
+async def _changes(
+    version: Callable[[], object],
+) -> AsyncGenerator[Collection[str] | None, None]:
+    seen, quiet = object(), 0
+    while True:
+        now = version()  # 4 µs to know
+        quiet = 0 if now != seen else quiet + 1
+        if quiet % QUIET_POLLS == 0:
+            yield None if now != seen else ()
+        seen = now
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _data_version(session: Session) -> object:
+    return session.execute("PRAGMA data_version")[0]["data_version"]
 
 
 def _open(path: str) -> sqlite3.Connection:

@@ -1,5 +1,6 @@
 """Rows without an ISBN: who is asked, what is taken, and what an outage comes to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -148,6 +149,29 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+async def test_a_process_without_batches_takes_no_chore_from_others(bench: Bench) -> None:
+    """Each looks once a second, and on PostgreSQL a chore that is taken is a write."""
+    chores: list[str] = []
+
+    @asynccontextmanager
+    async def taken(chore: str) -> AsyncIterator[bool]:
+        chores.append(chore)
+        yield True
+
+    bench.look_ups.only_one = taken
+    running = asyncio.create_task(bench.look_ups.run())
+    await asyncio.sleep(0.01)
+    assert chores == []
+
+    await bench.open(DUNE)
+    bench.look_ups.stir()
+    async with asyncio.timeout(5):
+        while not chores:
+            await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_sure_row_goes_to_the_feeder(bench: Bench) -> None:

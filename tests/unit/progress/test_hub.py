@@ -440,6 +440,29 @@ async def test_a_hub_outlives_a_journal_that_is_down(caplog: pytest.LogCaptureFi
         assert await watcher.end() == [1, 2]
 
 
+async def test_other_processes_are_listened_to_only_while_somebody_watches(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening: list[bool] = []
+
+    async def listen(wanted: Callable[[], Collection[str]]) -> None:
+        listening.append(True)
+        while wanted():
+            await asyncio.sleep(0)
+        listening.append(False)
+
+    monkeypatch.setattr(journal, "listen", listen)
+    async with running(Hub(journal.find, journal)) as hub:
+        await asyncio.sleep(0.01)
+        assert listening == []
+
+        for told in ([True, False], [True, False] * 2):
+            watcher = Watcher(hub)
+            await until(lambda told=told: listening == told[:-1])  # type: ignore[misc]
+            await watcher.leave()
+            await until(lambda told=told: listening == told)  # type: ignore[misc]
+
+
 async def test_an_event_is_sent_as_it_was_kept(hub: Hub, journal: SqlJournal) -> None:
     journal.tell("job", milestone("started", {"isbn": "Ж"}))
 

@@ -8,7 +8,7 @@ Rule 2:   the SQL is the stores' own; what D1 takes in another form is translate
 Source:   https://developers.cloudflare.com/d1/worker-api/d1-database/#batch
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -81,7 +81,7 @@ class D1Database:
     def announce(self, names: Iterable[str]) -> None:
         """Events are told by a job's own object."""
 
-    async def changes(self) -> AsyncIterator[Collection[str] | None]:
+    async def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
         return
         yield None
 

@@ -6,7 +6,7 @@ Source:  https://developers.cloudflare.com/durable-objects/api/sqlite-storage-ap
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -104,7 +104,7 @@ class DurableDatabase:
     def announce(self, names: Iterable[str]) -> None:
         """Nobody else has these tables."""
 
-    async def changes(self) -> AsyncIterator[Collection[str] | None]:
+    async def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
         return
         yield None
 

@@ -94,6 +94,8 @@ class JobStateManager:
         again = 0
         waiting = await self._table.left_by(alive, own, before_ms)
         lost = await self._left_by(alive, own, before_ms)
+        if not (waiting or lost):
+            return 0
         alive = await self._living() - {own}  # who began since has nothing left
         for job in waiting:
             is_left = job.owner not in alive and job.order.job_id not in self._tasks
