@@ -17,7 +17,7 @@ import uvloop
 from common import NO_LIMITS, percentile, show, show_machine
 
 from bookline.book import Book, Metadata, Provenance
-from bookline.cli.client import find_server
+from bookline.cli.opening import find_server
 from bookline.embedders.local import WordLlama
 from bookline.stores.opening import open_library
 from bookline.values import iso

@@ -30,15 +30,22 @@ from pydantic import (
 
 from bookline.errors import Refused
 from bookline.folders import holds_databases
+from bookline.setting_values import (
+    DEFAULT_RATES,
+    KeyList,
+    Limit,
+    Names,
+    Rate,
+    Rates,
+    Switch,
+    check_port,
+    is_loopback,
+)
 
 PREFIX = "BOOKLINE_"
 GOOGLE_BOOKS_URL = "https://www.googleapis.com/books/v1"
 ISBNDB_URL = "https://api2.isbndb.com"
-_RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour)$")
 _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?$", re.IGNORECASE)
-_SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
-_UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
-_MOST = 1_000_000
 Role = Literal["all", "api", "worker"]
 """What a node of a deployment does: ``serve --role``."""
 _POSTGRES = ("postgresql://", "postgres://")
@@ -53,72 +60,6 @@ EARLIER_DATA_DIR = Path("./bookline-data")
 START_RATE, READ_RATE = "60/minute", "600/minute"
 
 
-class Rate(BaseModel):
-    """So many in so many seconds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    count: int = Field(gt=0, le=_MOST)
-    seconds: float
-
-    def __str__(self) -> str:
-        """As ``read_rate`` reads it."""
-        return f"{self.count}/{_UNITS.get(self.seconds, f'{self.seconds:g}s')}"
-
-
-def read_rate(text: object) -> object:
-    """``10/s``, ``120/minute``, or None for ``off``."""
-    if not isinstance(text, str):
-        return text
-    if text.strip().lower() == "off":
-        return None
-    match = _RATE.match(text.strip().lower())
-    if match is None:
-        raise ValueError("must look like 10/s, 120/minute or off")
-    if not 1 <= int(match[1][:9]) <= _MOST:
-        raise ValueError(f"must allow 1 to {_MOST}, or be off")
-    return Rate(count=int(match[1]), seconds=_SECONDS[match[2]])
-
-
-def _read_switch(text: object) -> object:
-    """``on`` or ``off``: also true, false, yes, no, 1, 0."""
-    words = {"on": True, "true": True, "yes": True, "1": True}
-    words |= {"off": False, "false": False, "no": False, "0": False}
-    if isinstance(text, str):
-        if text.strip().lower() not in words:
-            raise ValueError("must be on or off")
-        return words[text.strip().lower()]
-    return text
-
-
-def _read_list(text: object) -> object:
-    if isinstance(text, str):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
-
-
-def _read_rates(text: object) -> object:
-    if not isinstance(text, str):
-        return text
-    rates = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, rate = part.partition("=")
-        if not equals:
-            raise ValueError("must look like google_books=10/s,openlibrary=3/s")
-        rates[name.strip()] = read_rate(rate)
-    return rates
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that is bound to this host."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def find_data_dir() -> Path:
     """The user's data folder; the earlier default where that holds a Bookline's data."""
     if holds_databases(EARLIER_DATA_DIR):
@@ -130,25 +71,7 @@ def _read_folder(text: object) -> object:
     return find_data_dir() if text == "" else text
 
 
-def _read_keys(text: object) -> object:
-    keys = _read_list(text)
-    if isinstance(text, str) and text and not keys:
-        raise ValueError("is a list without a key; remove it to serve this machine without keys")
-    return keys
-
-
-Switch = Annotated[bool, BeforeValidator(_read_switch)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
-KeyList = Annotated[tuple[str, ...], BeforeValidator(_read_keys)]
 Folder = Annotated[Path, BeforeValidator(_read_folder)]
-Limit = Annotated[Rate | None, BeforeValidator(read_rate)]
-Rates = Annotated[dict[str, Rate | None], BeforeValidator(_read_rates)]
-# Open Library's 3/s holds with a contact, ISBNdb's 1/s is its smallest plan.
-DEFAULT_RATES: dict[str, Rate | None] = {
-    "google_books": Rate(count=10, seconds=1),
-    "openlibrary": Rate(count=3, seconds=1),
-    "isbndb": Rate(count=1, seconds=1),
-}
 
 
 class Settings(BaseModel):
@@ -249,7 +172,7 @@ class Settings(BaseModel):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be an http or https address")
-        _check_port(parts.netloc)
+        check_port(parts.netloc)
         return url.rstrip("/")
 
     @field_validator("webhook_url")
@@ -278,14 +201,14 @@ class Settings(BaseModel):
     @field_validator("embedder_url", "kv_url", "object_store_url")
     @classmethod
     def _has_a_port(cls, url: str) -> str:
-        _check_port(urlsplit(url).netloc)
+        check_port(urlsplit(url).netloc)
         return url
 
     @field_validator("cover_hosts")
     @classmethod
     def _have_ports(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
-            _check_port(host)
+            check_port(host)
         return hosts
 
     @field_validator("cors_origins")
@@ -294,7 +217,7 @@ class Settings(BaseModel):
         for origin in origins:
             if not _ORIGIN.match(origin):
                 raise ValueError("must be a list of scheme://host or scheme://host:port")
-            _check_port(urlsplit(origin).netloc)
+            check_port(urlsplit(origin).netloc)
         return tuple(origin.lower() for origin in origins)
 
     @field_validator("trusted_proxies")
@@ -337,7 +260,7 @@ class Settings(BaseModel):
             if not parts.path.strip("/"):
                 raise ValueError("must name a database: postgresql://user:password@host/database")
             for host in parts.netloc.rpartition("@")[2].split(","):
-                _check_port(host)
+                check_port(host)
         elif url and not url.startswith("sqlite:///"):
             raise ValueError("must be postgresql://host/database, sqlite:///folder, or empty")
         return url
@@ -366,13 +289,6 @@ class Settings(BaseModel):
         if isbndb or not f".{urlsplit(self.isbndb_url).hostname}".endswith(".isbndb.com"):
             usable.append("isbndb")
         return tuple(usable)
-
-
-def _check_port(netloc: str) -> None:
-    """Raises: ValueError for a port that cannot be."""
-    port = netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65_535):
-        raise ValueError("has a port that cannot be: 1 to 65535")
 
 
 def read_settings(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bookline.net.pace import SharedPace
 from bookline.progress.journal import Limits
-from bookline.settings import Rate
+from bookline.setting_values import Rate
 from bookline.stores.limits import FORGET_EVERY
 from bookline.time_limit import time_limit
 from store_fixtures import OpenStores

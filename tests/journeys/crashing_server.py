@@ -8,16 +8,13 @@ Rule 2:  a file in the data folder remembers that it has died, so that the next 
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from bookline import app as joined
 from bookline import patience, workflow
-from bookline.api.server import create_server
+from bookline.cli.serving import serve_until_told
 from bookline.engine import dbos as engine
 from bookline.engine import dbos_records
 from bookline.engine.job_run import JobRun
@@ -181,11 +178,7 @@ def main() -> None:
         raise_version(sys.argv[5])
     if edge != "never":
         arm(step, edge, Killer(settings.data_dir / "died", nth))
-    listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(
-        create_server(settings), log_level="warning", timeout_graceful_shutdown=1
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    asyncio.run(serve_until_told(settings.model_copy(update={"port": port})))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,10 @@ from forked import Forked
 
 READY_SECONDS = 30.0
 SERVE = """
-import uvicorn
-from bookline.api.server import create_server
+import asyncio
+from bookline.cli.serving import serve_until_told
 from bookline.settings import read_settings
-settings = read_settings()
-uvicorn.run(create_server(settings), host=settings.host, port=settings.port, log_level="warning")
+asyncio.run(serve_until_told(read_settings()))
 """
 OFF = {
     "BOOKLINE_RATE_LIMIT_START": "off",

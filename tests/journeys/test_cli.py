@@ -18,6 +18,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bookline.cli.embedded import embedded as embedded_in
+from bookline.settings import read_settings
 from bookline_sandbox.drawing import picture as draw
 
 ORWELL = "9780451524935"
@@ -277,6 +279,44 @@ def test_ctrl_c_interrupts_the_command_and_not_the_import(
     assert second.stdout.startswith("✓ 9780142437247")
 
 
+def test_a_command_that_is_killed_loses_nothing(sandbox: dict[str, str], tmp_path: Path) -> None:
+    order(sandbox, kind="delay", route="covers", isbn="9780061120084", ms=8_000, times=1)
+    env = environment(sandbox, tmp_path)
+    with process(["import", "9780061120084"], env, tmp_path) as first:
+        job_id = first.until("queued").split()[-1]
+        first.until("metadata")
+        assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
+
+    second = run_in(env, tmp_path)("watch", job_id)
+
+    assert second.returncode == 0, second.stderr
+    assert "continues after a restart" in second.stderr
+    assert second.stdout.startswith("✓ 9780061120084")
+
+
+def test_ctrl_c_pressed_twice_shows_no_traceback(sandbox: dict[str, str], tmp_path: Path) -> None:
+    order(sandbox, kind="delay", route="covers", isbn="9780439023481", ms=8_000, times=1)
+    with process(["import", "9780439023481"], environment(sandbox, tmp_path), tmp_path) as command:
+        command.until("metadata")
+        for _ in range(2):
+            command.child.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        code, _, err = command.rest()
+
+    assert code == 130
+    assert "Traceback" not in err
+
+
+async def test_nobody_but_the_command_may_ask_the_bookline_that_it_runs(
+    sandbox: dict[str, str], tmp_path: Path
+) -> None:
+    settings = read_settings({**environment(sandbox, tmp_path)}, None)
+    async with embedded_in(settings, print) as client, aiohttp.ClientSession() as stranger:
+        assert (await client.jobs())["items"] == []
+        async with stranger.get(f"{client.url}/v2/import/jobs") as answer:
+            assert answer.status == 401
+
+
 def test_a_failed_import_can_be_retried_and_a_waiting_one_cancelled(
     served: Run, sandbox: dict[str, str]
 ) -> None:
@@ -301,7 +341,7 @@ def test_a_failed_import_can_be_retried_and_a_waiting_one_cancelled(
 
 
 def test_a_terminal_gets_bars_and_its_cursor_back(served: Run, sandbox: dict[str, str]) -> None:
-    order(sandbox, kind="delay", route="openlibrary", isbn="9780307887436", ms=1500, times=1)
+    order(sandbox, kind="delay", route="covers", isbn="9780307887436", ms=1500, times=1)
 
     shown = on_a_terminal(served, "import", "9780307887436", "--source", "openlibrary")
 

@@ -260,7 +260,7 @@ async def test_no_key_and_no_token_is_ever_logged(
 ) -> None:
     """Not at debug level, not when things fail, not by uvicorn when ``serve`` does not mute it."""
     env = environment(sandbox) | {"BOOKLINE_LOG_LEVEL": "debug", "BOOKLINE_LOG_FORMAT": form}
-    before = "from bookline.cli import serving\nserving.quiet_uvicorn = lambda: None"
+    before = "from bookline.api import serving\nserving.quiet_uvicorn = lambda: None"
     before += "\nfrom bookline.shelf import Shelf\nShelf.find = lambda *_: 1 / 0"
     async with server(env, tmp_path / "data", before=before if is_loud else "") as api:
         started = await start(api, sandbox.make(1)[0])

@@ -61,7 +61,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.batches": {"job", "values"},
     "ports": {"isbn", "book", "job", "progress.batches", "reading", "retries", "values"},
     "folders": {"errors"},
-    "settings": {"errors", "folders"},
+    "setting_values": set(),
+    "settings": {"errors", "folders", "setting_values"},
     "clocks": set(),
     "reading": {"errors"},
     "languages": set(),
@@ -88,7 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "progress": CORE,
     "live": CORE | {"progress"},
-    "net": CORE | {"settings", "providers.answers"},  # Rate; Retry-After
+    "net": CORE | {"setting_values", "providers.answers"},  # Rate; Retry-After
     "stores": CORE | {"threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
@@ -144,6 +145,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "migration",
         "measures",
         "progress",
+        "setting_values",
         "settings",
         "shelf",
         "shelves",
@@ -164,14 +166,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "traces",
     },
     "page": set(),
-    "client_batches": {"values"},
-    "client": {
-        "client_batches",
-        "errors",
-        "job",
-        "progress.events",
-        "values",
-    },  # of a server: it knows nothing of how one is made
+    "client": {"errors", "job", "progress.events", "values"},
+    # of a server: it knows nothing of how one is made
 }
 """Part → parts that it may import, besides itself. ``app`` and ``cli`` join all."""
 
@@ -196,7 +192,7 @@ MAY_USE: dict[str, set[str]] = {
     "uvicorn": {"api", "cli"},
     "prometheus_client": {"measures"},
     "opentelemetry": {"traces"},
-    "pydantic": {"api", "settings"},
+    "pydantic": {"api", "settings", "setting_values"},
     "dotenv": {"settings"},
     "platformdirs": {"settings"},
     "typer": {"cli"},

@@ -9,8 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bookline import client as clients
-from bookline.cli.client import connect, find_server
+from bookline.cli.opening import find_server
 from bookline.client import (
     BooklineClient,
     Progress,
@@ -19,6 +18,7 @@ from bookline.client import (
     Unknown,
     Unreachable,
     Warned,
+    connection,
     read_event,
 )
 from bookline.errors import Refused, TryLater
@@ -29,7 +29,7 @@ JOB = "import-9780451524935-1-x"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "PAUSE_SECONDS", 0.01)
 
 
 @asynccontextmanager
@@ -250,15 +250,15 @@ async def test_a_name_stays_one_part_of_the_path() -> None:
         assert (await client.status("../jobs?x"))["path"] == "/v2/import/status/..%2Fjobs%3Fx"
 
 
-async def test_the_commands_get_messages_as_they_were_sent() -> None:
+async def test_an_event_keeps_its_message_as_it_was_sent() -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
         await stream.write(event(1, "completed"))
         return stream
 
-    async with served(answer) as (client, _), connect(client.url, None, print) as command:
-        told = [one async for one in command.follow(JOB)]
+    async with served(answer) as (client, _):
+        told = [one.raw async for one in client.follow(JOB)]
 
     assert told == [message("workflow_progress", seq=1, status="completed")]
 

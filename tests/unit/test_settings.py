@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookline.errors import Refused
-from bookline.settings import (
-    DEFAULT_RATES,
-    PREFIX,
-    Rate,
-    Settings,
-    read_rate,
-    read_settings,
-    show_settings,
-)
+from bookline.setting_values import DEFAULT_RATES, Rate, read_rate
+from bookline.settings import PREFIX, Settings, read_settings, show_settings
 
 
 def read(**variables: str) -> Settings:

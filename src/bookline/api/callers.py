@@ -8,7 +8,8 @@ from starlette.types import Scope
 
 from bookline.api.origins import is_host
 from bookline.api.peers import is_within, read_networks
-from bookline.settings import Settings, is_loopback
+from bookline.setting_values import is_loopback
+from bookline.settings import Settings
 
 
 class Callers:

@@ -16,7 +16,8 @@ from bookline.api.route_table import RouteRule
 from bookline.caller_limits import CallerLimits
 from bookline.logs import seldom, tell
 from bookline.progress.journal import Turn
-from bookline.settings import Rate, Settings
+from bookline.setting_values import Rate
+from bookline.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from starlette.types import Scope
 
-from bookline.settings import Settings, is_loopback
+from bookline.setting_values import is_loopback
+from bookline.settings import Settings
 
 STRANGERS_MOST = 256  # docs/contract.md: connections of one address without a key or token
 KNOWN_MOST = 1_100  # with one, and where only this machine can come

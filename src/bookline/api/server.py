@@ -33,7 +33,8 @@ from bookline.api.routes import router
 from bookline.app import legacy_room, now_ms, running
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
-from bookline.settings import Role, Settings, is_loopback, read_settings
+from bookline.setting_values import is_loopback
+from bookline.settings import Role, Settings, read_settings
 from bookline.threads import in_thread
 
 ROUTERS = (

@@ -1,29 +1,38 @@
-"""The server's process: uvicorn around the application, and the order in which it stops.
+"""The one start of a server: its socket, uvicorn around the application, the order of its stop.
 
-Way:      cli/ → here → uvicorn → gate.py
+Way:      ``serve``, a command that finds no server, tests → ``serving`` here → uvicorn → gate.py
 Rule 1:   watchers are let go first, with 1001 or the end of their stream. uvicorn alone would hang
           up on sockets with 1012 and wait for streams without end.
 Rule 2:   X-Forwarded-* is the gate's business (TRUSTED_PROXIES); uvicorn believes any local caller.
 Rule 3:   uvicorn logs no request, and at ``debug`` no header: both hold keys and tokens.
 Rule 4:   a watcher whose machine has vanished is found within 60 s, over WebSocket by the
           ping that it does not answer, over SSE by the ping that its machine does not confirm.
+Rule 5:   nothing that goes wrong at the start shows a traceback.
 Source:   tcp(7) for TCP_USER_TIMEOUT; RFC 9293 §3.8.3 (R1, R2) for why it is needed.
 """
 
+import asyncio
 import contextlib
+import errno
 import gc
+import logging
 import os
 import resource
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import Message, Receive, Scope, Send
 
 from bookline.api.peers import Peers
 from bookline.api.protocols import GuardedHttp, WatchedSocket
 from bookline.api.server import create_server
+from bookline.errors import TryLater
+from bookline.setting_values import address
 from bookline.settings import Role, Settings
 
 STOP_SECONDS = 5  # for requests that are being answered when we are asked to stop
@@ -41,28 +50,68 @@ KEEP_ALIVE_OPTIONS = {
 OPEN_FILES = 65_536  # our choice; the system's own hard limit counts where it is lower
 
 
-class BooklineServer(uvicorn.Server):
-    """uvicorn for one set of settings: ``run()`` blocks, ``serve()`` is the same within a loop.
+@asynccontextmanager
+async def serving(
+    settings: Settings, *, insecure: bool = False, role: Role = "all", inherited: int | None = None
+) -> AsyncIterator[tuple["BooklineServer", str]]:
+    """A server that takes requests, and its address, until the block ends or it is told to stop.
 
-    ``ready`` is called with the port once requests are taken. ``started`` tells afterwards
-    whether it came to that.
+    ``inherited`` is the number of a listening socket that the parent process has opened.
+
+    Raises: Refused when it would be open to others without keys or a setting cannot be met,
+    StoreDown, TryLater when the port is taken.
+    """
+    server = BooklineServer(settings, insecure=insecure, role=role)
+    quiet_uvicorn()
+    if inherited is None:
+        listening = listen(settings.host, settings.port)
+    else:
+        listening = socket.socket(fileno=inherited)
+    url = address(settings.host, listening.getsockname()[1])
+    task = asyncio.create_task(_run(server, listening), name="server")
+    try:
+        up = asyncio.create_task(server.is_ready.wait())
+        await asyncio.wait({task, up}, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        if not server.is_ready.is_set():
+            await task
+        yield server, url
+    finally:
+        server.should_exit = True
+        await _end_of(task)
+        listening.close()
+
+
+async def _end_of(task: "asyncio.Task[None]") -> None:
+    """Waits for it, also when told in the middle to wait no longer: a stop is not stopped."""
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+async def _run(server: "BooklineServer", listening: socket.socket) -> None:
+    """Until it is told to stop. Raises: what kept it from starting."""
+    try:
+        await server.serve(sockets=[listening])
+    except SystemExit as end:  # uvicorn's way to say that the start failed
+        raise server.lifetime.error or TryLater("the server did not start") from end
+
+
+class BooklineServer(uvicorn.Server):
+    """uvicorn for one set of settings, with the signals left to whoever runs it.
 
     Raises: Refused when it would be open to others without keys.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        insecure: bool = False,
-        role: Role = "all",
-        ready: Callable[[int], None] = lambda port: None,
-    ) -> None:
+    def __init__(self, settings: Settings, *, insecure: bool, role: Role) -> None:
         self._gate = create_server(settings, insecure=insecure, role=role)
-        self._ready = ready
+        self.lifetime = _Lifetime(self._gate)
+        self.is_ready = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                self._gate,
+                self.lifetime,
                 host=settings.host,
                 port=settings.port,
                 http=cast(Any, partial(GuardedHttp, peers=Peers(settings))),
@@ -90,11 +139,80 @@ class BooklineServer(uvicorn.Server):
             for one in self.servers[0].sockets:
                 with socket.socket(fileno=os.dup(one.fileno())) as listener:
                     _limit_silence(listener)
-            self._ready(self.servers[0].sockets[0].getsockname()[1])
+            self.is_ready.set()
+
+    def stop(self) -> None:
+        """Asks it to end; asked again, it waits for no request."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._gate.let_watchers_go()
         await super().shutdown(sockets)
+
+
+class _Lifetime:
+    """The application; why it could not start is kept instead of logged, as is a second Ctrl-C."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.error: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_quietly(message: Message) -> None:
+            is_told = message["type"] == "lifespan.startup.failed" or isinstance(
+                sys.exception(), asyncio.CancelledError | KeyboardInterrupt
+            )
+            await send({**message, "message": ""} if is_told else message)
+
+        try:
+            await self._app(scope, receive, send_quietly)
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections. Raises: TryLater when it cannot be had."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise TryLater(f"cannot serve at {host}: {error}") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(where)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise TryLater(
+                f"port {port} is taken: another Bookline may run there; "
+                "take another by --port, or --port 0 for a free one"
+            ) from error
+        raise TryLater(f"cannot serve at {host}:{port}: {error.strerror}") from error
+    return listening
+
+
+def quiet_uvicorn() -> None:
+    """Its warnings are worth a line; that it starts and stops, we say ourselves."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.setLevel(logging.WARNING)
+    logger.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "startup failed" not in record.getMessage()  # the command says why
 
 
 def _limit_silence(listener: socket.socket) -> None:

@@ -21,7 +21,7 @@ from bookline.errors import BooklineError, Refused
 from bookline.values import Json
 
 if TYPE_CHECKING:
-    from bookline.cli.client import Client
+    from bookline.client import BooklineClient
     from bookline.settings import Settings
 
 DONE, FAILED, USAGE, NOT_FOUND = 0, 1, 2, 3
@@ -74,7 +74,7 @@ class Asked:
     @asynccontextmanager
     async def client(
         self, settings: "Settings", notice: Callable[[str], None] = say
-    ) -> AsyncIterator[tuple["Client", str | None]]:
+    ) -> AsyncIterator[tuple["BooklineClient", str | None]]:
         """Bookline, and its server's address if it is one."""
         from bookline.cli.opening import open_client
 

@@ -17,14 +17,14 @@ from bookline.progress.batches import ITEM_STATES
 from bookline.values import Json
 
 if TYPE_CHECKING:
-    from bookline.cli.client import Client
+    from bookline.client import BooklineClient
 
 ACTIONS = ("show", "watch", "items", "cancel", "retry", "failed")
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="A batch id.")]
 
 
 async def import_file(
-    asked: Asked, client: "Client", data: bytes, *, name: str | None, source: str,
+    asked: Asked, client: "BooklineClient", data: bytes, *, name: str | None, source: str,
     refresh: bool, watch: bool,
 ) -> int:  # fmt: skip
     """Starts a batch and, unless ``watch`` is off, follows it to its end."""
@@ -45,7 +45,7 @@ async def import_file(
     return await watch_batch(asked, client, opened)
 
 
-async def watch_batch(asked: Asked, client: "Client", batch: Json) -> int:
+async def watch_batch(asked: Asked, client: "BooklineClient", batch: Json) -> int:
     """Follows a batch to its end; what did not arrive goes to stdout, as it came."""
     with BatchView(batch, as_json=asked.json) as view:
         async with aclosing(client.follow_batch(batch["batchId"])) as messages:
@@ -94,7 +94,7 @@ def batch(
     """
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         if action not in ACTIONS:
             raise Refused("INVALID_REQUEST", f"the action must be one of {', '.join(ACTIONS)}")
         if batch_id is None:
@@ -119,7 +119,7 @@ def batch(
     with_client(asked, work)
 
 
-async def _list(asked: Asked, client: "Client", limit: int) -> int:
+async def _list(asked: Asked, client: "BooklineClient", limit: int) -> int:
     from bookline.cli import show
 
     async def page(most: int, cursor: str | None) -> Json:
@@ -136,7 +136,7 @@ async def _list(asked: Asked, client: "Client", limit: int) -> int:
 
 
 async def _items(
-    asked: Asked, client: "Client", batch_id: str, state: str | None, limit: int
+    asked: Asked, client: "BooklineClient", batch_id: str, state: str | None, limit: int
 ) -> int:
     from bookline.cli import show
 
@@ -191,7 +191,7 @@ def review(
     """
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         async def page(most: int, cursor: str | None) -> Json:
             return await client.batch_items(batch_id, state="review", limit=most, cursor=cursor)
 
@@ -223,7 +223,7 @@ def _ask(item: Json, left: int) -> str:
     return line.strip() if line else "q"
 
 
-async def _answer(client: "Client", batch_id: str, item: Json, answer: str) -> bool:
+async def _answer(client: "BooklineClient", batch_id: str, item: Json, answer: str) -> bool:
     """Whether the question is answered now."""
     if not answer:
         return False

@@ -1,6 +1,6 @@
 """The demo: a sandbox, a server and a dozen books, imported over HTTP as a user would.
 
-Way:      the command ``demo`` → here → sandbox, processes.py, client.py, importing.py
+Way:      the command ``demo`` → here → sandbox, processes.py, importing.py, bookline/client
 Rule 1:   no key, no network, nothing kept: the data lies in a folder that goes at the end.
 Rule 2:   what goes wrong in it is ordered, and checked: the demo is a test of the whole.
 """
@@ -18,15 +18,16 @@ from pathlib import Path
 
 import aiohttp
 
+from bookline.api.serving import listen
 from bookline.cli import show
-from bookline.cli.client import ServerClient, connect
 from bookline.cli.importing import Outcome, Wanted, import_all
-from bookline.cli.opening import address
 from bookline.cli.processes import Child
-from bookline.cli.serving import listen, until_told
+from bookline.cli.serving import until_told
 from bookline.cli.views import View, result, say
+from bookline.client import BooklineClient
 from bookline.errors import TryLater
 from bookline.logs import set_up_logs
+from bookline.setting_values import address
 from bookline_sandbox import Sandbox
 
 LATENCY_MS = 250
@@ -65,7 +66,7 @@ async def show_all(view: View, port: int | None, *, once: bool) -> bool:
                 say("Library and ISBNdb. It needs no key and no network, and keeps nothing.\n")
                 if waits:
                     await _until_somebody_watches(url)
-                async with connect(url, None, say) as client:
+                async with BooklineClient(url, notice=say) as client:
                     faults = await _import(client, child, view)
                 if waits:
                     ended = asyncio.create_task(until_told())
@@ -75,7 +76,7 @@ async def show_all(view: View, port: int | None, *, once: bool) -> bool:
     return not faults
 
 
-async def _import(client: ServerClient, child: Child, view: View) -> list[str]:
+async def _import(client: BooklineClient, child: Child, view: View) -> list[str]:
     """Imports the books, with a crash in the middle; what was not as it was ordered."""
     say(f"Importing {len(BOOKS)} books and one number that is no book. Some answers are made to")
     say("fail, one cover is no picture, and the server is killed on purpose.\n")
@@ -95,7 +96,7 @@ async def _import(client: ServerClient, child: Child, view: View) -> list[str]:
     return faults
 
 
-async def _crash(client: ServerClient, child: Child, view: View) -> None:
+async def _crash(client: BooklineClient, child: Child, view: View) -> None:
     """Kills the server as soon as one book is done and others are not."""
     while not (await client.jobs(status="completed", limit=1, cursor=None))["items"]:  # noqa: ASYNC110 - it is another process that knows
         await asyncio.sleep(LOOK_SECONDS)
@@ -188,7 +189,7 @@ def _listen(port: int | None) -> socket.socket:
     return listen("127.0.0.1", 0)
 
 
-async def _search(client: ServerClient) -> list[str]:
+async def _search(client: BooklineClient) -> list[str]:
     """Asks by meaning and shows the nearest; their ISBNs."""
     found = await client.search(QUESTION, limit=3)
     say(f"\nThe library, searched by meaning: “{QUESTION}”")

@@ -18,10 +18,10 @@ from pathlib import Path
 import aiohttp
 
 from bookline.api.keys import SECRET_FILE
-from bookline.cli.client import find_server
-from bookline.cli.opening import address
+from bookline.cli.opening import find_server
 from bookline.errors import BooklineError
 from bookline.job import QUEUED, RUNNING
+from bookline.setting_values import address
 from bookline.settings import LEAST_SECRET, Settings
 from bookline.values import Json
 

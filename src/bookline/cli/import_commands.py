@@ -25,7 +25,7 @@ from bookline.job import JOB_STATUSES, SOURCES, TERMINAL
 from bookline.values import Json
 
 if TYPE_CHECKING:
-    from bookline.cli.client import Client
+    from bookline.client import BooklineClient
 
 PAGE_MOST = 200  # the API's
 CANCEL_SECONDS = 5.0
@@ -125,7 +125,7 @@ def _read_file(path: Path) -> bytes:
         raise Refused("INVALID_REQUEST", f"cannot read {path}: {error}") from error
 
 
-async def _preview(asked: Asked, client: "Client", data: bytes) -> int:
+async def _preview(asked: Asked, client: "BooklineClient", data: bytes) -> int:
     from bookline.cli import library_file
 
     seen = await client.preview_file(data)
@@ -147,7 +147,7 @@ def status(
     """Show one import as it stands."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         found = await find_job(client, job)
@@ -207,12 +207,12 @@ def retry(
     perform(asked, work)
 
 
-async def _watch(client: "Client", job: Json, view: View, *, told: int = 0) -> int:
+async def _watch(client: "BooklineClient", job: Json, view: View, *, told: int = 0) -> int:
     from bookline.cli.importing import follow
     from bookline.cli.story import Story
 
     story = Story(job["isbn"], job["jobId"])
-    view.accept(story, job)
+    view.accept(story)
     await follow(client, story, view, told=told)
     return DONE if story.is_good else FAILED
 
@@ -226,7 +226,7 @@ def cancel(
     """
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         job_id = (await find_job(client, job))["jobId"]
         await client.cancel(job_id)
         after = await _until_over(client, job_id)
@@ -238,10 +238,10 @@ def cancel(
     with_client(asked, work)
 
 
-async def _until_over(client: "Client", job_id: str) -> Json:
+async def _until_over(client: "BooklineClient", job_id: str) -> Json:
     """The job, at its end if that comes soon."""
     for _ in range(int(CANCEL_SECONDS / 0.25)):
-        job = await client.job(job_id)
+        job = await client.status(job_id)
         if job["status"] in TERMINAL:
             break
         await asyncio.sleep(0.25)
@@ -264,7 +264,7 @@ def jobs(
     """List imports, newest first."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         async def page(most: int, cursor: str | None) -> Json:
@@ -292,7 +292,7 @@ async def read_pages(read: Callable[[int, str | None], Awaitable[Json]], limit: 
             return {"items": items, "nextCursor": cursor}
 
 
-def with_client(asked: Asked, work: Callable[["Client"], Awaitable[int]]) -> None:
+def with_client(asked: Asked, work: Callable[["BooklineClient"], Awaitable[int]]) -> None:
     """Runs a command that asks Bookline something."""
 
     async def opened() -> int:

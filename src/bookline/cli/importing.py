@@ -1,6 +1,6 @@
 """Many imports at once: read the list, start each, follow each, sum up.
 
-Way:      the command ``import`` → here → a Client; a View is told of everything
+Way:      the command ``import`` → here → bookline/client; a View is told of everything
 Rule 1:   a bad ISBN is told at once and stops nothing; the same book twice is imported once.
 Rule 2:   at most AT_ONCE are followed at a time, however long the list is.
 """
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from bookline.cli.client import Client
 from bookline.cli.story import Story
 from bookline.cli.views import View
 from bookline.cli.words import count, ending
+from bookline.client import BooklineClient
 from bookline.errors import InvalidIsbn, Refused
 from bookline.isbn import read_isbn
 from bookline.values import Json
@@ -107,7 +107,7 @@ def read_wanted(texts: Iterable[str]) -> Wanted:
 
 
 async def import_all(
-    client: Client, wanted: Wanted, source: str, view: View, *, watch: bool
+    client: BooklineClient, wanted: Wanted, source: str, view: View, *, watch: bool
 ) -> Outcome:
     """Starts them all and, unless ``watch`` is off, follows each to its end.
 
@@ -120,9 +120,9 @@ async def import_all(
         for isbn in waiting:
             story = Story(isbn)
             started = await client.start(isbn, source)
-            story.job_id = started["jobId"]
+            story.job_id = started.job_id
             outcome.stories.append(story)
-            view.accept(story, started)
+            view.accept(story)
             if watch:
                 await follow(client, story, view)
 
@@ -137,17 +137,17 @@ async def import_all(
     return outcome
 
 
-async def follow(client: Client, story: Story, view: View, *, told: int = 0) -> None:
+async def follow(client: BooklineClient, story: Story, view: View, *, told: int = 0) -> None:
     """One import to its end; messages up to the seq ``told`` are known to whoever looks.
 
     Raises: Refused (JOB_NOT_FOUND), TryLater.
     """
     try:
-        async with aclosing(client.follow(story.job_id)) as messages:
-            async for message in messages:
-                story.hear(message)
-                if message["seq"] > told:
-                    view.hear(story, message)
+        async with aclosing(client.follow(story.job_id)) as events:
+            async for event in events:
+                story.hear(event.raw)
+                if event.seq > told:
+                    view.hear(story, event.raw)
     finally:
         view.finish(story)
 

@@ -1,6 +1,6 @@
 """A job by its id, or by a part of it that is short enough to type.
 
-Way:     the commands about one job → here → Client
+Way:     the commands about one job → here → bookline/client
 """
 
 from typing import TYPE_CHECKING
@@ -9,26 +9,26 @@ from bookline.errors import Refused
 from bookline.values import Json
 
 if TYPE_CHECKING:
-    from bookline.cli.client import Client
+    from bookline.client import BooklineClient
 
 NEWEST = 200  # a short id is sought among so many: the API's page
 SHORTEST = 4  # characters; our choice
 
 
-async def find_job(client: "Client", text: str) -> Json:
+async def find_job(client: "BooklineClient", text: str) -> Json:
     """The job of this id; else the one of the newest whose id, ISBN or random part begins so.
 
     Raises: Refused (JOB_NOT_FOUND; INVALID_REQUEST where several do).
     """
     try:
-        return await client.job(text)
+        return await client.status(text)
     except Refused as error:
         if error.code != "JOB_NOT_FOUND" or len(text) < SHORTEST:
             raise
     newest = (await client.jobs(status=None, limit=NEWEST, cursor=None))["items"]
     found = [job for job in newest if is_short_for(text, job["jobId"])]
     if len(found) == 1:
-        return await client.job(found[0]["jobId"])
+        return await client.status(found[0]["jobId"])
     if not found:
         raise Refused(
             "JOB_NOT_FOUND",

@@ -16,7 +16,7 @@ from bookline.threads import in_thread
 from bookline.values import Json
 
 if TYPE_CHECKING:
-    from bookline.cli.client import Client
+    from bookline.client import BooklineClient
 
 BOOK_HEADS = ("isbn", "title", "authors", "year")
 QUERY_CHARS = 500  # the API's
@@ -45,7 +45,7 @@ def books(
     """List the library, or the books that have these words."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         total = 0
@@ -78,7 +78,7 @@ def book(
     """Show one book with all that is known of it."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         found = await client.book(read_isbn(isbn).isbn13)
@@ -98,7 +98,7 @@ def search(
     """Find books by their words, then by meaning."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         query = " ".join(text).strip()
@@ -135,7 +135,7 @@ def edit(
     """Edit a book. Imports leave edited fields as they are."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         isbn13 = read_isbn(isbn).isbn13
@@ -160,7 +160,7 @@ def delete(
     """Delete a book with its cover and what readers say of it."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         isbn13 = read_isbn(isbn).isbn13
         await client.delete(isbn13)
         asked.print({"isbn": isbn13, "deleted": True}, lambda: say(f"{isbn13} is deleted"))
@@ -181,7 +181,7 @@ def export(
     """Print the whole library, with what its reader says of each book."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         form = format or ("json" if asked.json else "csv")
         async with aclosing(client.export(form)) as pieces:
             async for piece in pieces:

@@ -87,7 +87,7 @@ class LiveView:
     def refuse(self, isbn: str, error: Json) -> None:
         self._console.print(_line("✗", "red", isbn, f"{error['code']}: {error['message']}"))
 
-    def accept(self, story: Story, started: Json) -> None:
+    def accept(self, story: Story) -> None:
         self._running[id(story)] = story
 
     def hear(self, story: Story, message: Json) -> None:

@@ -1,23 +1,27 @@
 """Which Bookline a command talks to: the server that was named, the usual one, or its own.
 
-Way:     a command → here → client.py or embedded.py
+Way:     a command → here → bookline/client: of a server, or of embedded.py's
 Rule 1:  a server that was named must be there; the usual one is used if it answers at once.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bookline.cli.client import Client, connect, find_server
-from bookline.client import Notice, Unreachable
+import aiohttp
+
+from bookline.client import BooklineClient, Notice, Unreachable
+from bookline.setting_values import address
 from bookline.settings import Settings
 
 NAMED_SECONDS = 5.0  # a named server may be far away
+PROBE_CONNECT_SECONDS = 0.5  # on one machine a port that nobody has refuses at once
+PROBE_SECONDS = 3.0  # one that is busy may take a while to say that it is there
 
 
 @asynccontextmanager
 async def open_client(
     settings: Settings, server: str | None, notice: Notice
-) -> AsyncIterator[tuple[Client, str | None]]:
+) -> AsyncIterator[tuple[BooklineClient, str | None]]:
     """The client, and the server's address; None when it runs in this process.
 
     Raises: Unreachable, Refused, StoreDown.
@@ -26,13 +30,14 @@ async def open_client(
         raise Unreachable(f"no Bookline answers at {server}: start one with `bookline serve`")
     url = server or await find_usual(settings)
     if url is not None:
-        async with connect(url, next(iter(settings.api_keys), None), notice) as client:
+        key = next(iter(settings.api_keys), None)
+        async with BooklineClient(url, key, notice=notice) as client:
             yield client, url
         return
     from bookline.cli.embedded import embedded
 
-    async with embedded(settings) as here:
-        yield here, None
+    async with embedded(settings, notice) as client:
+        yield client, None
 
 
 async def find_usual(settings: Settings) -> str | None:
@@ -43,7 +48,17 @@ async def find_usual(settings: Settings) -> str | None:
     return url if await find_server(url) else None
 
 
-def address(host: str, port: int) -> str:
-    """Where a server that binds this host is reached from this machine."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+async def find_server(
+    url: str, seconds: float = PROBE_SECONDS, connect_seconds: float = PROBE_CONNECT_SECONDS
+) -> bool:
+    """True if a Bookline answers there within the time."""
+    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=connect_seconds)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/healthz") as answer,
+        ):
+            said = await answer.json()
+        return said["success"] is True and said["data"]["status"] == "ok"
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError, KeyError):
+        return False

@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bookline.cli.opening import address
-from bookline.cli.serving import announce, listen, until_told
+from bookline.api.serving import listen
+from bookline.cli.serving import announce, until_told
 from bookline.cli.views import say
 from bookline.errors import TryLater
+from bookline.setting_values import address
 from bookline.settings import Settings
 
 READY = b"ready\n"

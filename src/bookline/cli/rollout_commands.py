@@ -24,8 +24,7 @@ from bookline.errors import Refused
 from bookline.values import Json
 
 if TYPE_CHECKING:
-    from bookline.cli.client import Client
-    from bookline.client import RolloutChange
+    from bookline.client import BooklineClient, RolloutChange
 
 DRAIN_SECONDS = 1_800.0  # our choice: twice the usual deadline of a job
 LOOK_SECONDS = 1.0
@@ -55,7 +54,7 @@ def status(ctx: typer.Context, server: ServerOption = None, json: JsonOption = F
     """Show the rollout, and each gate with its numbers."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         found = await client.rollout()
@@ -77,7 +76,7 @@ def history(ctx: typer.Context, server: ServerOption = None, json: JsonOption = 
     """List the last 20 changes, newest first: when, who, what, why."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
 
         past = (await client.rollout())["history"]
@@ -148,7 +147,7 @@ def set_(
     asked = asked_of(ctx, server, json)
     named = (("workflow", workflow), ("legacy", legacy), (None, forget))
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         change: RolloutChange = {}
         if percent is not None:
             change["percent"] = percent
@@ -191,7 +190,7 @@ def advance(
     """
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         try:
             return _tell(asked, await client.advance_rollout(reason, actor=actor()))
         except Refused as refused:
@@ -222,7 +221,7 @@ def rollback(
     """Send everybody back to legacy. What runs by the workflow ends there."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         return _tell(asked, await client.rollback_rollout(reason, actor=actor()))
 
     with_client(asked, work)
@@ -237,7 +236,7 @@ def incident(
     """Open an incident: nothing advances until it is resolved."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         told = " ".join(text)
         after = await client.change_rollout(
             incident=told, actor=actor(), reason=f"incident: {told}"
@@ -259,7 +258,7 @@ def resolve(
     """Close an incident, after somebody has looked."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         why = reason or f"incident {number} is over"
         after = await client.change_rollout(resolve=number, actor=actor(), reason=why)
         asked.print(after, lambda: result(f"incident {number} is resolved"))
@@ -297,7 +296,7 @@ def drain(
     """
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         after = await drained(client.rollout, timeout, LOOK_SECONDS)
         left = after["open"]["legacy"]
         coming = words.still_coming(after) if after["hasLegacy"] else []
@@ -354,7 +353,7 @@ def metrics(
     """Compare workflow and legacy in numbers: success, durations, stages."""
     asked = asked_of(ctx, server, json)
 
-    async def work(client: "Client") -> int:
+    async def work(client: "BooklineClient") -> int:
         from bookline.cli import show
         from bookline.cli.plot import check_plot, write_plot
 

@@ -32,7 +32,7 @@ class View(Protocol):
         """This one cannot be started."""
         ...
 
-    def accept(self, story: Story, started: Json) -> None:
+    def accept(self, story: Story) -> None:
         """This one is started and will be told of."""
         ...
 
@@ -81,7 +81,7 @@ class PlainView:
     def refuse(self, isbn: str, error: Json) -> None:
         say(f"{isbn}  ✗ {error['code']}: {error['message']}")
 
-    def accept(self, story: Story, started: Json) -> None:
+    def accept(self, story: Story) -> None:
         say(f"{story.isbn}  queued     {story.job_id}")
 
     def hear(self, story: Story, message: Json) -> None:
@@ -106,7 +106,7 @@ class JsonView(PlainView):
     def refuse(self, isbn: str, error: Json) -> None:
         _line({"type": "refused", "isbn": isbn, "error": error})
 
-    def accept(self, story: Story, started: Json) -> None:
+    def accept(self, story: Story) -> None:
         _line({"type": "accepted", "jobId": story.job_id, "isbn": story.isbn})
 
     def hear(self, story: Story, message: Json) -> None:

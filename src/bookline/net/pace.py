@@ -15,7 +15,7 @@ from functools import partial
 from bookline.errors import StoreDown
 from bookline.patience import from_store
 from bookline.progress.journal import Limits
-from bookline.settings import Rate
+from bookline.setting_values import Rate
 from bookline.time_limit import off_the_clock
 
 LONGEST_HOLD_SECONDS = 60.0  # as long as a retry waits when it is told to

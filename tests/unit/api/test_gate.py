@@ -15,7 +15,8 @@ from bookline.api.keys import Keys, Tokens
 from bookline.api.route_table import RouteRule, RouteTable
 from bookline.api.server import create_server
 from bookline.errors import Refused, StoreDown
-from bookline.settings import is_loopback, read_settings
+from bookline.setting_values import is_loopback
+from bookline.settings import read_settings
 
 
 def gate(app: ASGIApp, *routes: str, **given: str) -> Gate:

@@ -12,40 +12,43 @@ from bookline.cli.importing import AT_ONCE, Outcome, import_all, read_lines, rea
 from bookline.cli.story import Story
 from bookline.cli.views import PlainView
 from bookline.cli.words import ending
+from bookline.client import BooklineClient, Event, Started, read_event
 from bookline.errors import Refused
 
 ORWELL = "9780451524935"
 RESULT = {"title": "A Book", "storedIn": "database", "hasEmbedding": True}
 
 
-class FakeClient:
+class FakeClient(BooklineClient):
     """Each import starts and completes; a few at a time are counted."""
 
     def __init__(self) -> None:
+        super().__init__("http://nowhere.test")
         self.at_once = 0
         self.most_at_once = 0
         self.started: list[str] = []
 
-    async def start(self, isbn: str, source: str) -> dict[str, Any]:
+    async def start(
+        self, isbn: str, source: str = "auto", *, idempotency_key: str | None = None
+    ) -> Started:
         if source == "nowhere":
             raise Refused("INVALID_SOURCE", "source must be another")
         self.started.append(isbn)
-        return {"jobId": f"import-{isbn}", "isbn": isbn}
+        return Started(job_id=f"import-{isbn}", isbn=isbn, token="", raw={})
 
-    async def follow(self, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
+    async def follow(
+        self, job_id: str, *, after: int = 0, token: str | None = None
+    ) -> AsyncGenerator[Event, None]:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
-        yield {
-            "type": "workflow_progress",
-            "seq": 1,
-            "status": "completed",
-            "data": {"storedIn": "database", "result": RESULT},
-        }
+        data = {"storedIn": "database", "result": RESULT}
+        told = {"type": "workflow_progress", "seq": 1, "status": "completed", "data": data}
+        yield read_event({**told, "progress": 1})
         self.at_once -= 1
 
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name} is not asked for")
+    async def ask(self, *_: Any, **__: Any) -> dict[str, Any]:
+        raise AssertionError("nothing else is asked for")
 
 
 def test_a_book_that_stands_twice_in_a_list_is_wanted_once() -> None:

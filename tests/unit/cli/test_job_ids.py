@@ -15,7 +15,7 @@ AGAIN = "import-9780141439587-1795979499999-0a-b_QWxyzIRcwJ1"
 class Client:
     """As much of a client as naming a job needs."""
 
-    async def job(self, job_id: str) -> dict[str, Any]:
+    async def status(self, job_id: str) -> dict[str, Any]:
         if job_id not in {ORWELL, EMMA, AGAIN}:
             raise Refused("JOB_NOT_FOUND", "unknown")
         return {"jobId": job_id}

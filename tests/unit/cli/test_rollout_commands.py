@@ -1,4 +1,4 @@
-"""The rollout by command: the real service in memory, asked as an embedded Bookline is."""
+"""The rollout by command: the real routes and service in memory, asked without a wire."""
 
 import asyncio
 import getpass
@@ -10,20 +10,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner, Result
 
+from bookline.api.rollout_routes import router as rollout_router
+from bookline.api.server import _on_ours
 from bookline.cli import opening, plot, rollout_commands
 from bookline.cli import rollout_words as words
-from bookline.cli.embedded import EmbeddedClient
 from bookline.cli.main import app
-from bookline.errors import GiveUp, Refused
+from bookline.client import BooklineClient
+from bookline.errors import BooklineError, GiveUp, Refused
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.migration.rollouts import Rollouts
 from bookline.progress.events import completed, ending
 from bookline.progress.records import OUTCOMES, ImportRecord
 from bookline.stores.opening import stores_in_memory
+from bookline.values import Json
 from kept_records import summary_of
 
 NOW_MS = 1_700_000_000_000
@@ -65,6 +70,39 @@ class Bench:
             self.end(job_id, status)
 
 
+class WirelessClient(BooklineClient):
+    """The client, whose requests go straight into the routes."""
+
+    def __init__(self, rollouts: Rollouts) -> None:
+        self._app = FastAPI()
+        self._app.include_router(rollout_router)
+        self._app.add_exception_handler(BooklineError, _on_ours)
+        self._app.state.bookline = SimpleNamespace(rollouts=rollouts)
+
+    async def ask(self, method: str, path: str, **asked: Any) -> Json:
+        state = {"caller": "somebody", "request_id": "one"}
+        scope = {
+            "type": "http", "method": method, "path": path, "root_path": "", "state": state,
+            "headers": [(b"content-type", b"application/json")],
+            "query_string": urlencode(asked.get("query") or {}).encode(),
+        }  # fmt: skip
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": json.dumps(asked.get("body")).encode()}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self._app(scope, receive, send)
+        said = json.loads(sent[1]["body"])
+        if not said["success"]:
+            error = said["error"]
+            raise Refused(error["code"], error["message"], error.get("details"))
+        data: Json = said["data"]
+        return data
+
+
 @pytest.fixture
 def make_bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     """A rollout that the commands talk to."""
@@ -73,9 +111,8 @@ def make_bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
         bench = Bench(percent, has_legacy=has_legacy)
 
         @asynccontextmanager
-        async def open_client(*_: Any) -> AsyncIterator[tuple[EmbeddedClient, None]]:
-            here: Any = SimpleNamespace(rollouts=bench.rollouts)
-            yield EmbeddedClient(here), None
+        async def open_client(*_: Any) -> AsyncIterator[tuple[BooklineClient, None]]:
+            yield WirelessClient(bench.rollouts), None
 
         monkeypatch.setattr(opening, "open_client", open_client)
         return bench

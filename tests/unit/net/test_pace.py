@@ -9,7 +9,7 @@ from bookline.net.aiohttp_http import _Paced
 from bookline.net.pace import LONGEST_HOLD_SECONDS, SharedPace
 from bookline.patience import Patience, patient
 from bookline.ports import Answer
-from bookline.settings import Rate
+from bookline.setting_values import Rate
 from bookline.stores.opening import stores_in_memory
 
 

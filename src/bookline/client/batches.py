@@ -1,40 +1,20 @@
 """What the client asks of batches: lists and library files, many imports under one id.
 
-Way:      client.py has these calls → here → its ``ask`` and ``follow_stream``
+Way:      BooklineClient has these calls → here → connection.py
 """
 
 import secrets
-from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
-from urllib.parse import quote
 
+from bookline.client.connection import Connection, part
 from bookline.values import Json
 
 ENDS = frozenset({"batch_completed", "batch_cancelled"})
 
 
-class BatchCalls:
+class BatchCalls(Connection):
     """A batch's calls. Values are the API's ``data``, messages as they were sent."""
-
-    @abstractmethod
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Json | None = None,
-        data: bytes | None = None,
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        is_repeatable: bool = True,
-    ) -> Json: ...
-
-    @abstractmethod
-    def follow_stream(
-        self, path: str, after: int, token: str | None, is_end: Callable[[Json], bool]
-    ) -> AsyncGenerator[Json, None]: ...
 
     async def start_batch(
         self,
@@ -121,11 +101,6 @@ class BatchCalls:
         """What did not arrive, in the form in which it came, with code and reason."""
         text: str = (await self.ask("GET", f"/v2/import/batch/{part(batch_id)}/failed"))["text"]
         return text
-
-
-def part(text: str) -> str:
-    """As one part of a path, whatever it holds."""
-    return quote(text, safe="")
 
 
 def _is_end(message: Json) -> bool:

@@ -1,0 +1,114 @@
+"""How one setting is read: rates, switches, lists, hosts, ports.
+
+Way:      settings.py gives each field its kind → here; limits and doors take a ``Rate``
+"""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour)$")
+_SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
+_UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
+_MOST = 1_000_000
+
+
+class Rate(BaseModel):
+    """So many in so many seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int = Field(gt=0, le=_MOST)
+    seconds: float
+
+    def __str__(self) -> str:
+        """As ``read_rate`` reads it."""
+        return f"{self.count}/{_UNITS.get(self.seconds, f'{self.seconds:g}s')}"
+
+
+def read_rate(text: object) -> object:
+    """``10/s``, ``120/minute``, or None for ``off``."""
+    if not isinstance(text, str):
+        return text
+    if text.strip().lower() == "off":
+        return None
+    match = _RATE.match(text.strip().lower())
+    if match is None:
+        raise ValueError("must look like 10/s, 120/minute or off")
+    if not 1 <= int(match[1][:9]) <= _MOST:
+        raise ValueError(f"must allow 1 to {_MOST}, or be off")
+    return Rate(count=int(match[1]), seconds=_SECONDS[match[2]])
+
+
+def _read_switch(text: object) -> object:
+    """``on`` or ``off``: also true, false, yes, no, 1, 0."""
+    words = {"on": True, "true": True, "yes": True, "1": True}
+    words |= {"off": False, "false": False, "no": False, "0": False}
+    if isinstance(text, str):
+        if text.strip().lower() not in words:
+            raise ValueError("must be on or off")
+        return words[text.strip().lower()]
+    return text
+
+
+def _read_list(text: object) -> object:
+    if isinstance(text, str):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+def _read_rates(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    rates = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, rate = part.partition("=")
+        if not equals:
+            raise ValueError("must look like google_books=10/s,openlibrary=3/s")
+        rates[name.strip()] = read_rate(rate)
+    return rates
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that is bound to this host."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def address(host: str, port: int) -> str:
+    """Where a server that binds this host is reached from this machine."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
+def _read_keys(text: object) -> object:
+    keys = _read_list(text)
+    if isinstance(text, str) and text and not keys:
+        raise ValueError("is a list without a key; remove it to serve this machine without keys")
+    return keys
+
+
+def check_port(netloc: str) -> None:
+    """Raises: ValueError for a port that cannot be."""
+    port = netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65_535):
+        raise ValueError("has a port that cannot be: 1 to 65535")
+
+
+Switch = Annotated[bool, BeforeValidator(_read_switch)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
+KeyList = Annotated[tuple[str, ...], BeforeValidator(_read_keys)]
+Limit = Annotated[Rate | None, BeforeValidator(read_rate)]
+Rates = Annotated[dict[str, Rate | None], BeforeValidator(_read_rates)]
+# Open Library's 3/s holds with a contact, ISBNdb's 1/s is its smallest plan.
+DEFAULT_RATES: dict[str, Rate | None] = {
+    "google_books": Rate(count=10, seconds=1),
+    "openlibrary": Rate(count=3, seconds=1),
+    "isbndb": Rate(count=1, seconds=1),
+}
