@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from stack import Server, seqs, server, statuses
 
+from bookline.errors import StoreDown
+from bookline.stores.database import Session
+from bookline.stores.opening import open_storage, stores_in
 from bookline_sandbox import Sandbox
+from postgres_server import PostgresServer
 
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 
@@ -75,11 +80,28 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield running
 
 
-async def outlive(node: Server, line: Line, sandbox: Sandbox, seconds: float) -> None:
+async def slow_imports(node: Server, sandbox: Sandbox) -> list[str]:
+    """Twelve that end one after another."""
     isbns = sandbox.make(12)
     for place, isbn in enumerate(isbns):
         sandbox.faults.add(kind="delay", ms=200 * place, isbn=isbn, route="google_books")
-    jobs = [(await node.begin(isbn))["jobId"] for isbn in isbns]
+    return [(await node.begin(isbn))["jobId"] for isbn in isbns]
+
+
+async def all_end_well(node: Server, jobs: list[str]) -> None:
+    async with asyncio.timeout(60):
+        while (await node.get("/readyz"))[0] != 200:
+            await asyncio.sleep(0.1)
+        stories = [await node.story(job_id) for job_id in jobs]
+    for story in stories:
+        assert statuses(story) == MILESTONES
+        assert seqs(story) == list(range(1, len(story) + 1))
+    assert Counter(story[-1]["status"] for story in stories) == {"completed": len(jobs)}
+    assert not [m for story in stories for m in story if m["type"] == "workflow_warning"]
+
+
+async def outlive(node: Server, line: Line, sandbox: Sandbox, seconds: float) -> None:
+    jobs = await slow_imports(node, sandbox)
 
     line.cut()
     await asyncio.sleep(1.0)
@@ -92,15 +114,7 @@ async def outlive(node: Server, line: Line, sandbox: Sandbox, seconds: float) ->
     assert ready == 503
     assert (asked, answer["error"]["code"], "Retry-After" in headers) == (503, "UNAVAILABLE", True)
     assert (started, refused["error"]["code"], "Retry-After" in more) == (503, "UNAVAILABLE", True)
-    async with asyncio.timeout(60):
-        while (await node.get("/readyz"))[0] != 200:
-            await asyncio.sleep(0.1)
-        stories = [await node.story(job_id) for job_id in jobs]
-    for story in stories:
-        assert statuses(story) == MILESTONES
-        assert seqs(story) == list(range(1, len(story) + 1))
-    assert Counter(story[-1]["status"] for story in stories) == {"completed": 12}
-    assert not [m for story in stories for m in story if m["type"] == "workflow_warning"]
+    await all_end_well(node, jobs)
     assert line.url.partition("@")[2] not in str(answer)  # where it stands is nobody's business
 
 
@@ -140,3 +154,80 @@ async def test_with_two_hosts_a_node_goes_to_the_one_that_answers(
             async with asyncio.timeout(90):  # what the cut has caught is waited out
                 while (await node.job(job_id))["status"] != "completed":
                     await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """One that the test alone uses, and may restart."""
+    with tempfile.TemporaryDirectory(prefix="bookline-") as folder:
+        server = PostgresServer(Path(folder) / "one", keeps_commits=True)
+        yield server
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+async def test_a_restart_of_postgres_itself_fails_nothing(
+    sandbox: Sandbox, own_postgres: PostgresServer, tmp_path: Path, how: str
+) -> None:
+    env = sandbox.settings() | {"BOOKLINE_DATABASE_URL": own_postgres.new_database()}
+    async with server(env, tmp_path / "data") as node:
+        jobs = await slow_imports(node, sandbox)
+        for _ in range(3):
+            await asyncio.to_thread(own_postgres.restart, how)
+            await asyncio.sleep(0.7)
+
+        await all_end_well(node, jobs)
+
+
+async def test_what_a_crash_of_postgres_broke_off_left_nothing_and_the_next_is_kept(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """The connection ends between two statements of one transaction."""
+    storage = open_storage(own_postgres.new_database(), tmp_path)
+    database = stores_in(storage, lambda: 0).journal.database
+    began = []
+
+    def add(session: Session) -> None:
+        began.append(1)
+        session.execute("INSERT INTO nodes (node, seen_ms) VALUES ('first', 1)")
+        if len(began) == 1:
+            own_postgres.restart("immediate")
+        session.execute("INSERT INTO nodes (node, seen_ms) VALUES ('second', 1)")
+
+    def count(session: Session) -> int:
+        found: int = session.execute("SELECT count(*) AS found FROM nodes")[0]["found"]
+        return found
+
+    with pytest.raises(StoreDown):  # and not asked again: it might have been kept
+        await database.write(add)
+    left = await database.look_up(count)
+    await database.write(add)
+
+    assert (left, await database.look_up(count), len(began)) == (0, 2, 2)
+    storage.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["primary", "replica"])
+async def test_a_replica_that_is_promoted_takes_over(
+    sandbox: Sandbox, own_postgres: PostgresServer, tmp_path: Path, first: str
+) -> None:
+    """A real one that streams; the URL names both, the one that takes writes first or last."""
+    url = own_postgres.new_database()
+    replica = own_postgres.replica(own_postgres.folder.with_name("other"))
+    own_postgres.set("synchronous_standby_names", "*")  # what is committed is there, too
+    hosts = [str(own_postgres.folder), str(replica.folder)]
+    both = ",".join(hosts if first == "primary" else reversed(hosts))
+    env = sandbox.settings() | {"BOOKLINE_DATABASE_URL": url.partition("=")[0] + f"={both}"}
+    try:
+        async with server(env, tmp_path / "data") as node:
+            jobs = await slow_imports(node, sandbox)
+            await asyncio.sleep(0.7)
+            await asyncio.to_thread(own_postgres.end, "immediate")
+            await asyncio.sleep(1.0)  # nobody takes writes
+            await asyncio.to_thread(replica.promote)
+
+            await all_end_well(node, jobs)
+    finally:
+        replica.stop()

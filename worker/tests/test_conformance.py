@@ -285,8 +285,12 @@ async def end(engine: Engine, job_id: str, run_seconds: float = 120.0) -> dict[s
 
 
 def plain(value: Any) -> Any:
-    """The same without what differs by nature: times, and the name of the job."""
+    """The same without what differs by nature: times, the name of the job, and which of two steps
+    side by side was the first to look whether it is cancelled.
+    """
     if isinstance(value, dict):
+        if "CANCELLED" in {value.get("code"), (value.get("error") or {}).get("code")}:
+            value = {**value, "step": None, "attempt": None}
         return {name: plain(inner) for name, inner in value.items() if name not in TIMES}
     if isinstance(value, list):
         return [plain(inner) for inner in value]
