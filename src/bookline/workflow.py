@@ -213,6 +213,11 @@ OLDER: Mapping[str, Rules] = {"book-import-1": import_in_order}
 """Rules that running imports, and failed ones, may have begun under."""
 
 
+def is_known(version: str) -> bool:
+    """Whether this Bookline has the rules of that version."""
+    return version == VERSION or version in OLDER
+
+
 def rules(version: str) -> Rules:
     """What an import that began under this version goes by; unknown ones fail with the reason."""
     if version == VERSION:

@@ -12,7 +12,7 @@ Source:  https://docs.dbos.dev/python.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from bookline.engine import dbos_statements
 from bookline.engine.dbos_database import AWAY, open_engine_database
 from bookline.engine.dbos_records import AtOnce, DbosRecords, JsonRecords, begins_here
 from bookline.engine.job_run import World, execute
+from bookline.engine.passing_on import Living, PassingOn
 from bookline.engine.places import Slot
 from bookline.engine.straight import Straight
 from bookline.errors import StoreDown
@@ -44,7 +45,6 @@ END_SECONDS = 5.0
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
 ENDED_FOR_THE_JOURNAL = "CANCELLED"
 """The state of what nobody ran any more: the journal alone knows how it ended."""
-Living = Callable[[], Awaitable[Collection[str]]]
 
 
 class DbosEngine:
@@ -80,6 +80,7 @@ class DbosEngine:
         """The places of jobs that begin here, where they have one already."""
         self.unrecorded: set[str] = set()
         """Jobs that have ended here, and whose outcome DBOS' database did not take."""
+        self._passing_on = PassingOn(living, self.resume, world.passed)
 
     async def launch(self) -> None:
         """Opens the database and begins to take up work that is queued in it."""
@@ -124,6 +125,7 @@ class DbosEngine:
         """Stops all imports in good order; they go on after the next start."""
         self._closing = True
         await self._straight.close()
+        self._passing_on.close()
         for job_id in self._cancels:
             self._tasks[job_id].cancel()
         if self._tasks:
@@ -234,10 +236,11 @@ class DbosEngine:
 
     async def _execute(self, stored: Json) -> Json:
         order = ImportInput.from_json(stored)
-        rules = workflow.rules(stored.get("version", workflow.FIRST_VERSION))
+        version = stored.get("version", workflow.FIRST_VERSION)
         task = asyncio.current_task()
-        if self._closing or task is None:
+        if self._closing or task is None or await self._is_for_others(order.job_id, version):
             raise asyncio.CancelledError
+        rules = workflow.rules(version)
         cancel = self._cancels.setdefault(order.job_id, asyncio.Event())
         self._tasks[order.job_id] = task
         task.add_done_callback(partial(self._ended, order.job_id))
@@ -248,6 +251,9 @@ class DbosEngine:
             )
         finally:
             self._cancels.pop(order.job_id, None)
+
+    async def _is_for_others(self, job_id: str, version: str) -> bool:
+        return not workflow.is_known(version) and await self._passing_on.takes(job_id)
 
     def _ended(self, job_id: str, task: "asyncio.Task[Any]") -> None:
         if self._tasks.get(job_id) is task:
