@@ -95,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": CORE | {"workflow", "stores.drain"},
     "engine.spending": set(),
     "engine.places": set(),
+    "engine.passing_on": {"patience"},
     "engine.outbox": {"progress.events"},
     "engine.tries": CORE | {"engine.spending"},
     "engine.job_run": CORE
@@ -112,6 +113,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "workflow",
         "engine.job_run",
+        "engine.passing_on",
         "engine.places",
         "engine.straight",
         "engine.dbos_statements",
