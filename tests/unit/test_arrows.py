@@ -181,6 +181,7 @@ MAY_USE: dict[str, set[str]] = {
     "psycopg": {"stores"},
     "redis": {"stores"},
     "sqlite3": {
+        "stores.brief_writes",
         "stores.sqlite",
         "stores.write_ahead_log",
         "engine.dbos_records",

@@ -19,7 +19,7 @@ PROBE_POSTGRES = "SELECT 1 FROM pg_class LIMIT 1"
 AWAY = "the engine's database is away"
 READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 BUSY_MS = 2_000  # our choice: the one thread waits so long for another process; then we ask again
-LOG_PAGES = 4_000  # our choice: dbos_records.py takes the log into the file before it is so long
+LOG_PAGES = 10_000  # our choice: 40 MB, where write_ahead_log.py has come to nothing
 IDLE_MS = 5_000  # a node that freezes in a transaction does not hold its locks up for the others
 
 

@@ -264,10 +264,11 @@ class JobRun:
         await until_it_is_back(partial(self._leave, continues))
 
     async def _leave(self, continues: bool) -> None:
-        await self._world.runs.leave(
-            self._job_id, run=self._claim.run, epoch=self._claim.epoch, done=self._done_json(),
-            spent_ms=self._spending.spent_ms, news=self._outbox.waiting, continues=continues,
-        )  # fmt: skip
+        with self._outbox.riding() as news:
+            await self._world.runs.leave(
+                self._job_id, run=self._claim.run, epoch=self._claim.epoch, done=self._done_json(),
+                spent_ms=self._spending.spent_ms, news=news, continues=continues,
+            )  # fmt: skip
 
     def _done_json(self) -> str:
         return json.dumps(self._done, ensure_ascii=False, separators=(",", ":"))
@@ -283,10 +284,11 @@ class JobRun:
         )  # fmt: skip
 
     async def _finish(self, ending: Ending) -> str | None:
-        return await self._world.runs.finish(
-            self._job_id, ending.news, run=self._claim.run, epoch=self._claim.epoch,
-            result=ending.result, error=ending.error, before=self._outbox.waiting,
-        )  # fmt: skip
+        with self._outbox.riding() as news:
+            return await self._world.runs.finish(
+                self._job_id, ending.news, run=self._claim.run, epoch=self._claim.epoch,
+                result=ending.result, error=ending.error, before=news,
+            )  # fmt: skip
 
     async def _timed_try(
         self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]], patience: Patience
@@ -322,15 +324,13 @@ class JobRun:
 
     async def _begin(self, step: Step, attempt: int, token: str) -> Attempt:
         self._attempts[step.name] = attempt
-        news = self._outbox.waiting
-        mark = await self._world.runs.begin(
-            self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch,
-            token=token, limit_ms=round(step.limit_seconds * 1000),
-            spent_ms=self._spending.spent_ms, beside=tuple(self._lines), at=self._at(), news=news,
-            done=self._done_json() if self._keeps_outcomes else None,
-        )  # fmt: skip
-        self._outbox.kept(news)
-        return mark
+        with self._outbox.riding() as news:
+            return await self._world.runs.begin(
+                self._job_id, self._claim.run, step.name, attempt, epoch=self._claim.epoch,
+                token=token, limit_ms=round(step.limit_seconds * 1000),
+                spent_ms=self._spending.spent_ms, beside=tuple(self._lines), at=self._at(),
+                news=news, done=self._done_json() if self._keeps_outcomes else None,
+            )  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def _aside(self, at_work: bool) -> AsyncIterator[None]:

@@ -1,14 +1,16 @@
 """News of one job on its way into the journal: in order, and until it is kept.
 
 Way:      job_run.py and the legacy importer tell here → the journal
-Rule 1:   news rides with the job's next mark or end where that follows at once, in its transaction.
+Rule 1:   news rides with the job's next mark or end where that follows at once, in its transaction;
+          nothing is sent beside it meanwhile.
 Rule 2:   what the journal refuses is told again. The same news twice is one event, so it may be on
           its way twice.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from bookline.progress.events import News
 
@@ -25,6 +27,8 @@ class Outbox:
         self._send = send
         self._news: list[News] = []
         self._is_sending = False
+        self._riding = 0
+        """Marks that are on their way with what was waiting."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -42,9 +46,18 @@ class Outbox:
         """What nothing follows is not held back."""
         self._send_in(0.0)
 
-    def kept(self, news: Sequence[News]) -> None:
-        """They rode with something that is kept now."""
-        self._news = [one for one in self._news if one not in news]
+    @contextmanager
+    def riding(self) -> Iterator[Sequence[News]]:
+        """What is waiting, for a mark that carries it: it is kept if the block ends well."""
+        news = self.waiting
+        self._riding += 1
+        try:
+            yield news
+            self._kept(news)
+        finally:
+            self._riding -= 1
+            if self._news and not self._is_closed:
+                self._send_in(RIDE_SECONDS)
 
     def close(self) -> None:
         """Nothing more is sent: the job is over, or another execution tells it."""
@@ -62,19 +75,27 @@ class Outbox:
             self._begin()
 
     def _begin(self) -> None:
-        if self._is_closed or self._is_sending or not self._news:
+        if self._is_closed or self._is_sending or self._riding or not self._news:
             return
         self._is_sending = True
         sent = self.waiting
-        done = asyncio.wrap_future(self._send(sent))
-        done.add_done_callback(lambda future: self._answered(sent, future))
+        done = self._send(sent)
+        if done.done():
+            self._answered(sent, done)
+        else:
+            later = asyncio.wrap_future(done)
+            later.add_done_callback(lambda future: self._answered(sent, future))
 
-    def _answered(self, sent: Sequence[News], answer: "asyncio.Future[None]") -> None:
+    def _answered(
+        self, sent: Sequence[News], answer: "asyncio.Future[None] | Future[None]"
+    ) -> None:
         self._is_sending = False
         if answer.cancelled() or answer.exception() is not None:
             if not self._is_closed:
                 self._send_in(AGAIN_SECONDS)
             return
-        self.kept(sent)
-        if self._news:
-            self._begin()
+        self._kept(sent)
+        self._begin()
+
+    def _kept(self, news: Sequence[News]) -> None:
+        self._news = [one for one in self._news if one not in news]

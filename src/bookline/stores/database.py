@@ -60,14 +60,17 @@ class Database(Protocol):
         """For messages."""
         ...
 
-    async def write(self, work: Work[T], key: str = "") -> T:
+    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
         """What ``work`` returns, after its commit. Work that raises leaves nothing behind.
+
+        ``brief`` is work of a few rows, which a file takes in the event loop while nobody else
+        writes: well under a millisecond.
 
         Raises: what of ours ``work`` raises; StoreDown when the product does not take it.
         """
         ...
 
-    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
         """The same without waiting: work of one key is done in the order of these calls."""
         ...
 

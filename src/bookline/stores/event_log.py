@@ -111,10 +111,15 @@ class SqlEventLog:
         self._seen_id, events = await self.database.read(work)
         return events
 
-    async def write_and_tell(self, work: Callable[[Session, Told], T], job_id: str) -> T:
-        return await asyncio.wrap_future(self.write_soon_and_tell(work, job_id))
+    async def write_and_tell(
+        self, work: Callable[[Session, Told], T], job_id: str, *, brief: bool = False
+    ) -> T:
+        done = self.write_soon_and_tell(work, job_id, brief=brief)
+        return done.result() if done.done() else await asyncio.wrap_future(done)
 
-    def write_soon_and_tell(self, work: Callable[[Session, Told], T], job_id: str) -> "Future[T]":
+    def write_soon_and_tell(
+        self, work: Callable[[Session, Told], T], job_id: str, *, brief: bool = False
+    ) -> "Future[T]":
         """Does the work; what it puts in its list is heard after the commit."""
         told: Told = []
 
@@ -132,6 +137,6 @@ class SqlEventLog:
                 self.fanout.tell(told)
                 self.database.announce(f"{event.job_id} {event.seq}" for event in told)
 
-        done = self.database.write_soon(afresh, job_id)
+        done = self.database.write_soon(afresh, job_id, brief=brief)
         done.add_done_callback(hear)
         return done

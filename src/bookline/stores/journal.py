@@ -83,7 +83,9 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             session.execute(INSERT, insertion(job, turn))
             return job
 
-        return await self.database.write(work, idempotency.key if idempotency else job.job_id)
+        return await self.database.write(
+            work, idempotency.key if idempotency else job.job_id, brief=True
+        )
 
     async def find(self, job_id: str) -> Job | None:
         return await self.database.look_up(lambda session: _find(session, job_id))
@@ -163,7 +165,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             self._save(session, claimed_row, news, told)
             return claim
 
-        return await self.write_and_tell(work, job_id)
+        return await self.write_and_tell(work, job_id, brief=True)
 
     async def begin(
         self,
@@ -195,7 +197,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
                 self._save(session, begun, news, told)
             return answer
 
-        return await self.write_and_tell(work, job_id)
+        return await self.write_and_tell(work, job_id, brief=True)
 
     async def release(
         self, job_id: str, run: int, step: str, attempt: int, *, epoch: int = ANY_EPOCH
@@ -206,7 +208,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
                 released = rules.release(row, _held(job_id, run, epoch), step, attempt)
                 session.execute(SAVE, saving(released))
 
-        await self.database.write(work, job_id)
+        await self.database.write(work, job_id, brief=True)
 
     async def leave(
         self,
@@ -228,7 +230,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             row = rules.leave(row, held, done, continues=continues, now_ms=now_ms)
             self._save(session, rules.spend(row, spent_ms), news, told)
 
-        await self.write_and_tell(work, job_id)
+        await self.write_and_tell(work, job_id, brief=True)
 
     def tell(
         self,
@@ -253,7 +255,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
                 row = rules.shows(row, at)
             self._save(session, row, news, told)
 
-        return self.write_soon_and_tell(work, job_id)
+        return self.write_soon_and_tell(work, job_id, brief=True)
 
     async def finish(
         self,
@@ -280,7 +282,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             keep_record(session, record)
             return ended_row.job.status
 
-        return await self.write_and_tell(work, job_id)
+        return await self.write_and_tell(work, job_id, brief=True)
 
     async def seen(self, node: str) -> None:
         now_ms = self._clock()
@@ -289,7 +291,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             session.execute(_SEEN, {"node": node, "seen_ms": now_ms})
             session.execute(_FORGET, {"before_ms": now_ms - FORGET_NODE_MS})
 
-        await self.database.write(work, "nodes")
+        await self.database.write(work, "nodes", brief=True)
 
     # -------------------------------------------------------------- keeping and telling
     def _save(

@@ -74,7 +74,9 @@ class SqlLibrary:
                 log.warning("a vector is left out: %s", error)
                 book = replace(book, embedding=None)
 
-        return await self.database.write(lambda session: _keep(session, book), book.isbn)
+        return await self.database.write(
+            lambda session: _keep(session, book), book.isbn, brief=True
+        )
 
     async def find(self, isbn: str, user_id: str | None = None) -> Book | None:
         """With what this reader said of it."""

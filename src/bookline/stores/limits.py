@@ -39,7 +39,7 @@ class SqlLimits:
             self._set(session, key, now + ahead + each, now)
             return Turn(True, int(spare / each + 1e-6), 0.0, ahead + each)
 
-        return await self._database.write(work, key)
+        return await self._database.write(work, key, brief=True)
 
     async def spend(self, key: str, seconds: float) -> None:
         now = self._clock() / 1000
@@ -48,7 +48,7 @@ class SqlLimits:
             ahead = max(0.0, _turn(session, key).ahead(now) + seconds)
             self._set(session, key, now + ahead, now)
 
-        await self._database.write(work, key)
+        await self._database.write(work, key, brief=True)
 
     async def ahead(self, key: str) -> float:
         turn = await self._database.look_up(lambda session: _turn(session, key))
@@ -63,7 +63,7 @@ class SqlLimits:
             self._set(session, key, now + ahead + each, now)
             return max(0.0, ahead - (seconds - each))
 
-        return await self._database.write(work, key)
+        return await self._database.write(work, key, brief=True)
 
     async def hold(self, key: str, seconds: float) -> None:
         now = self._clock() / 1000
@@ -71,7 +71,7 @@ class SqlLimits:
         def work(session: Session) -> None:
             self._set(session, key, now + seconds, now)
 
-        await self._database.write(work, key)
+        await self._database.write(work, key, brief=True)
 
     async def held(self, key: str) -> float:
         turn = await self._database.look_up(lambda session: _turn(session, key))

@@ -98,10 +98,10 @@ class Postgres:
         self._is_closed = False
         connections.migrate(name, migrations)
 
-    async def write(self, work: Work[T], key: str = "") -> T:
+    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
         return await asyncio.wrap_future(self.write_soon(work, key))
 
-    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
         if not self._is_closed:
             return self.connections.write(work, key)
         done: Future[T] = Future()

@@ -1,11 +1,13 @@
-"""A SQLite file: one writer that commits in groups, a reader for lists, another for look-ups.
+"""A SQLite file: a writer that commits in groups, a reader for lists, another for look-ups.
 
 Way:     opening.py opens it; the stores speak to it as Database
-Rule 1:  one writer per file and process: a thread takes all that waits, in order, into one
+Rule 1:  one thread writes per file and process: it takes all that waits, in order, into one
          transaction. A group's commit costs what one costs, so load makes it cheaper.
 Rule 2:  each piece of work stands alone: one that fails is rolled back to its savepoint.
-         One writer also means that no two pieces of work run at the same time, whatever their key.
-Rule 3:  look-ups by key (about 20 µs) run in the caller's thread, on a connection of their own.
+         SQLite has one writer, so no two pieces of work run at the same time, whatever their key.
+Rule 3:  brief work is done at once in the caller's thread (brief_writes.py), but never before work
+         that waits for the writer's thread.
+Rule 4:  look-ups by key (about 20 µs) run in the caller's thread, on a connection of their own.
 Source:  https://sqlite.org/wal.html; ``synchronous=NORMAL`` in WAL survives a killed process, and
          loses at most the last commits (never the file) when the machine loses power.
 """
@@ -24,7 +26,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bookline.errors import StoreDown
+from bookline.stores.brief_writes import BriefWrites
 from bookline.stores.database import BooklineNewer, Migration, PerProduct, Session, Work, run_script
+from bookline.stores.write_ahead_log import CHECKPOINT_WRITES, checkpoint
 
 T = TypeVar("T")
 _Item = tuple[Work[object], Future[object]]
@@ -33,6 +37,7 @@ BUSY_SECONDS = 30.0
 GROUP_MOST = 500  # pieces of work in one transaction: bounds the time one commit may take
 POLL_SECONDS = 0.02  # how late another process' commit may be noticed
 QUIET_POLLS = 50  # without one, until whoever looks is asked whether to look further
+LOG_PAGES = 10_000  # our choice: 40 MB, where write_ahead_log.py has come to nothing
 QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
 _LIST = re.compile(r"\bIN (:\w+)")
 _NOTHING: Mapping[str, object] = {}
@@ -77,8 +82,11 @@ class Sqlite:
             _migrate(self._writer, migrations)
             self._reader = self._connect(read_only=True)
             self._finder = self._connect(read_only=True)
+            self._brief = BriefWrites(self._connect())
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"cannot open {path.name}: {error}") from error
+        self._since_checkpoint = 0
+        """Pieces of work. Counted without care: it only says when it is time."""
         self._finding = threading.Lock()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-reader")
         self._thread = threading.Thread(
@@ -86,19 +94,32 @@ class Sqlite:
         )
         self._thread.start()
 
-    async def write(self, work: Work[T], key: str = "") -> T:
-        return await asyncio.wrap_future(self.write_soon(work))
+    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+        done = self.write_soon(work, key, brief=brief)
+        return done.result() if done.done() else await asyncio.wrap_future(done)
 
-    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
         if self._closed:
             done.set_exception(StoreDown(f"{self.name} is closed"))
+            return done
+        if brief and self._write_at_once(work, done):
             return done
         try:
             self._queue.put_nowait((work, done))  # type: ignore[arg-type]
         except queue.Full:
             done.set_exception(StoreDown(f"{QUEUE_MOST} writes wait for {self.name}"))
         return done
+
+    def _write_at_once(self, work: Work[T], done: "Future[T]") -> bool:
+        if self._queue.unfinished_tasks:
+            return False
+        if not self._brief.do(lambda connection: work(SqliteSession(connection)), done):
+            return False
+        self._since_checkpoint += 1
+        if self._since_checkpoint == CHECKPOINT_WRITES:
+            self._queue.put_nowait((_nothing, Future()))  # the thread looks after the log
+        return True
 
     async def read(self, work: Work[T]) -> T:
         if self._closed:
@@ -125,6 +146,7 @@ class Sqlite:
         with self._finding:
             self._finder.close()
         self._reader.close()
+        self._brief.close()
         self._writer.close()
 
     def _find(self, work: Work[T]) -> T:
@@ -141,6 +163,7 @@ class Sqlite:
         connection = _open(str(self.path))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
         return connection
@@ -151,8 +174,18 @@ class Sqlite:
             live = [item for item in group if item is not None]
             if live:
                 self._write_group(live)
+            self._look_after_the_log(len(live))
+            for _ in group:
+                self._queue.task_done()  # from here brief work is done at once again
             if len(live) < len(group):
                 return
+
+    def _look_after_the_log(self, writes: int) -> None:
+        self._since_checkpoint += writes
+        if self._since_checkpoint >= CHECKPOINT_WRITES:
+            self._since_checkpoint = 0
+            with contextlib.suppress(sqlite3.Error):  # whoever writes next says so
+                checkpoint(self._writer)
 
     def _next_group(self) -> list[_Item | None]:
         group = [self._queue.get()]
@@ -202,10 +235,10 @@ class InMemory:
         self._session = threading.RLock()
         _migrate(self._connection, migrations)
 
-    async def write(self, work: Work[T], key: str = "") -> T:
+    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
         return self.write_soon(work).result()
 
-    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
         if self._closed:
             done.set_exception(StoreDown("memory is closed"))
@@ -258,6 +291,10 @@ async def _changes(
 
 def _data_version(session: Session) -> object:
     return session.execute("PRAGMA data_version")[0]["data_version"]
+
+
+def _nothing(_: object) -> None:
+    """For who waits until the thread has come by."""
 
 
 def _open(path: str) -> sqlite3.Connection:

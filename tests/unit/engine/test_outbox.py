@@ -1,6 +1,7 @@
 """News on its way into the journal: in order, and until it is kept."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -56,20 +57,33 @@ async def test_news_that_rides_with_a_mark_takes_no_write_of_its_own() -> None:
     outbox = Outbox(journal.send)
 
     outbox.tell(ONE)
-    outbox.kept(outbox.waiting)
+    with outbox.riding() as news:
+        await asyncio.sleep(3 * RIDE_SECONDS)  # the mark takes long
     await asyncio.sleep(3 * RIDE_SECONDS)
 
+    assert news == (ONE,)
     assert journal.asked == 0
+
+
+async def test_news_whose_mark_was_refused_is_sent() -> None:
+    journal = Journal()
+    outbox = Outbox(journal.send)
+
+    outbox.tell(ONE)
+    with contextlib.suppress(StoreDown), outbox.riding():
+        raise StoreDown("full")
+    await asyncio.sleep(3 * RIDE_SECONDS)
+
+    assert journal.kept == [ONE]
 
 
 async def test_news_that_came_while_a_mark_was_on_its_way_is_sent_behind_it() -> None:
     journal = Journal()
     outbox = Outbox(journal.send)
     outbox.tell(ONE)
-    rode = outbox.waiting
-    outbox.tell(TWO)
+    with outbox.riding():
+        outbox.tell(TWO)
 
-    outbox.kept(rode)
     await asyncio.sleep(3 * RIDE_SECONDS)
 
     assert journal.kept == [TWO]

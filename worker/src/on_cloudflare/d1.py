@@ -59,7 +59,7 @@ class D1Database:
     def __init__(self, database: Any) -> None:
         self._database = database
 
-    async def write(self, work: Work[T], key: str = "") -> T:
+    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
         for _ in range(TRIES):
             try:
                 return self._once(work, key)
@@ -67,7 +67,7 @@ class D1Database:
                 continue
         raise StoreDown(f"D1: {TRIES} others wrote {key} at the same time")
 
-    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
         raise NotImplementedError("nothing that is kept in D1 is written without waiting")
 
     async def read(self, work: Work[T]) -> T:

@@ -82,10 +82,10 @@ class DurableDatabase:
                 values = ", ".join(f":{column}" for column in columns)
                 session.execute(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})", row)
 
-    async def write(self, work: Work[T], key: str = "") -> T:
+    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
         return self._in_transaction(work)
 
-    def write_soon(self, work: Work[T], key: str = "") -> "Future[T]":
+    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
         try:
             done.set_result(self._in_transaction(work))

@@ -143,14 +143,12 @@ class StateMachine:
             raise
 
     async def _begin(self, step: Step, attempt: int, token: str) -> Attempt:
-        news = self._outbox.waiting
-        mark = await self._world.runs.begin(
-            self._job.order.job_id, self._job.run, step.name, attempt, epoch=self._claim.epoch,
-            token=token, limit_ms=round(step.limit_seconds * 1000),
-            spent_ms=self._spending.spent_ms, news=news,
-        )  # fmt: skip
-        self._outbox.kept(news)
-        return mark
+        with self._outbox.riding() as before:
+            return await self._world.runs.begin(
+                self._job.order.job_id, self._job.run, step.name, attempt, epoch=self._claim.epoch,
+                token=token, limit_ms=round(step.limit_seconds * 1000),
+                spent_ms=self._spending.spent_ms, news=before,
+            )  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def _aside(self, at_work: bool) -> AsyncIterator[None]:
@@ -339,10 +337,11 @@ class StateMachine:
             await self._keep()
 
         async def finish() -> str | None:
-            return await self._world.runs.finish(
-                job.order.job_id, news, run=job.run, epoch=self._claim.epoch, result=result,
-                error=error, before=self._outbox.waiting,
-            )  # fmt: skip
+            with self._outbox.riding() as before:
+                return await self._world.runs.finish(
+                    job.order.job_id, news, run=job.run, epoch=self._claim.epoch, result=result,
+                    error=error, before=before,
+                )  # fmt: skip
 
         ended = await until_it_is_back(finish)
         if ended is not None:
