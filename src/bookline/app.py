@@ -85,6 +85,7 @@ from bookline.stores.key_value import open_key_value
 from bookline.stores.library import SqlLibrary
 from bookline.stores.obstore_objects import open_objects
 from bookline.stores.opening import Stores, library_in, open_storage, stores_in
+from bookline.stores.runs_together import RunsTogether
 from bookline.stores.secrets import SqlSecrets
 from bookline.tasks import Tasks
 from bookline.traces import set_up_traces, span
@@ -219,10 +220,12 @@ async def running(
             measures=measures,
             span=span,
         )
+        of_workflow = replace(world, steps=wrap_steps(steps))
         engine = DbosEngine(
             settings.postgres_url or folder / "engine.db",
-            replace(world, steps=wrap_steps(steps)),
+            of_workflow,
             node.living,
+            batch_world=replace(of_workflow, runs=RunsTogether(journal, journal, now_ms)),
             does_imports=does_imports,
         )
         await engine.launch()

@@ -39,9 +39,10 @@ from bookline.errors import (
 )
 from bookline.job import CANCELLED, COMPLETED, FAILED, RUNNING, ImportInput, Job
 from bookline.progress.events import ending
-from bookline.progress.journal import Attempt
+from bookline.progress.journal import Attempt, Runs
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import open_storage, stores_in, stores_in_memory
+from bookline.stores.runs_together import RunsTogether
 from bookline.values import Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -142,6 +143,11 @@ class Bench:
     node_id = "node-1"
     method = "workflow"
     in_batch = False
+
+    @property
+    def runs(self) -> Runs:
+        """By what its imports write."""
+        return self.journal
 
     def clear(self) -> None:
         """For the next test: other steps, other names of jobs."""
@@ -279,14 +285,23 @@ class KeptBench(Bench):
 
 
 class DbosBench(KeptBench):
+    @property
+    def runs(self) -> Runs:
+        return self.engine._straight._world.runs if self.in_batch else self.journal
+
+    def batch_world(self) -> World:
+        return replace(self.world(), runs=RunsTogether(self.journal, self.journal, now_ms))
+
     def set_policy(self, **policy: float) -> None:
         super().set_policy(**policy)
-        self.engine._straight._world = self.engine._world
+        self.engine._straight._world = self.batch_world()
 
     async def boot(self) -> None:
         self.open_stores()
         where = self.url or self.folder / "engine.db"
-        self.engine = DbosEngine(where, self.world(), self.node.living)
+        self.engine = DbosEngine(
+            where, self.world(), self.node.living, batch_world=self.batch_world()
+        )
         await self.engine.launch()
 
     async def go_on(self) -> None:
@@ -755,7 +770,7 @@ async def test_a_stop_while_a_try_is_marked_does_not_count_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mark may be written already when the stop comes."""
-    real, marked = bench.journal.begin, asyncio.Event()
+    real, marked = bench.runs.begin, asyncio.Event()
 
     async def slow(*args: Any, **named: Any) -> Attempt:
         began = await real(*args, **named)
@@ -765,7 +780,7 @@ async def test_a_stop_while_a_try_is_marked_does_not_count_it(
         return began
 
     with monkeypatch.context() as patched:
-        patched.setattr(bench.journal, "begin", slow)
+        patched.setattr(bench.runs, "begin", slow)
         await bench.start()
         await asyncio.wait_for(marked.wait(), PATIENCE_SECONDS)
         await bench.stop()
@@ -843,7 +858,7 @@ async def test_a_job_that_is_over_is_not_imported_again(bench: Bench) -> None:
 async def test_a_journal_that_is_down_for_a_moment_does_no_harm(
     bench: Bench, ask: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = getattr(bench.journal, ask)
+    real = getattr(bench.runs, ask)
     downs = [StoreDown("busy"), StoreDown("busy")]
 
     async def flaky(*args: Any, **named: Any) -> Any:
@@ -852,7 +867,7 @@ async def test_a_journal_that_is_down_for_a_moment_does_no_harm(
         return await real(*args, **named)
 
     monkeypatch.setattr("bookline.patience.PAUSES_SECONDS", (0.001,))
-    monkeypatch.setattr(bench.journal, ask, flaky)
+    monkeypatch.setattr(bench.runs, ask, flaky)
     await bench.start()
 
     job = await bench.end()

@@ -56,11 +56,13 @@ class DbosEngine:
         world: World,
         living: Living,
         *,
+        batch_world: World | None = None,
         prepared: bool = True,
         does_imports: bool = True,
     ) -> None:
         """``where`` is a file of SQLite or the URL of a PostgreSQL that processes share;
-        ``living`` gives the ids of the processes that are alive.
+        ``living`` gives the ids of the processes that are alive. ``batch_world`` is the world of
+        a batch's imports, where it is another.
 
         Without ``does_imports`` what is restarted here goes on in another process.
         ``prepared=False`` leaves DBOS its own statements, to compare with.
@@ -75,7 +77,7 @@ class DbosEngine:
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
         self._at_once: AtOnce | None = None
-        self._straight = Straight(world, self._continue)
+        self._straight = Straight(batch_world or world, self._continue)
         self._slots: dict[str, Slot] = {}
         """The places of jobs that begin here, where they have one already."""
         self.unrecorded: set[str] = set()

@@ -7,7 +7,8 @@ Rule 2:  a batch's events lie beside the jobs', under the batch's id.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bookline.job import QUEUED, RUNNING, Job
@@ -29,6 +30,7 @@ from bookline.progress.batches import (
 )
 from bookline.progress.events import Event
 from bookline.stores.database import Row, Session
+from bookline.stores.job_rows import TELL, telling
 from bookline.values import Json
 
 INSERT_BATCH = """
@@ -61,10 +63,6 @@ _LAST_ENDS = """
     SELECT at_ms FROM events WHERE job_id = :batch_id AND key LIKE 'item:%'
     ORDER BY seq DESC LIMIT :most
 """
-_TELL = """
-    INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
-    VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)
-"""
 _SAVE = """
     UPDATE batches SET status = :status, cancel_requested = :cancel_requested,
         last_seq = :last_seq, progress_ms = :progress_ms, progress_seq = :progress_seq
@@ -72,18 +70,28 @@ _SAVE = """
 """
 
 
-def follow(session: Session, job: Job, now_ms: int) -> list[Event]:
-    """The items of a job as its status has it now; what is to be told of them."""
+def follow(session: Session, jobs: Iterable[Job], now_ms: int) -> list[Event]:
+    """The items of jobs as their status has it now; what is to be told of them."""
+    told: dict[str, list[Item]] = defaultdict(list)
+    for job in jobs:
+        if job.batch_id is not None and (items := _followed(session, job)):
+            told[job.batch_id] += items
+    events: list[Event] = []
+    for batch_id in sorted(told):  # in one order, since each batch's row is locked
+        items = sorted(told[batch_id], key=lambda item: item.index)
+        events += moved(session, batch_id, items, now_ms)
+    return events
+
+
+def _followed(session: Session, job: Job) -> list[Item]:
+    """The items that are to be told of."""
     error = job.error and {"code": job.error["code"], "message": job.error["message"]}
     rows = session.execute(
         _FOLLOW,
         {"job_id": job.job_id, "state": state_of(job), "error": dump(error),
          "title": job.result and job.result["title"]},
     )  # fmt: skip
-    if not rows or job.batch_id is None or job.status == RUNNING:
-        return []
-    items = sorted(map(read_told, rows), key=lambda item: item.index)
-    return moved(session, job.batch_id, items, now_ms)
+    return [] if job.status == RUNNING else [read_told(row) for row in rows]
 
 
 def moved(
@@ -141,12 +149,9 @@ class _Story:
     def tell(self, kind: str, key: str, data: Json, *, is_terminal: bool = False) -> None:
         self._seq += 1
         message = message_of(kind, self._batch_id, self._seq, data, self._now_ms)
-        self._session.execute(
-            _TELL,
-            {"job_id": self._batch_id, "seq": self._seq, "key": key, "terminal": int(is_terminal),
-             "message": message, "at_ms": self._now_ms},
-        )  # fmt: skip
-        self.events.append(Event(self._batch_id, self._seq, message, is_terminal))
+        event = Event(self._batch_id, self._seq, message, is_terminal)
+        self._session.execute(TELL, telling(event, key, self._now_ms))
+        self.events.append(event)
 
     def progress(self) -> None:
         """The counts. Only the last ones are kept: in a replay the earlier numbers are missing."""

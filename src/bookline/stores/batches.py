@@ -418,7 +418,7 @@ class SqlBatches:
                        WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import'""",
                     {**same, "job_id": job.job_id},
                 )
-                told += follow(session, job, self._clock())
+                told += follow(session, [job], self._clock())
             return opened
 
         return await self._log.write_and_tell(work, batch_id)
@@ -439,7 +439,7 @@ class SqlBatches:
         def work(session: Session, told: Told) -> None:
             rows = session.execute("SELECT * FROM jobs WHERE job_id = :id", {"id": job_id})
             if rows:
-                told += follow(session, read_job(rows[0]), self._clock())
+                told += follow(session, [read_job(rows[0])], self._clock())
                 return
             session.execute(
                 """UPDATE batch_items SET todo = 'import', job_id = NULL

@@ -6,9 +6,9 @@ Rule 1:  a piece of work is a plain function: SQLite's writer thread, a pool's t
 Rule 2:  one SQL for all products: ``:name`` for values, ``x IN :names`` for a list of them,
          ``RETURNING`` to learn what changed. What differs is translated by the driver.
 Rule 3:  no error of a product leaves: StoreDown.
-Rule 4:  work that reads what it then writes names a key (the job's id, the book's ISBN): pieces of
-         work with one key never run at the same time, on no node, and keep their order. Without a
-         key, only what one statement does by itself.
+Rule 4:  work that reads what it then writes names a key (the job's id, the book's ISBN), or each of
+         several: pieces of work with one key never run at the same time, on no node, and those
+         that name only it keep their order. Without a key, only what one statement does by itself.
 Rule 5:  work may be run again after a rollback: it starts afresh, and changes nothing outside.
 """
 
@@ -37,6 +37,8 @@ class Session(Protocol):
 
 
 Work = Callable[[Session], T]
+Keys = str | Sequence[str]
+"""One key, none (the empty text), or several."""
 Script = str | Callable[[Session], None]
 """SQL statements, each ended by ``;`` at a line's end; or what takes Python."""
 
@@ -60,7 +62,7 @@ class Database(Protocol):
         """For messages."""
         ...
 
-    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         """What ``work`` returns, after its commit. Work that raises leaves nothing behind.
 
         ``brief`` is work of a few rows, which a file takes in the event loop while nobody else
@@ -70,7 +72,7 @@ class Database(Protocol):
         """
         ...
 
-    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         """The same without waiting: work of one key is done in the order of these calls."""
         ...
 

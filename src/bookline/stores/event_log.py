@@ -15,7 +15,7 @@ from typing import TypeVar
 from bookline.progress.events import Event
 from bookline.progress.fanout import Fanout
 from bookline.stores import webhooks
-from bookline.stores.database import Database, Row, Session
+from bookline.stores.database import Database, Keys, Row, Session
 from bookline.stores.job_rows import read_event
 
 T = TypeVar("T")
@@ -112,13 +112,13 @@ class SqlEventLog:
         return events
 
     async def write_and_tell(
-        self, work: Callable[[Session, Told], T], job_id: str, *, brief: bool = False
+        self, work: Callable[[Session, Told], T], keys: Keys, *, brief: bool = False
     ) -> T:
-        done = self.write_soon_and_tell(work, job_id, brief=brief)
+        done = self.write_soon_and_tell(work, keys, brief=brief)
         return done.result() if done.done() else await asyncio.wrap_future(done)
 
     def write_soon_and_tell(
-        self, work: Callable[[Session, Told], T], job_id: str, *, brief: bool = False
+        self, work: Callable[[Session, Told], T], keys: Keys, *, brief: bool = False
     ) -> "Future[T]":
         """Does the work; what it puts in its list is heard after the commit."""
         told: Told = []
@@ -137,6 +137,6 @@ class SqlEventLog:
                 self.fanout.tell(told)
                 self.database.announce(f"{event.job_id} {event.seq}" for event in told)
 
-        done = self.database.write_soon(afresh, job_id, brief=brief)
+        done = self.database.write_soon(afresh, keys, brief=brief)
         done.add_done_callback(hear)
         return done

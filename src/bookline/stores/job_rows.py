@@ -25,7 +25,10 @@ SAVE = """
         result = :result, error = :error
     WHERE job_id = :job_id
 """
-
+TELL = """
+    INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
+    VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)
+"""
 KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
            VALUES (:key, :body, :job_id, :at_ms)
            ON CONFLICT (key) DO UPDATE SET body = excluded.body, job_id = excluded.job_id,
@@ -101,6 +104,14 @@ def read_row(row: Row) -> JobRow:
 
 def read_event(row: Row) -> Event:
     return Event(row["job_id"], row["seq"], row["message"], bool(row["terminal"]))
+
+
+def telling(event: Event, key: str, at_ms: int) -> Json:
+    """The values of ``TELL``."""
+    return {
+        "job_id": event.job_id, "seq": event.seq, "key": key, "terminal": int(event.is_terminal),
+        "message": event.message, "at_ms": at_ms,
+    }  # fmt: skip
 
 
 def record_values(record: ImportRecord) -> Json:

@@ -27,10 +27,12 @@ from bookline.stores.job_rows import (
     JOB,
     KNOW,
     SAVE,
+    TELL,
     insertion,
     read_job,
     read_row,
     saving,
+    telling,
 )
 from bookline.stores.queue import SqlQueue, turn_of
 from bookline.stores.records import SqlRecords, keep_record
@@ -50,8 +52,6 @@ _OPEN_OF = (
     "SELECT job_id FROM jobs WHERE isbn = :isbn AND status IN ('queued', 'running') ORDER BY job_id"
 )
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
-_TELL = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
-           VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)"""
 
 
 class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
@@ -139,7 +139,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
     async def request_cancel(self, job_id: str) -> Job:
         def work(session: Session, told: Told) -> Job:
             row, news = rules.request_cancel(_get(session, job_id))
-            story = self._save(session, row, news, told)
+            story = self._save(session, row, news, told, moves=True)
             if row.job.is_over:
                 keep_record(session, rules.record(row, story[:-1], self._clock()))
             return _shown(session, job_id)
@@ -149,7 +149,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
     async def reopen(self, job_id: str, node: str) -> Job:
         def work(session: Session, told: Told) -> Job:
             row, news = rules.reopen(_get(session, job_id), node)
-            self._save(session, row, [news], told)
+            self._save(session, row, [news], told, moves=True)
             return _shown(session, job_id)
 
         return await self.write_and_tell(work, job_id)
@@ -162,7 +162,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             if not claimed:
                 return None
             claimed_row, news, claim = claimed
-            self._save(session, claimed_row, news, told)
+            self._save(session, claimed_row, news, told, moves=True)
             return claim
 
         return await self.write_and_tell(work, job_id, brief=True)
@@ -277,7 +277,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             if not ended:
                 return None
             ended_row, end = ended
-            story = self._save(session, ended_row, [*before, end], told)
+            story = self._save(session, ended_row, [*before, end], told, moves=True)
             record = rules.record(ended_row, story[:-1], self._clock())
             keep_record(session, record)
             return ended_row.job.status
@@ -295,9 +295,12 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
 
     # -------------------------------------------------------------- keeping and telling
     def _save(
-        self, session: Session, row: JobRow, news: Sequence[News], told: Told
-    ) -> Sequence[tuple[str, int]]:
+        self, session: Session, row: JobRow, news: Sequence[News], told: Told,
+        *, moves: bool = False,
+    ) -> Sequence[tuple[str, int]]:  # fmt: skip
         """Keeps the row with its news; those whose key was told before are left out.
+
+        ``moves`` says that its status may be another now: its batch's items follow.
 
         The answer is the (key, epoch ms) of all its events, if there was news.
         """
@@ -311,16 +314,12 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
                 continue
             at_ms = self._clock()
             row, event = rules.told(row, one, at_ms)
-            session.execute(
-                _TELL,
-                {"job_id": event.job_id, "seq": event.seq, "key": one.key,
-                 "terminal": int(event.is_terminal), "message": event.message, "at_ms": at_ms},
-            )  # fmt: skip
+            session.execute(TELL, telling(event, one.key, at_ms))
             told.append(event)
             story.append((one.key, at_ms))
         session.execute(SAVE, saving(row))
-        if row.job.batch_id is not None:
-            told += batch_rows.follow(session, row.job, self._clock())
+        if moves:
+            told += batch_rows.follow(session, [row.job], self._clock())
         return story
 
 

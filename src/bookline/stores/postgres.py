@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql as quoting
 
 from bookline.errors import StoreDown
-from bookline.stores.database import BooklineNewer, Migration, PerProduct, Work, run_script
+from bookline.stores.database import BooklineNewer, Keys, Migration, PerProduct, Work, run_script
 from bookline.stores.postgres_lanes import Lane, Line, Readers, in_words, nothing
 from bookline.stores.postgres_news import Messenger
 from bookline.stores.postgres_session import Connection, PostgresSession, translated_schema
@@ -47,9 +47,10 @@ class Connections:
         self._readers = Readers(self._line, READERS, "postgres-reader")
         self._finders = Readers(self._line, FINDERS, "postgres-finder")
 
-    def write(self, work: Work[T], key: str) -> "Future[T]":
-        place = zlib.crc32(key.encode()) if key else next(self._turns)
-        return self._lanes[place % LANES].put(work, key)
+    def write(self, work: Work[T], key: Keys) -> "Future[T]":
+        keys = [key] if isinstance(key, str) else key
+        place = zlib.crc32(keys[0].encode()) if keys and keys[0] else next(self._turns)
+        return self._lanes[place % LANES].put(work, keys)
 
     async def read(self, work: Work[T]) -> T:
         return await self._readers.ask(work)
@@ -59,7 +60,7 @@ class Connections:
 
     def settle(self) -> None:
         """Returns when all that waits to be written has been."""
-        for done in [lane.put(nothing, "") for lane in self._lanes]:
+        for done in [lane.put(nothing, ()) for lane in self._lanes]:
             done.exception()
 
     def migrate(self, name: str, migrations: Sequence[Migration]) -> None:
@@ -98,10 +99,10 @@ class Postgres:
         self._is_closed = False
         connections.migrate(name, migrations)
 
-    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         return await asyncio.wrap_future(self.write_soon(work, key))
 
-    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         if not self._is_closed:
             return self.connections.write(work, key)
         done: Future[T] = Future()

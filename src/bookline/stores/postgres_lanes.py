@@ -25,7 +25,7 @@ from bookline.stores.postgres_session import Connection, PostgresSession, connec
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_Item = tuple[Work[object], str, Future[object]]
+_Item = tuple[Work[object], Sequence[str], Future[object]]
 
 GROUP_MOST = 100  # pieces of work in one transaction: bounds how long its locks are held
 QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
@@ -147,13 +147,13 @@ class Lane:
         )
         self._thread.start()
 
-    def put(self, work: Work[T], key: str) -> "Future[T]":
+    def put(self, work: Work[T], keys: Sequence[str]) -> "Future[T]":
         done: Future[T] = Future()
         if self._is_closed:
             done.set_exception(StoreDown("the database is closed"))
             return done
         try:
-            self._queue.put_nowait((work, key, done))  # type: ignore[arg-type]
+            self._queue.put_nowait((work, keys, done))  # type: ignore[arg-type]
         except queue.Full:
             done.set_exception(StoreDown(f"{QUEUE_MOST} writes wait for the database"))
         return done
@@ -209,7 +209,7 @@ class Lane:
             except psycopg.Error as error:
                 raise _Lost(*down(error).args) from error
             try:
-                connection.execute(_begin({key for _, key, _ in group if key}))
+                connection.execute(_begin({key for _, keys, _ in group for key in keys if key}))
                 has_begun = True
                 session = PostgresSession(connection)
                 values = [work(session) for work, _, _ in group]

@@ -27,7 +27,15 @@ from typing import TypeVar
 
 from bookline.errors import StoreDown
 from bookline.stores.brief_writes import BriefWrites
-from bookline.stores.database import BooklineNewer, Migration, PerProduct, Session, Work, run_script
+from bookline.stores.database import (
+    BooklineNewer,
+    Keys,
+    Migration,
+    PerProduct,
+    Session,
+    Work,
+    run_script,
+)
 from bookline.stores.write_ahead_log import CHECKPOINT_WRITES, checkpoint
 
 T = TypeVar("T")
@@ -94,11 +102,11 @@ class Sqlite:
         )
         self._thread.start()
 
-    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         done = self.write_soon(work, key, brief=brief)
         return done.result() if done.done() else await asyncio.wrap_future(done)
 
-    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
         if self._closed:
             done.set_exception(StoreDown(f"{self.name} is closed"))
@@ -235,10 +243,10 @@ class InMemory:
         self._session = threading.RLock()
         _migrate(self._connection, migrations)
 
-    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         return self.write_soon(work).result()
 
-    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
         if self._closed:
             done.set_exception(StoreDown("memory is closed"))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pyodide.ffi import run_sync
 
 from bookline.errors import BooklineError, StoreDown
-from bookline.stores.database import Row, Work
+from bookline.stores.database import Keys, Row, Work
 from on_cloudflare.sql import positional
 
 T = TypeVar("T")
@@ -59,7 +59,9 @@ class D1Database:
     def __init__(self, database: Any) -> None:
         self._database = database
 
-    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
+        if not isinstance(key, str):
+            raise NotImplementedError("no work on D1 has several keys")
         for _ in range(TRIES):
             try:
                 return self._once(work, key)
@@ -67,7 +69,7 @@ class D1Database:
                 continue
         raise StoreDown(f"D1: {TRIES} others wrote {key} at the same time")
 
-    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         raise NotImplementedError("nothing that is kept in D1 is written without waiting")
 
     async def read(self, work: Work[T]) -> T:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pyodide.ffi import JsException, create_once_callable
 
 from bookline.errors import StoreDown
-from bookline.stores.database import Session, Work
+from bookline.stores.database import Keys, Session, Work
 from on_cloudflare.sql import positional
 
 T = TypeVar("T")
@@ -82,10 +82,10 @@ class DurableDatabase:
                 values = ", ".join(f":{column}" for column in columns)
                 session.execute(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})", row)
 
-    async def write(self, work: Work[T], key: str = "", *, brief: bool = False) -> T:
+    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         return self._in_transaction(work)
 
-    def write_soon(self, work: Work[T], key: str = "", *, brief: bool = False) -> "Future[T]":
+    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
         try:
             done.set_result(self._in_transaction(work))
