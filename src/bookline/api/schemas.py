@@ -345,7 +345,7 @@ class Incident(BaseModel):
     text: str
 
 
-class Gate(BaseModel):
+class GateVerdict(BaseModel):
     """One gate, judged on the imports since the stage began."""
 
     gate: Literal["sample", "success", "p95", "lost", "doubled", "incidents"]
@@ -387,7 +387,7 @@ class Rollout(BaseModel):
     updatedBy: str | None
     reason: str | None
     open: dict[str, int]
-    gates: list[Gate]
+    gates: list[GateVerdict]
     history: list[RolloutPast]
 
 
