@@ -27,7 +27,8 @@ OPENED_FIELDS = BATCH_FIELDS | {
     "refused", "refusedCount", "duplicates", "statusUrl", "eventsUrl", "wsUrl", "token",
 }  # fmt: skip
 ITEM_FIELDS = {
-    "index", "line", "input", "isbn", "jobId", "state", "title", "error", "candidates", "reading",
+    "index", "line", "input", "isbn", "jobId", "state", "title", "authors", "error",
+    "candidates", "reading",
 }  # fmt: skip
 COUNTS = {
     "total", "queued", "running", "completed", "completedWithWarnings", "alreadyThere", "review",

@@ -167,7 +167,7 @@ def test_every_source_imports_through_a_server(served: Run, source: str) -> None
     done = served("import", "0-451-52493-4", "--source", source)
 
     assert done.returncode == 0, done.stderr
-    assert "in the server at" in done.stderr
+    assert "using the server at" in done.stderr
     assert done.stdout.startswith(f"✓ {ORWELL}  1984")
 
 

@@ -74,6 +74,7 @@ def test_a_dropped_file_is_told_of_before_anything_starts(stack: Stack, open_pag
     expect(panel).to_contain_text(re.compile("Rows.*5.*With ISBN.*4.*Without ISBN.*1.*Duplicates"))
     expect(panel.locator(".sample li")).to_have_count(5)
     expect(page.get_by_role("button", name="Import 5 rows")).to_be_enabled()
+    expect(page.get_by_role("button", name="Import 5 rows")).to_be_in_viewport(ratio=0.9)
     assert stack.ask("GET", "/v2/import/batches")["total"] == 0
     page.get_by_role("button", name="Discard").click()
     expect(panel).to_be_hidden()
@@ -211,6 +212,7 @@ def test_reviews_show_their_candidates_covers_and_ask_no_provider(
     pictures = page.locator(".candidate .has-picture img")
 
     expect(pictures).to_have_count(2)
+    expect(page.locator(".review")).to_contain_text(f"{TWINS}by Ann")
     assert all(pictures.evaluate_all("all => all.map(one => one.naturalWidth > 1)"))
     assert all(url.startswith((stack.url, "data:", "blob:", "ws:")) for url in asked), asked
 

@@ -160,6 +160,7 @@ class Item(BaseModel):
     jobId: str | None
     state: State
     title: str | None
+    authors: list[str] = Field(description="as the row names them; of a title without ISBN")
     error: ItemError | None
     candidates: list[Candidate]
     reading: Reading | None

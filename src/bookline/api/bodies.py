@@ -86,7 +86,8 @@ async def read_bytes(request: Request) -> bytes:
                 break
         else:
             return bytes(body)
-    raise Refused("PAYLOAD_TOO_LARGE", f"the body of this request may have {most} bytes")
+    size = f"{most >> 20} MB" if most >= 1 << 20 else f"{most >> 10} KB"
+    raise Refused("PAYLOAD_TOO_LARGE", f"The body of this request is larger than {size}.")
 
 
 def _rule(request: Request) -> RouteRule | None:

@@ -11,7 +11,7 @@ from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, as
 from bookline.cli.batch_view import BatchView, is_good, sentence
 from bookline.cli.import_commands import LimitOption, read_pages, with_client
 from bookline.cli.views import result, say
-from bookline.cli.words import clean
+from bookline.cli.words import clean, count
 from bookline.errors import Refused
 from bookline.progress.batches import ITEM_STATES
 from bookline.values import Json
@@ -68,12 +68,12 @@ def batch(
     ctx: typer.Context,
     batch_id: Annotated[
         str | None,
-        typer.Argument(metavar="[BATCH]", help="A batch id; without one, the batches are listed."),
+        typer.Argument(metavar="BATCH", help="A batch id; without one, the batches are listed."),
     ] = None,
     action: Annotated[
         str,
         typer.Argument(
-            metavar="[ACTION]",
+            metavar="ACTION",
             help="show, watch, items, cancel, retry (all that failed), or failed (what did not "
             "arrive, as it came).",
         ),
@@ -81,7 +81,10 @@ def batch(
     state: Annotated[
         str | None,
         typer.Option(
-            "--state", help=f"Items of this state: {', '.join(ITEM_STATES)}.", show_default=False
+            "--state",
+            metavar="STATE",
+            help=f"Items of this state: {', '.join(ITEM_STATES)}.",
+            show_default=False,
         ),
     ] = None,
     limit: LimitOption = 50,
@@ -184,10 +187,10 @@ def review(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Answer the open questions of a batch: which book does a row without an ISBN mean?
+    """Answer the reviews of a batch: which book does a row without an ISBN mean?
 
     Each answer is a line: a candidate's number, an ISBN, `s` to skip the row, an empty line to
-    leave it open, `q` to stop. Exit code: 0 when no question is open any more, else 1.
+    leave it open, `q` to stop. Exit code: 0 when all are answered, else 1.
     """
     asked = asked_of(ctx, server, json)
 
@@ -205,7 +208,7 @@ def review(
             if answer == "q":
                 break
             left -= await _answer(client, batch_id, item, answer)
-        say(f"{left} open" if left else "no question is open")
+        say(f"{count(left, 'review')} left" if left else "all reviews are answered")
         return FAILED if left else DONE
 
     with_client(asked, work)
@@ -213,7 +216,8 @@ def review(
 
 def _ask(item: Json, left: int) -> str:
     """The answer to one question; ``q`` where there is nobody to ask."""
-    say(f"\n{clean(item['title'] or item['input'])}  (item {item['index']}, {left} open)")
+    by = f" by {clean(', '.join(item['authors']))}" if item["authors"] else ""
+    say(f"\n{clean(item['title'] or item['input'])}{by}  (item {item['index']}, {left} left)")
     for number, one in enumerate(item["candidates"], 1):
         by, year = ", ".join(one["authors"]), (one["publicationDate"] or "")[:4]
         fits = f"{one['score']:.0%}"

@@ -31,7 +31,7 @@ PAGE_MOST = 200  # the API's
 CANCEL_SECONDS = 5.0
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or enough of it.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many to show.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Show all of them.", show_default=False)]
 WatchOption = Annotated[
     bool, typer.Option("--watch/--no-watch", help="Show each step live, until the end.")
@@ -42,19 +42,20 @@ def import_(
     ctx: typer.Context,
     isbns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ISBN...", help="ISBN-10 or ISBN-13; hyphens and spaces are fine."),
+        typer.Argument(metavar="ISBN", help="ISBN-10 or ISBN-13; hyphens and spaces are fine."),
     ] = None,
     source: Annotated[
-        str, typer.Option("--source", help=f"Whom to ask: {', '.join(SOURCES)}.")
+        str, typer.Option("--source", metavar="SOURCE", help=f"Whom to ask: {', '.join(SOURCES)}.")
     ] = "auto",
     watch: WatchOption = True,
     file: Annotated[
         Path | None,
         typer.Option(
             "--file",
+            metavar="FILE",
             help="Import a library export (Goodreads, StoryGraph, any CSV and more) or a list, one "
-            "ISBN a line, as one batch; - is stdin. What did not arrive is printed as it came: fix "
-            "it and feed it back.",
+            "ISBN a line, as one batch; - is stdin. What did not arrive is printed as it came: "
+            "correct it and import that.",
             show_default=False,
             allow_dash=True,
         ),
@@ -91,7 +92,7 @@ def import_(
                 if preview:
                     return await _preview(asked, client, data)
                 if url and not asked.json:
-                    say(f"in the server at {url}")
+                    say(f"using the server at {url}")
                 return await batch_commands.import_file(
                     asked, client, batch_commands.read_list(data), source=source, watch=watch,
                     name=batch_commands.name_of(file), refresh=refresh,
@@ -103,7 +104,7 @@ def import_(
                 return USAGE
             async with asked.client(settings, view.notice) as (client, url):
                 if url:
-                    view.notice(f"in the server at {url}")
+                    view.notice(f"using the server at {url}")
                 outcome = await import_all(client, wanted, source, view, watch=watch)
             is_many = len(texts) > 1
             view.sum_up(outcome.to_json(), outcome.sentence() if is_many and watch else "")
@@ -118,9 +119,14 @@ def import_(
 
 
 def _read_file(path: Path) -> bytes:
-    """Raises: Refused when it cannot be read."""
+    """A file, or as much of it as shows that it is too large. Raises: Refused."""
+    from bookline.shelves.file import MOST_BYTES
+
     try:
-        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if str(path) == "-":
+            return sys.stdin.buffer.read(MOST_BYTES + 1)
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         raise Refused("INVALID_REQUEST", f"cannot read {path}: {error}") from error
 
@@ -253,7 +259,10 @@ def jobs(
     status: Annotated[
         str | None,
         typer.Option(
-            "--status", help=f"Only these: {', '.join(JOB_STATUSES)}.", show_default=False
+            "--status",
+            metavar="STATUS",
+            help=f"Only these: {', '.join(JOB_STATUSES)}.",
+            show_default=False,
         ),
     ] = None,
     limit: LimitOption = 20,

@@ -32,11 +32,17 @@ def books(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORD...", help="Each is in ISBN, title or author."),
+        typer.Argument(metavar="WORD", help="Each is in ISBN, title or author."),
     ] = None,
-    author: Annotated[str, typer.Option("--author", help="Words of the authors' names.")] = "",
-    language: Annotated[str, typer.Option("--language", help="Like en or pt-BR.")] = "",
-    sort: Annotated[str, typer.Option("--sort", help=f"One of {', '.join(SORTS)}.")] = "recent",
+    author: Annotated[
+        str, typer.Option("--author", metavar="WORDS", help="Words of the authors' names.")
+    ] = "",
+    language: Annotated[
+        str, typer.Option("--language", metavar="LANGUAGE", help="Like en or pt-BR.")
+    ] = "",
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="ORDER", help=f"One of {', '.join(SORTS)}.")
+    ] = "recent",
     limit: LimitOption = 20,
     all: AllOption = False,
     server: ServerOption = None,
@@ -91,7 +97,9 @@ def book(
 def search(
     ctx: typer.Context,
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="What the book is about.")],
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many to show.")] = 10,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=200, help="How many to show.")
+    ] = 10,
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -122,7 +130,7 @@ def edit(
     changes: Annotated[
         list[str],
         typer.Argument(
-            metavar="FIELD=VALUE...",
+            metavar="FIELD=VALUE",
             help="title, subtitle, authors, description, publisher, publicationDate, pageCount, "
             "language, categories; cover=FILE; reading.status, reading.rating and the like. "
             "Several authors: separated by ; or the field twice. Nothing behind = empties the "
@@ -173,7 +181,9 @@ def export(
     ctx: typer.Context,
     format: Annotated[
         str | None,
-        typer.Option("--format", help=f"One of {', '.join(FORMATS)}.", show_default="csv"),
+        typer.Option(
+            "--format", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", show_default="csv"
+        ),
     ] = None,
     server: ServerOption = None,
     json: JsonOption = False,

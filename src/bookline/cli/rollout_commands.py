@@ -94,8 +94,8 @@ def set_(
     percent: Annotated[
         int | None,
         typer.Option(
-            "--percent", min=0, max=100, help="Who uses the workflow, whatever the gates say.",
-            show_default=False,
+            "--percent", metavar="N", min=0, max=100, show_default=False,
+            help="Who uses the workflow, whatever the gates say.",
         ),
     ] = None,
     salt: Annotated[
@@ -339,7 +339,7 @@ async def drained(look: Callable[[], Awaitable[Json]], timeout: float, pause: fl
 def metrics(
     ctx: typer.Context,
     window: Annotated[
-        str, typer.Option("--window", help="How far back: 15m, 24h; 7d at most.")
+        str, typer.Option("--window", metavar="TIME", help="How far back: 15m, 24h; 7d at most.")
     ] = "24h",
     plot: Annotated[
         Path | None,

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 PortOption = Annotated[
     int | None,
-    typer.Option("--port", min=0, max=65_535, help="0 takes a free one.", show_default=False),
+    typer.Option(
+        "--port", metavar="PORT", min=0, max=65_535, help="0 takes a free one.", show_default=False
+    ),
 ]
 
 
 def serve(
     ctx: typer.Context,
     host: Annotated[
-        str | None, typer.Option("--host", help="The address to bind.", show_default=False)
+        str | None,
+        typer.Option("--host", metavar="HOST", help="The address to bind.", show_default=False),
     ] = None,
     port: PortOption = None,
     insecure: Annotated[
@@ -35,6 +38,7 @@ def serve(
         Literal["all", "api", "worker"],
         typer.Option(
             "--role",
+            metavar="ROLE",
             help="api: takes imports and shows them, and others do them; worker: does them, and "
             "answers health and metrics only.",
         ),
@@ -43,6 +47,7 @@ def serve(
         int,
         typer.Option(
             "--processes",
+            metavar="N",
             min=0,
             max=64,
             help="Server processes on this port and folder, each on a core; 0: one a core.",
@@ -53,6 +58,7 @@ def serve(
         int | None,
         typer.Option(
             "--core",
+            metavar="N",
             min=0,
             show_default=False,
             help="Keep to this one core (0 is the first): less CPU an import.",
@@ -129,9 +135,14 @@ def doctor(ctx: typer.Context, server: ServerOption = None, json: JsonOption = F
 
 def sandbox(
     ctx: typer.Context,
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65_535, help="0 takes a free one.")
+    ] = 0,
     latency_ms: Annotated[
-        int, typer.Option("--latency-ms", min=0, max=60_000, help="How slow each answer is.")
+        int,
+        typer.Option(
+            "--latency-ms", metavar="MS", min=0, max=60_000, help="How slow each answer is."
+        ),
     ] = 0,
     json: JsonOption = False,
 ) -> None:

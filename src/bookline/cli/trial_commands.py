@@ -23,13 +23,17 @@ def compare(
     ctx: typer.Context,
     isbns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ISBN]...", help="Without any: books of the sandbox."),
+        typer.Argument(metavar="ISBN", help="Without any: books of the sandbox."),
     ] = None,
     source: Annotated[
-        str, typer.Option("--source", help="auto, google_books, isbndb, openlibrary.")
+        str,
+        typer.Option("--source", metavar="SOURCE", help="auto, google_books, isbndb, openlibrary."),
     ] = "auto",
     count: Annotated[
-        int, typer.Option("--count", min=1, max=250, help="How many of the sandbox's books.")
+        int,
+        typer.Option(
+            "--count", metavar="N", min=1, max=250, help="How many of the sandbox's books."
+        ),
     ] = 12,
     json: JsonOption = False,
 ) -> None:

@@ -40,6 +40,7 @@ export function createImports({ client, watching, askForKey }) {
 
   const preview = createPreview(client, {
     onChange: () => showHint(),
+    onFound: () => button.scrollIntoView({ block: "nearest" }),
     onStarted({ batchId }) {
       field.value = "";
       location.hash = `#/batch/${batchId}`;

@@ -15,8 +15,8 @@ const FORMATS = {
   csv: "Table", list: "List of ISBNs", json: "JSON list",
 };
 
-/** `onChange()` whenever there is more or less to start; `onStarted(batch)`. */
-export function createPreview(client, { onChange, onStarted }) {
+/** `onChange()` whenever there is more or less to start; `onFound()` when it is shown; `onStarted(batch)`. */
+export function createPreview(client, { onChange, onFound, onStarted }) {
   const title = h("h2", { id: "preview-title" });
   const facts = h("dl.preview-facts");
   const sample = h("ul.sample", { "aria-label": "First books" });
@@ -42,6 +42,7 @@ export function createPreview(client, { onChange, onStarted }) {
       if (running !== mine) return;
       found = answer;
       draw();
+      onFound();
       announce(`${plural(found.rows, "row")} found, ready to import.`);
     } catch (error) {
       if (running !== mine || mine.signal.aborted) return;

@@ -85,6 +85,7 @@ function createCard(client, item, { choose }) {
   const skip = h("button.quiet.small", { type: "button", data: { key: "s" }, "aria-keyshortcuts": "S", on: { click: () => choose({ skip: true }, "Skipped") } }, "Skip");
   const element = h("article.review", { "aria-labelledby": id, data: { index: item.index } },
     h("p.hint", {}, item.line ? `Line ${item.line}` : `Item ${item.index + 1}`), heading,
+    item.authors.length ? h("p.review-by", {}, `by ${item.authors.join(", ")}`) : null,
     h("ul.candidates", { "aria-label": plural(item.candidates.length, "candidate") }, item.candidates.map((one, place) => candidate(client, one, place + 1, choose))),
     h("div.acts", {}, form, skip));
   return { element };

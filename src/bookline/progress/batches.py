@@ -111,6 +111,7 @@ class Item:
             "jobId": self.job_id,
             "state": self.state,
             "title": self.title,
+            "authors": list(self.authors),
             "error": self.error,
             "candidates": [{**one, "coverUrl": self._cover_url(one)} for one in self.candidates],
             "reading": self.reading,

@@ -82,7 +82,10 @@ def open_library_file(data: bytes) -> LibraryFile:
     Raises: Refused(UNREADABLE_FILE, UNSUPPORTED_FORMAT, PAYLOAD_TOO_LARGE).
     """
     if len(data) > MOST_BYTES:
-        raise Refused("PAYLOAD_TOO_LARGE", f"The file is larger than {MOST_BYTES >> 20} MB.")
+        size = f"{MOST_BYTES >> 20} MB"
+        raise Refused(
+            "PAYLOAD_TOO_LARGE", f"The file is larger than {size}. Divide it and send the parts."
+        )
     codec = find_encoding(data)
     text = _text(data, codec)
     if looks_like_json(text.read(200)):

@@ -115,6 +115,7 @@ def item_json(index: int, row: Row) -> dict[str, object]:
         "jobId": None,
         "state": "refused" if refused else "queued",
         "title": row.title or None,
+        "authors": list(row.authors),
         "error": refused,
         "candidates": [],
         "reading": row.reading.to_json() if row.reading else None,

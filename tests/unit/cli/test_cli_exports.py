@@ -49,9 +49,28 @@ def test_a_preview_says_what_is_in_a_file_and_starts_nothing(
 
     assert said.exit_code == 0, said.output
     assert said.stdout.splitlines() == [
-        "csv, utf-8: 3 rows", "  2 with an ISBN, 1 of them repeated", "  1 without one",
-        "  1 ISBNs got their left zeros back",
-    ]  # fmt: skip
+        "csv, utf-8: 3 rows",
+        "  2 with an ISBN, 1 duplicate",
+        "  1 without one, to be looked up by title and author",
+        "  1 ISBN whose lost zeros were restored",
+    ]
+
+
+@pytest.mark.parametrize("more", [["--preview"], []])
+def test_a_file_that_is_too_large_is_refused_in_words(
+    more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "books.csv"
+    with path.open("wb") as file:
+        file.truncate(200 << 20)
+    monkeypatch.setenv("BOOKLINE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("BOOKLINE_EMBEDDER", "none")
+    monkeypatch.setenv("BOOKLINE_PORT", "1")
+
+    said = CliRunner().invoke(app, ["import", "--file", str(path), *more])
+
+    assert said.exit_code == 2, said.output
+    assert "larger than 20 MB. Divide it and send the parts." in said.stderr
 
 
 # ------------------------------------------------------------------ the view
