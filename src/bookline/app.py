@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,7 @@ from bookline.net.aiohttp_http import AiohttpHttp, user_agent
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.net.pace import SharedPace
 from bookline.net.pictures import read_picture
+from bookline.net.rests import Rests, check_answering
 from bookline.net.webhook_post import WebhookPost
 from bookline.ports import (
     BookSearch,
@@ -62,6 +64,7 @@ from bookline.ports import (
 from bookline.progress.batches import BATCH_PREFIX, Batch
 from bookline.progress.hub import Hub
 from bookline.progress.journal import Journal
+from bookline.providers import google_books, isbndb
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
@@ -179,7 +182,11 @@ async def running(
         stack.push_async_callback(fallback.close)
         objects = open_objects(settings.object_store_url, settings.data_dir)
 
-        pace = SharedPace(limits, settings.provider_rates)
+        pace = SharedPace(
+            limits,
+            settings.provider_rates,
+            {"google_books": google_books.quota_left, "isbndb": isbndb.quota_left},
+        )
         http = AiohttpHttp(contact=settings.contact, pace=pace)
         stack.push_async_callback(http.aclose)
         fetcher = GuardedCoverFetcher(
@@ -277,7 +284,9 @@ async def running(
         callers = CallerLimits(limits)
         tasks.start("limits", callers.run)
         checks = _checks(settings, stores, engine, library, fallback, objects)
-        readiness = Readiness({**checks, "limits": Check(ask=callers.check)})
+        checks["limits"] = Check(ask=callers.check)
+        checks["providers"] = Check(ask=partial(_ask_providers, settings, pace.rests, measures))
+        readiness = Readiness(checks)
         tasks.start("readiness", readiness.run)
         tasks.start("rollout", lambda: _look(rollouts))
         if isinstance(embedder, WordLlama):
@@ -370,6 +379,14 @@ def _checks(
             ask=objects.check, every_seconds=LOCAL_SECONDS if is_local else REMOTE_SECONDS
         ),
     }
+
+
+async def _ask_providers(settings: Settings, rests: Rests, measures: Measures) -> None:
+    """What imports found of them; asks none of them. Raises: StoreDown where one is down."""
+    known = await rests.read(set(settings.usable_sources))
+    for provider, rest in known.items():
+        measures.circuit(provider, rest.state)
+    check_answering(known)
 
 
 def _nothing(session: Session) -> None:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from bookline.errors import StoreDown
-from bookline.progress.journal import Limits, Turn
+from bookline.progress.journal import Allowances, Turn
 
 PATIENCE_SECONDS = 0.5  # our choice: how long a request waits to learn of other processes
 KEYS_MOST = 10_000  # callers whose allowance is remembered here before old ones are looked through
@@ -22,7 +22,7 @@ KEYS_MOST = 10_000  # callers whose allowance is remembered here before old ones
 class CallerLimits:
     """Turns for callers. ``now`` counts seconds and never goes back."""
 
-    def __init__(self, shared: Limits, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, shared: Allowances, now: Callable[[], float] = time.monotonic) -> None:
         self._shared = shared
         self._now = now
         self._free_at: dict[str, float] = {}

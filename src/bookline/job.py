@@ -16,6 +16,12 @@ from bookline.values import Json, iso
 
 SOURCES: Final = ("auto", "google_books", "isbndb", "openlibrary")
 """What a caller may name as ``source``; ``auto`` asks all usable ones in turn."""
+TITLES: Final[Mapping[str, str]] = {
+    "google_books": "Google Books",
+    "isbndb": "ISBNdb",
+    "openlibrary": "Open Library",
+}
+"""The sources' names for people."""
 METHODS: Final = ("workflow", "legacy")
 QUEUED, RUNNING = "queued", "running"
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"

@@ -18,6 +18,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from bookline import __version__
+from bookline.circuit import STATES
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
@@ -71,6 +72,11 @@ class Measures:
             "bookline_queued_imports", "Imports that wait, in the whole deployment",
             registry=self._registry,
         )  # fmt: skip
+        self._circuit = Gauge(
+            "bookline_provider_circuit_state",
+            "1 for the state of a provider's circuit: closed, open (imports wait) or half-open",
+            ["provider", "state"], registry=self._registry,
+        )  # fmt: skip
         build = Gauge("bookline_build_info", "Always 1", ["version"], registry=self._registry)
         build.labels(__version__).set(1)
         ProcessCollector(registry=self._registry)
@@ -98,6 +104,11 @@ class Measures:
         known = method if method in METHODS else "other"
         self._requests.labels(known, f"{status // 100}xx").inc()
         self._request_seconds.labels(known, route).observe(seconds)
+
+    def circuit(self, provider: str, state: str) -> None:
+        """The state of a provider's circuit."""
+        for one in STATES:
+            self._circuit.labels(provider, one).set(one == state)
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text form."""

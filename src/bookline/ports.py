@@ -8,7 +8,6 @@ Rule 2:   whatever an adapter keeps, keeping it twice is the same as once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -179,12 +178,16 @@ class Embedder(Protocol):
 class Pace(Protocol):
     """Turns to ask a provider, shared by all processes of a deployment."""
 
-    def turn(self, provider: str) -> AbstractAsyncContextManager[None]:
-        """Waits for the next turn; the wait does not count against a try's limit."""
-        ...
+    async def ask(
+        self, provider: str, what: str, question: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """The answer to a question that is asked when its turn has come; ``what`` is the same for
+        the same question.
 
-    async def hold(self, provider: str, seconds: float) -> None:
-        """Nobody asks the provider for so long: it said when to come back. Never fails."""
+        No wait here counts against a try's limit: for a turn, for the time until which the
+        provider wants to be left alone, for its circuit.
+        Raises: what the question raises; SlowDown while the quota of the day is used up.
+        """
         ...
 
     async def held_seconds(self, provider: str) -> float:

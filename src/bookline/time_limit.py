@@ -40,6 +40,11 @@ def goes_aside(aside: Aside) -> Iterator[None]:
         _aside.reset(token)
 
 
+def is_over_time() -> bool:
+    """Whether what is being cancelled here is cut by a limit around it."""
+    return any(limit.expired() for limit in _limits.get())
+
+
 @asynccontextmanager
 async def off_the_clock(*, at_work: bool = False) -> AsyncIterator[None]:
     """Time in this block counts against no limit around it.

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bookline.net.pace import SharedPace
+from bookline.ports import Answer
 from bookline.progress.journal import Limits
 from bookline.setting_values import Rate
 from bookline.stores.limits import FORGET_EVERY
@@ -42,6 +43,16 @@ class Bench:
         database = self.stores.journal.database
         count = await database.read(lambda db: db.execute("SELECT count(*) AS n FROM turns"))
         return int(count[0]["n"])
+
+
+async def wait_for(limits: Limits, count: int) -> float:
+    """Seconds until one turn of ``count`` a second."""
+    (wait,) = (await limits.reserve("ask", count, 1)).waits
+    return wait
+
+
+async def answered() -> Answer:
+    return Answer(status=200)
 
 
 @pytest.fixture
@@ -131,7 +142,7 @@ async def test_over_any_time_no_more_than_the_rate_and_one_allowance(
 
 # ------------------------------------------------------------------ reserve: for providers
 async def test_turns_are_given_out_in_an_even_row(bench: Bench) -> None:
-    waits = [await bench.limits.reserve("ask", 2, 1) for _ in range(6)]
+    waits = [await wait_for(bench.limits, 2) for _ in range(6)]
 
     assert waits == pytest.approx([0, 0, 0.5, 1.0, 1.5, 2.0])
 
@@ -142,18 +153,117 @@ async def test_a_pause_gives_the_first_turns_back(bench: Bench) -> None:
 
     bench.clock.pass_seconds(60)
 
-    waits = [await bench.limits.reserve("ask", 2, 1) for _ in range(3)]
+    waits = [await wait_for(bench.limits, 2) for _ in range(3)]
     assert waits == pytest.approx([0, 0, 0.5])
 
 
 async def test_processes_stand_in_one_row(bench: Bench) -> None:
     other = bench.elsewhere()
 
-    waits = await asyncio.gather(
-        *(limits.reserve("ask", 1, 1) for limits in [bench.limits, other] * 5)
-    )
+    waits = await asyncio.gather(*(wait_for(limits, 1) for limits in [bench.limits, other] * 5))
 
     assert sorted(waits) == pytest.approx(list(range(10)))
+
+
+async def test_several_turns_are_taken_at_once_and_those_behind_come_after(bench: Bench) -> None:
+    lease = await bench.limits.reserve("ask", 2, 1, turns=4)
+
+    assert lease.waits == pytest.approx([0, 0, 0.5, 1.0])
+    assert await wait_for(bench.elsewhere(), 2) == pytest.approx(1.5)
+
+
+async def test_turns_that_are_not_used_go_back(bench: Bench) -> None:
+    lease = await bench.limits.reserve("ask", 2, 1, turns=4)
+
+    bench.limits.give_back("ask", lease, 3)
+
+    assert await wait_for(bench.limits, 2) == 0
+    assert await wait_for(bench.limits, 2) == pytest.approx(0.5)
+
+
+async def test_turns_do_not_go_back_where_others_come_after_them(bench: Bench) -> None:
+    """Their turn is near the ones that were given back: the provider would get both at once."""
+    lease = await bench.limits.reserve("ask", 1, 1, turns=2)
+    await wait_for(bench.elsewhere(), 1)
+
+    bench.limits.give_back("ask", lease, 1)
+
+    assert await wait_for(bench.limits, 1) == pytest.approx(3)
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    count=st.integers(1, 10),
+    nodes=st.integers(1, 4),
+    asks=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(1, 5), st.integers(0, 5), st.floats(0, 0.5)),
+        max_size=30,
+    ),
+)
+async def test_nodes_together_ask_no_faster_than_the_rate_over_any_time(
+    open_stores: OpenStores,
+    count: int,
+    nodes: int,
+    asks: list[tuple[int, int, int, float]],
+) -> None:
+    """Whoever leases how many turns, uses some, and gives the last of them back or dies."""
+    bench = Bench(open_stores)
+    limits = [bench.limits, *(bench.elsewhere() for _ in range(nodes - 1))]
+    key = f"ask-{next(NUMBERS)}"
+    asked: list[float] = []
+
+    for who, turns, unused, pause in asks:
+        one = limits[who % nodes]
+        lease = await one.reserve(key, count, 1, turns)
+        used = max(0, turns - unused)
+        asked += [bench.clock() / 1000 + wait for wait in lease.waits[:used]]
+        if used < turns and unused % 2:
+            one.give_back(key, lease, turns - used)
+        bench.clock.pass_seconds(pause)
+
+    asked.sort()
+    for first, last in itertools.combinations(range(len(asked)), 2):
+        seconds = asked[last] - asked[first]
+        assert last - first + 1 <= count * (1 + seconds) + 0.01
+
+
+# ------------------------------------------------------------------ holds
+async def test_of_all_processes_one_holds_anew_what_is_over(bench: Bench) -> None:
+    other = bench.elsewhere()
+    lengths: list[float | None] = []
+
+    def doubled(last: float | None) -> float:
+        lengths.append(last)
+        return 2 * (last or 5.0)
+
+    first = await asyncio.gather(*(one.hold_anew("x", doubled) for one in [bench.limits, other]))
+    bench.clock.pass_seconds(9)
+    early = await other.hold_anew("x", doubled)
+    bench.clock.pass_seconds(1)
+    then = await asyncio.gather(*(one.hold_anew("x", doubled) for one in [bench.limits, other]))
+
+    assert (sorted(first), early, sorted(then)) == ([False, True], False, [False, True])
+    assert lengths == [None, pytest.approx(10)]
+    assert await other.held(["x"]) == {"x": pytest.approx(20)}
+
+
+async def test_what_is_free_was_never_held(bench: Bench) -> None:
+    await bench.limits.hold("x", 60)
+    await bench.elsewhere().free("x")
+
+    assert await bench.limits.held(["x"]) == {}
+
+
+async def test_a_hold_of_a_clock_that_was_set_back_since_is_held_anew_at_once(
+    bench: Bench,
+) -> None:
+    await bench.limits.hold("x", 60)
+    bench.clock.pass_seconds(-3600)
+
+    assert await bench.limits.hold_anew("x", lambda last: 2 * (last or 0))
+    assert await bench.limits.held(["x"]) == {"x": pytest.approx(120)}
 
 
 # ------------------------------------------------------------------ a clock that jumps
@@ -183,19 +293,18 @@ async def test_a_clock_that_was_set_ahead_and_back_locks_nobody_out(bench: Bench
 
 
 async def test_the_row_at_a_provider_stays_even_when_the_clock_is_set_back(bench: Bench) -> None:
-    before = [await bench.limits.reserve("ask", 1, 1) for _ in range(3)]
+    before = [await wait_for(bench.limits, 1) for _ in range(3)]
     bench.clock.pass_seconds(-3600)
 
-    assert before + [await bench.limits.reserve("ask", 1, 1) for _ in range(3)] == pytest.approx(
-        [0, 1, 2, 3, 4, 5]
-    )
+    after = [await wait_for(bench.limits, 1) for _ in range(3)]
+    assert before + after == pytest.approx([0, 1, 2, 3, 4, 5])
 
 
 async def test_a_hold_ends_in_time_though_the_clock_was_set_back(bench: Bench) -> None:
     await bench.limits.hold("hold", 20)
     bench.clock.pass_seconds(-30)
 
-    assert await bench.limits.held("hold") == 0
+    assert await bench.limits.held(["hold", "other"]) == {"hold": 0}
 
 
 async def test_turns_that_are_long_over_are_forgotten(bench: Bench) -> None:
@@ -217,8 +326,7 @@ async def test_a_provider_is_asked_no_faster_than_its_rate(bench: Bench) -> None
     began = loop.time()
 
     for _ in range(4):
-        async with pace.turn("isbndb"):
-            pass
+        await pace.ask("isbndb", "a book", answered)
 
     assert loop.time() - began >= 0.025
 
@@ -230,8 +338,7 @@ async def test_a_provider_without_a_rate_is_asked_at_once(
     pace = SharedPace(bench.limits, rates)
 
     for _ in range(100):
-        async with pace.turn("isbndb"):
-            pass
+        await pace.ask("isbndb", "a book", answered)
 
     assert await bench.keys() == 0
 
@@ -240,5 +347,5 @@ async def test_waiting_for_a_turn_is_not_the_providers_slowness(bench: Bench) ->
     pace = SharedPace(bench.limits, {"isbndb": Rate(count=1, seconds=1.0)})
     await bench.limits.reserve("ask:isbndb", 1, 1.0)
 
-    async with time_limit(0.9), pace.turn("isbndb"):
-        pass
+    async with time_limit(0.9):
+        await pace.ask("isbndb", "a book", answered)

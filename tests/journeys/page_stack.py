@@ -110,6 +110,11 @@ class Stack:
         """One more book that the providers know."""
         _ask("POST", f"{self.sandbox_url}/_sandbox/books", facts)
 
+    def make(self, count: int) -> list[str]:
+        """ISBNs of new books that the providers know."""
+        made = _ask("POST", f"{self.sandbox_url}/_sandbox/make", {"count": count})
+        return [str(isbn) for isbn in made["isbns"]]
+
     def _start_sandbox(self) -> None:
         command = [sys.executable, "-m", "bookline_sandbox", "--port", "0"]
         command += ["--latency-ms", str(self._latency_ms)]

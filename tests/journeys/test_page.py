@@ -158,6 +158,21 @@ def test_a_page_opened_anew_shows_what_runs_and_can_cancel_it(
     expect(card.get_by_role("button", name="Cancel")).to_be_hidden()
 
 
+def test_a_provider_that_does_not_answer_is_told_while_imports_wait(
+    tmp_path: Path, open_page: Open
+) -> None:
+    """At last in a stack of its own: what waits there would wait in the others, too."""
+    with Stack(tmp_path) as stack:
+        stack.fault(route="openlibrary", kind="503", times=None)
+        for isbn in stack.make(60):
+            stack.start_import(isbn, source="openlibrary")
+
+        page = open_page(stack.url)
+
+        line = page.locator("#outage")
+        expect(line).to_have_text("Open Library is not answering; imports wait.", timeout=40_000)
+
+
 def test_a_failed_import_says_why_and_can_be_tried_again(stack: Stack, open_page: Open) -> None:
     isbn = "9780140283334"
     stack.fault(isbn=isbn, route="openlibrary", kind="not_found", times=2)

@@ -69,7 +69,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edits": {"book", "errors", "languages", "reading", "values"},
     "shelf": CORE | {"edits"},
     "shelves": {"book", "errors", "isbn", "reading"},
-    "measures": set(),
+    "circuit": set(),
+    "measures": {"circuit"},
     "caller_limits": CORE,
     "traces": set(),
     "workflow": CORE,
@@ -89,7 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "progress": CORE,
     "live": CORE | {"progress"},
-    "net": CORE | {"setting_values", "providers.answers"},  # Rate; Retry-After
+    "net": CORE | {"circuit", "setting_values", "providers.answers"},  # Rate; Retry-After
     "stores": CORE | {"threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},

@@ -38,15 +38,6 @@ class Shared:
         await self.spend(key, seconds / count)
         return Turn(True, 0, 0.0, ahead + seconds / count)
 
-    async def reserve(self, key: str, count: int, seconds: float) -> float:
-        raise NotImplementedError
-
-    async def hold(self, key: str, seconds: float) -> None:
-        raise NotImplementedError
-
-    async def held(self, key: str) -> float:
-        raise NotImplementedError
-
 
 class Bench:
     def __init__(self) -> None:

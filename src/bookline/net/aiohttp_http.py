@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -20,7 +21,6 @@ from bookline import __version__
 from bookline.errors import ProviderDown, ProviderRefused
 from bookline.net.aiohttp_bounds import BoundedResponse, NameLookUp
 from bookline.ports import Answer, Http, Pace
-from bookline.providers.answers import read_retry_after
 
 MOST_BYTES: Final = 4_000_000  # our choice; Google's longest page is below 0.2 MB
 MOST_REDIRECTS: Final = 3
@@ -29,7 +29,6 @@ CONNECT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 120.0  # a net below the steps' own limits, which are shorter
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_COME_BACK: Final = frozenset({429, 503})  # RFC 6585, RFC 9110: with these Retry-After is sent
 _SAME_METHOD: Final = frozenset({307, 308})
 
 _log = logging.getLogger(__name__)
@@ -140,22 +139,14 @@ class _Paced:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        async with self._pace.turn(self._name):
-            answer = await self._http.get(url, params=params, headers=headers)
-        return await self._heeded(answer)
+        question = partial(self._http.get, url, params=params, headers=headers)
+        return await self._pace.ask(self._name, f"{url} {params}", question)
 
     async def post(
         self, url: str, *, json: object, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        async with self._pace.turn(self._name):
-            answer = await self._http.post(url, json=json, headers=headers)
-        return await self._heeded(answer)
-
-    async def _heeded(self, answer: Answer) -> Answer:
-        """The answer; one that says when to come back is heeded by every import."""
-        if answer.status in _COME_BACK and (seconds := read_retry_after(answer)):
-            await self._pace.hold(self._name, seconds)
-        return answer
+        question = partial(self._http.post, url, json=json, headers=headers)
+        return await self._pace.ask(self._name, f"{url} {json}", question)
 
 
 def user_agent(contact: str) -> str:

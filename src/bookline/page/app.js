@@ -28,6 +28,7 @@ const KEY = "bookline.key";
 const NEWEST = 12;
 const OPEN_MOST = 200;
 const RECENT = 40;
+const OUTAGE_MS = 15_000;
 const VIEWS = {
   library: { show: (...args) => library.show(...args), title: "Library", place: "view-library" },
   book: { show: showBook, title: "Book", nav: "library" },
@@ -49,6 +50,7 @@ const deletions = createDeletions(client, { onChange: (isbn, isThere) => library
 const library = createLibrary(client, { deletions });
 let leave = () => {};
 let viewName = "";
+let outageReadAt = -OUTAGE_MS;
 
 const link = createLink(find("link"), {
   ask: () => client.request("GET", `/v2/import/jobs?limit=${NEWEST}`),
@@ -56,6 +58,7 @@ const link = createLink(find("link"), {
     items.toReversed().forEach(hearJob);
     recent.update(items);
     if (!viewName) batches.read().catch(() => {});
+    showOutage().catch(() => {});
   },
   onBack() {
     client.wake();
@@ -75,6 +78,16 @@ function hearJob(job) {
   if (job.batchId) return; // its batch shows it
   const isOpen = !isOver(job.status);
   if (isOpen || watching.find(job.jobId)) watching.hear(job, { isShown: isOpen });
+}
+
+/** Which providers do not answer, so that imports wait for them; read with every third beat. */
+async function showOutage() {
+  if (performance.now() - outageReadAt < OUTAGE_MS) return;
+  outageReadAt = performance.now();
+  const { providers } = (await client.request("GET", "/readyz")).dependencies;
+  const line = find("outage");
+  setText(line, providers.ok ? "" : sentence(providers.detail));
+  show(line, !providers.ok);
 }
 
 async function findOpenJobs() {

@@ -320,8 +320,8 @@ class Turn:
     """Until the whole allowance is there again."""
 
 
-class Limits(Protocol):
-    """Turns that all processes of a deployment share: who may ask again, and when.
+class Allowances(Protocol):
+    """How often callers may ask, shared by all processes of a deployment.
 
     A clock that is set back makes no wait longer.
     """
@@ -344,20 +344,53 @@ class Limits(Protocol):
         """
         ...
 
-    async def reserve(self, key: str, count: int, seconds: float) -> float:
-        """Seconds to wait for the turn that is now ours: ``count`` at once, then evenly spaced."""
+
+class Limits(Allowances, Protocol):
+    """The same for what we ask: turns, and until when somebody is left alone."""
+
+    async def reserve(self, key: str, count: int, seconds: float, turns: int = 1) -> Lease:
+        """So many turns, which are ours now: ``count`` at once, then evenly spaced."""
+        ...
+
+    def give_back(self, key: str, lease: Lease, turns: int) -> None:
+        """The last ones of a lease were not used; nothing happens where others come after them.
+
+        Returns at once and never fails.
+        """
         ...
 
     async def hold(self, key: str, seconds: float) -> None:
         """From now on ``held`` says so many seconds, and counts down. Raises: StoreDown."""
         ...
 
-    async def held(self, key: str) -> float:
-        """Seconds left of the last hold; 0 without one, and where the clock was set back since.
+    async def held(self, keys: Collection[str]) -> Mapping[str, float]:
+        """Seconds left of each last hold; 0 where it is over or the clock was set back since.
 
         Raises: StoreDown.
         """
         ...
+
+    async def hold_anew(self, key: str, seconds: Callable[[float | None], float]) -> bool:
+        """A hold of so many seconds, given the length of the last one (None: there was none), of
+        which one of all processes gets True; False while a hold lasts. Raises: StoreDown.
+        """
+        ...
+
+    async def free(self, key: str) -> None:
+        """There was no hold. Raises: StoreDown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Some turns, in their order."""
+
+    waits: Sequence[float]
+    """Seconds until each of them."""
+    each_seconds: float
+    """What one of them takes of the rate."""
+    until: float
+    """The row's mark, by which it is known that nobody came after them."""
 
 
 class Journal(Jobs, Waiting, Runs, EventLog, Records, Upkeep, Protocol):

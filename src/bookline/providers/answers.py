@@ -27,7 +27,8 @@ from bookline.values import Json
 DEEPEST: Final = 64  # our choice; the deepest answer seen has 9 levels
 LONGEST_NUMBER_CHARS: Final = 30  # our choice
 _BRACKET_OR_TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
-LONGEST_WAIT_SECONDS: Final = 86_400.0  # our choice; no quota is counted over more than a day
+DAY_SECONDS: Final = 86_400.0
+LONGEST_WAIT_SECONDS: Final = DAY_SECONDS  # our choice; no quota is counted over more than a day
 _SECONDS: Final = re.compile(r"\s*-?[0-9]{1,20}(?:\.[0-9]{1,20})?\s*", re.ASCII)
 _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 _KEY: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -121,8 +122,13 @@ def read_retry_after(answer: Answer) -> float | None:
     until = _read_date(text)
     if until is None:
         return None
-    now = _read_date(answer.headers.get("date"))
-    return _capped(until - (time.time() if now is None else now))
+    return _capped(until - answered_at(answer))
+
+
+def answered_at(answer: Answer) -> float:
+    """Epoch seconds: by the answer's own ``Date``, else by our clock."""
+    date = _read_date(answer.headers.get("date"))
+    return time.time() if date is None else date
 
 
 def _capped(seconds: float) -> float:

@@ -15,7 +15,13 @@ from bookline.book import Metadata
 from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown, SlowDown, WrongKey
 from bookline.isbn import Isbn
 from bookline.ports import Answer, Http
-from bookline.providers.answers import check, read_json, read_retry_after
+from bookline.providers.answers import (
+    DAY_SECONDS,
+    answered_at,
+    check,
+    read_json,
+    read_retry_after,
+)
 from bookline.providers.dates import read_date
 from bookline.providers.pages import read_pages
 from bookline.providers.reading import (
@@ -46,6 +52,8 @@ _QUOTA: Final = frozenset({
     "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED",
 })  # fmt: skip
 _DAILY: Final = frozenset({"dailyLimitExceeded", "dailyLimitExceededUnreg", "quotaExceeded"})
+# Midnight Pacific time as UTC has it in winter; in summer we come an hour late.
+_MIDNIGHT_SECONDS: Final = 8 * 3_600.0
 _KEY: Final = frozenset({
     "accessNotConfigured", "keyExpired", "keyInvalid", "ipRefererBlocked",
     "API_KEY_EXPIRED", "API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_INVALID",
@@ -128,6 +136,16 @@ def check_answer(answer: Answer) -> None:
         if refused := sorted(reasons & _KEY):
             raise WrongKey(f"{said} ({refused[0]}): {_ADVICE}")
     check(_TITLE, answer, advice=_ADVICE)
+
+
+def quota_left(answer: Answer) -> float | None:
+    """Seconds until the quota of the day begins anew, where the answer says that it is used up and
+    not when to come back.
+    """
+    is_refused = 400 <= answer.status < 500 and read_retry_after(answer) is None
+    if not is_refused or not _DAILY & _reasons(answer):
+        return None
+    return DAY_SECONDS - (answered_at(answer) - _MIDNIGHT_SECONDS) % DAY_SECONDS
 
 
 def _reasons(answer: Answer) -> frozenset[str]:

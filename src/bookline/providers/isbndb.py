@@ -98,6 +98,21 @@ _NOT_FOUND: Final = re.compile(r"not\s*found|no\s+(?:such\s+)?book|no results", 
 _LIMIT: Final = re.compile(r"limit|quota|too many|throttl", re.IGNORECASE)
 
 
+_LIMITED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+_DAILY: Final = re.compile(r"daily|per day|a day", re.IGNORECASE)
+QUOTA_SECONDS: Final = 3_600.0  # our choice: it does not say when the day's quota begins anew
+
+
+def quota_left(answer: Answer) -> float | None:
+    """Seconds until we ask again, where the answer says that the quota of the day is used up and
+    not when to come back.
+    """
+    is_refused = answer.status in _LIMITED and read_retry_after(answer) is None
+    if not is_refused or not _LIMIT.search(said := _said(answer)) or not _DAILY.search(said):
+        return None
+    return QUOTA_SECONDS
+
+
 def check_answer(answer: Answer) -> None:
     """A 403 is a wrong key, unless it says that the plan's limit is reached."""
     if answer.status == HTTPStatus.FORBIDDEN and _LIMIT.search(_said(answer)):

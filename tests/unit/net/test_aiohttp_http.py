@@ -7,13 +7,13 @@ import logging
 import re
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from bookline.errors import ProviderDown, ProviderRefused
 from bookline.net.aiohttp_http import AiohttpHttp, user_agent
+from bookline.ports import Answer
 from bookline.providers.answers import read_json
 
 SECRET = "AIza-secret"
@@ -256,12 +256,11 @@ async def test_each_question_of_a_provider_waits_for_its_turn(server: RawServer)
     turns: list[str] = []
 
     class Turns:
-        @asynccontextmanager
-        async def turn(self, provider: str) -> AsyncIterator[None]:
+        async def ask(
+            self, provider: str, what: str, question: Callable[[], Awaitable[Answer]]
+        ) -> Answer:
             turns.append(provider)
-            yield
-
-        async def hold(self, provider: str, seconds: float) -> None: ...
+            return await question()
 
         async def held_seconds(self, provider: str) -> float:
             return 0.0

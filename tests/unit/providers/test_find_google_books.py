@@ -1,5 +1,7 @@
 """Google Books: which questions, which volume, and what its refusals mean."""
 
+from dataclasses import replace
+
 import pytest
 from provider_fakes import (
     MOBY_DICK,
@@ -23,6 +25,7 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.ports import Answer
+from bookline.providers.google_books import quota_left
 from bookline.values import Json
 
 PATH = "/books/v1/volumes"
@@ -229,3 +232,30 @@ async def test_hits_that_are_claimed_and_not_sent_are_no_answer() -> None:
 
     with pytest.raises(ProviderDown, match="sends none"):
         await google(http).find(MOBY_DICK)
+
+
+@pytest.mark.parametrize(
+    ("answer", "hours"),
+    [
+        (refused(403, "dailyLimitExceeded"), 19.0),
+        (refused(400, "quotaExceeded"), 19.0),
+        (refused(403, "userRateLimitExceeded"), None),
+        (refused(429, "rateLimitExceeded"), None),
+        (refused(503, "backendFailed"), None),
+        (answered({"items": []}), None),
+    ],
+)
+def test_the_quota_of_the_day_begins_anew_at_midnight_pacific(
+    answer: Answer, hours: float | None
+) -> None:
+    at = {"date": "Mon, 30 Nov 2026 13:00:00 GMT"}
+
+    left = quota_left(replace(answer, headers={**answer.headers, **at}))
+
+    assert left == (None if hours is None else hours * 3_600)
+
+
+def test_a_quota_that_says_when_to_come_back_is_a_pause_as_any_other() -> None:
+    told = replace(refused(403, "dailyLimitExceeded"), headers={"retry-after": "5"})
+
+    assert quota_left(told) is None

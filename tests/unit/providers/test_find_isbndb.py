@@ -16,6 +16,7 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.ports import Answer
+from bookline.providers.isbndb import QUOTA_SECONDS, quota_left
 from bookline.values import Json
 
 PATH = "/book/9780142437247"
@@ -182,3 +183,19 @@ async def test_a_403_for_the_plans_limit_is_no_wrong_key(
 ) -> None:
     with pytest.raises(outcome):
         await isbndb(FakeHttp({f"/book/{MOBY_DICK}": answered(said, 403)})).find(MOBY_DICK)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (answered({"message": "Daily quota reached"}, 403), QUOTA_SECONDS),
+        (answered({"message": "Limit of 500 calls per day exceeded"}, 429), QUOTA_SECONDS),
+        (answered({"message": "Limit Exceeded"}, 429), None),
+        (answered({"message": "Daily news"}, 403), None),
+        (answered({"message": "Daily quota reached"}), None),
+    ],
+)
+def test_a_plans_quota_of_the_day_is_known_by_its_words(
+    answer: Answer, seconds: float | None
+) -> None:
+    assert quota_left(answer) == seconds

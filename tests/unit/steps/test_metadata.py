@@ -1,8 +1,7 @@
 """The step ``fetch-metadata``: which source is asked, and what their failures come to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -20,6 +19,7 @@ from bookline.errors import (
 )
 from bookline.isbn import Isbn
 from bookline.job import ImportInput
+from bookline.ports import Answer
 from bookline.steps.metadata import FetchMetadata
 
 ISBN = "9780142437247"
@@ -164,11 +164,10 @@ class Held:
     def __init__(self, *names: str) -> None:
         self.names = names
 
-    @asynccontextmanager
-    async def turn(self, provider: str) -> AsyncIterator[None]:
-        yield
-
-    async def hold(self, provider: str, seconds: float) -> None: ...
+    async def ask(
+        self, provider: str, what: str, question: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        return await question()
 
     async def held_seconds(self, provider: str) -> float:
         return 20.0 if provider in self.names else 0.0

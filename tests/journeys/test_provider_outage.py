@@ -1,0 +1,73 @@
+"""A provider that is away: a few imports have their tries, many wait for it, and none is lost."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import Server, server
+
+from bookline_sandbox import Sandbox
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as running:
+        running.faults.add(kind="503", route="openlibrary", times=None)
+        yield running
+
+
+async def begun(node: Server, sandbox: Sandbox, count: int) -> list[str]:
+    isbns = sandbox.make(count)
+    jobs = await asyncio.gather(*(node.begin(isbn, source="openlibrary") for isbn in isbns))
+    return [job["jobId"] for job in jobs]
+
+
+async def providers(node: Server) -> dict[str, Any]:
+    _, answer, _ = await node.get("/readyz")
+    state: dict[str, Any] = answer["data"]["dependencies"]["providers"]
+    return state
+
+
+async def test_a_few_imports_have_their_tries_each_for_itself(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with server(sandbox.settings(), tmp_path / "data") as node:
+        jobs = [await node.until(one) for one in await begun(node, sandbox, 12)]
+
+        assert Counter((job["status"], job["error"]["attempts"]) for job in jobs) == {
+            ("failed", 4): 12
+        }
+        assert (await providers(node))["ok"] is True
+
+
+async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with server(sandbox.settings(), tmp_path / "data") as node:
+        jobs = await begun(node, sandbox, 60)
+        async with asyncio.timeout(20):
+            while (state := await providers(node))["ok"]:
+                await asyncio.sleep(0.1)
+        metrics = (await (await node.http.get(f"{node.url}/metrics")).text()).splitlines()
+        await node.kill()
+        await node.start()
+        async with asyncio.timeout(20):
+            while (await providers(node))["ok"]:
+                await asyncio.sleep(0.1)
+        waiting = Counter([(await node.job(one))["status"] for one in jobs])
+
+        sandbox.faults.clear()
+        ended = [await node.until(one) for one in jobs]
+
+        assert state["detail"].startswith("Open Library is not answering; imports wait")
+        assert (
+            'bookline_provider_circuit_state{provider="openlibrary",state="closed"} 0.0' in metrics
+        )
+        assert waiting == {"running": 60}
+        assert Counter(job["status"] for job in ended) == {"completed": 60}
+        async with asyncio.timeout(20):
+            while not (await providers(node))["ok"]:
+                await asyncio.sleep(0.1)
