@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from test_engine import DOWN, METADATA, SAVE, UPLOAD, DbosBench, reboot
 
-from bookline.engine import dbos_records
+from bookline.engine import dbos_at_once
 from bookline.engine.dbos import DbosEngine
-from bookline.engine.dbos_records import AtOnce
-from bookline.errors import ProviderDown
+from bookline.engine.dbos_at_once import AtOnce
+from bookline.errors import ProviderDown, StoreDown
 from bookline.job import CANCELLED, COMPLETED, FAILED, RUNNING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,17 +26,17 @@ OF_A_PROCESS = {"creator_xid", "owner_xid", "executor_id"}
 
 
 class Kept:
-    """What ``AtOnce.keep`` answered."""
+    """What ``AtOnce.record`` answered."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[bool] = []
-        real = AtOnce.keep
+        real = AtOnce.record
 
-        def keep(*args: Any) -> bool:
+        def record(*args: Any) -> bool:
             self.answers.append(real(*args))
             return self.answers[-1]
 
-        monkeypatch.setattr(AtOnce, "keep", keep)
+        monkeypatch.setattr(AtOnce, "record", record)
 
 
 @pytest.fixture
@@ -104,6 +104,28 @@ async def test_who_writes_elsewhere_holds_nobody_up(tmp_path: Path, kept: Kept) 
         assert len(recorded(tmp_path)) == 4
 
 
+async def test_no_start_and_no_end_waits_in_the_event_loop(
+    tmp_path: Path, kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DBOS sleeps, and says so, where it reads that a database is locked; here it never does."""
+    async with booted(tmp_path) as bench:
+        waits = pytest.raises(StoreDown, match="another process is writing")
+        with locked(tmp_path / "engine.db"), waits:
+            await bench.start()
+
+        bench.steps.held = {SAVE}
+        await bench.start("other")
+        await bench.reached(SAVE)
+        with locked(tmp_path / "engine.db"):
+            bench.steps.held.clear()
+            while len(kept.answers) < 4:
+                await asyncio.sleep(0.002)
+        assert (await bench.end("other")).status == COMPLETED
+        await bench.engine.settle(bench.id("other"))
+
+    assert "Database connection failed" not in caplog.text
+
+
 async def test_what_is_anothers_now_is_not_recorded(tmp_path: Path, kept: Kept) -> None:
     """As of a process that was frozen, and whose import another one has taken up."""
     async with booted(tmp_path) as bench:
@@ -140,9 +162,9 @@ async def test_the_log_is_taken_into_the_file(
     tmp_path: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would grow for ever: the loop's connection never does it."""
-    monkeypatch.setattr(dbos_records, "CHECKPOINT_WRITES", 4)
+    monkeypatch.setattr(dbos_at_once, "CHECKPOINT_WRITES", 6)
     done: list[Any] = []
-    monkeypatch.setattr(dbos_records, "checkpoint", done.append)
+    monkeypatch.setattr(dbos_at_once, "checkpoint", done.append)
     async with booted(tmp_path) as bench:
         await bench.start()
         await bench.end()

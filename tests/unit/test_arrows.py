@@ -119,6 +119,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.straight",
         "engine.dbos_statements",
         "engine.dbos_database",
+        "engine.dbos_at_once",
         "engine.dbos_records",
     },
     "engine.straight": CORE
@@ -126,14 +127,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.dbos_database": {"errors", "stores.postgres_session"},
     "engine.leases": CORE | {"stores.database"},
     "engine.dbos_statements": set(),
-    "engine.dbos_records": {
+    "engine.dbos_records": {"engine.dbos_at_once", "errors", "patience", "values"},
+    "engine.dbos_at_once": {
         "engine.dbos_database",
         "engine.dbos_statements",
         "errors",
-        "patience",
         "stores.write_ahead_log",
         "threads",
-        "values",
     },
     "api": CORE
     | {
@@ -175,7 +175,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Part → parts that it may import, besides itself. ``app`` and ``cli`` join all."""
 
 MAY_USE: dict[str, set[str]] = {
-    "dbos": {"engine.dbos", "engine.dbos_records", "engine.dbos_statements"},
+    "dbos": {
+        "engine.dbos",
+        "engine.dbos_at_once",
+        "engine.dbos_records",
+        "engine.dbos_statements",
+    },
     "sqlalchemy": {"engine.dbos", "engine.dbos_database", "engine.dbos_statements"},
     "aiohttp": {"net", "cli", "client"},
     "obstore": {"stores"},
@@ -185,7 +190,7 @@ MAY_USE: dict[str, set[str]] = {
         "stores.brief_writes",
         "stores.sqlite",
         "stores.write_ahead_log",
-        "engine.dbos_records",
+        "engine.dbos_at_once",
         "engine.dbos_statements",
         "cli",
     },

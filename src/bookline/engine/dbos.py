@@ -21,12 +21,12 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos._error import DBOSException
-from dbos._sys_db import SystemDatabase
 
 from bookline import workflow
 from bookline.engine import dbos_statements
+from bookline.engine.dbos_at_once import AtOnce, Begun, begun, expect_end
 from bookline.engine.dbos_database import AWAY, open_engine_database
-from bookline.engine.dbos_records import AtOnce, DbosRecords, JsonRecords, begins_here
+from bookline.engine.dbos_records import DbosRecords, JsonRecords
 from bookline.engine.job_run import World, execute
 from bookline.engine.passing_on import Living, PassingOn
 from bookline.engine.places import Slot
@@ -112,14 +112,14 @@ class DbosEngine:
         with _ours():
             DBOS.launch()
         _save_idle_work(dbos)
-        if (
-            isinstance(self._where, Path) and self._prepared
+        if self._prepared and isinstance(
+            self._where, Path
         ):  # for PostgreSQL, DBOS prepares its own
-            self._prepare(self._where, dbos._sys_db)
+            self._prepare(self._where, dbos)
 
-    def _prepare(self, path: Path, database: SystemDatabase) -> None:
-        if dbos_statements.prepare(database):
-            self._at_once = AtOnce(path, database)
+    def _prepare(self, path: Path, dbos: DBOS) -> None:
+        if dbos_statements.prepare(dbos._sys_db):
+            self._at_once = AtOnce(path, dbos)
         else:
             log.warning("imports take more CPU: %s", dbos_statements.why_not())
 
@@ -149,11 +149,11 @@ class DbosEngine:
             return
         with _ours(), SetWorkflowID(order.job_id):
             stored = {**order.to_json(), "version": workflow.VERSION}
-            token = begins_here.set(True)
+            token = begun.set(Begun())
             try:
                 await DBOS.start_workflow_async(self._workflow, stored)
             finally:
-                begins_here.reset(token)
+                begun.reset(token)
 
     async def _continue(self, order: ImportInput, slot: Slot) -> None:
         self._slots[order.job_id] = slot
@@ -248,9 +248,10 @@ class DbosEngine:
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
             slot = self._slots.pop(order.job_id, None)
-            return await execute(
-                order, DbosRecords(self._at_once), self._world, cancel, rules, slot
-            )
+            records = DbosRecords(self._at_once)
+            outcome = await execute(order, records, self._world, cancel, rules, slot)
+            expect_end()
+            return outcome
         finally:
             self._cancels.pop(order.job_id, None)
 

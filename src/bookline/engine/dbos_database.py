@@ -102,6 +102,14 @@ def _postgres(url: str) -> sa.Engine:
     return engine
 
 
+def away(error: BaseException) -> StoreDown:
+    """What to raise for it. Not in SQLite's words for a lock: at those DBOS holds the thread that
+    asks up by a minute, and whoever waits for it.
+    """
+    told = str(error).replace("database is locked", "another process is writing")
+    return StoreDown(f"{AWAY}: {told}", code="UNAVAILABLE")
+
+
 def _tell_that_it_is_away(engine: sa.Engine) -> None:
     """By StoreDown: DBOS would fail the import, or hold its thread for up to a minute at a time."""
 
@@ -111,4 +119,4 @@ def _tell_that_it_is_away(engine: sa.Engine) -> None:
         if is_standby:
             context.is_disconnect = True  # it was the primary: another one is, by now
         if is_standby or isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
-            raise StoreDown(f"{AWAY}: {context.original_exception}", code="UNAVAILABLE")
+            raise away(context.original_exception)

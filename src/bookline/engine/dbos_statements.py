@@ -1,7 +1,7 @@
 """DBOS' own statements of one workflow, built and compiled once instead of at every call.
 
 Way:      engine/dbos.py after launch → ``prepare`` → the database handle of DBOS;
-          dbos_records.py asks for the record of a step on a connection of its own
+          dbos_at_once.py uses them on a connection of its own
 Rule 1:   the statements, their order and their transactions are those of DBOS; only the building
           and compiling is kept. A test compares the rows of both ways.
 Rule 2:   active only while the source of everything that is replaced or relied on is the very one
@@ -19,9 +19,10 @@ from types import MethodType
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import StepReservation
+from dbos import DBOS, StepReservation
 from dbos._context import current_owner_xid
-from dbos._core import invoke_step
+from dbos._core import _init_workflow, invoke_step, start_workflow_async
+from dbos._dbos import _SharedExecutor
 from dbos._error import (
     DBOSStepNondeterminismError,
     DBOSUnexpectedStepError,
@@ -34,7 +35,7 @@ from dbos._sys_db_sqlite import SQLiteSystemDatabase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-READ = "00016887b0fa70b0"
+READ = "009ba3a38c9ec20e"
 """What ``fingerprint`` gave for the DBOS that this file was written for."""
 
 REPLACED = (
@@ -52,6 +53,7 @@ RELIED_ON = (
     "_key_column",
     "_child_values",
     "_insert_workflow_status",
+    "init_workflow",
     "update_workflow_outcome",
     "record_operation_result",
     "check_operation_execution",
@@ -61,7 +63,8 @@ RELIED_ON = (
 def fingerprint() -> str:
     """A hash over the source of everything here that belongs to DBOS."""
     parts = [getattr(SystemDatabase, name) for name in (*REPLACED, *RELIED_ON)]
-    parts += [current_owner_xid, SystemSchema, invoke_step, StepReservation]
+    parts += [current_owner_xid, SystemSchema, invoke_step, StepReservation, _SharedExecutor]
+    parts += [start_workflow_async, _init_workflow, DBOS._configure_asyncio_thread_pool]
     source = "".join(map(inspect.getsource, parts))
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
@@ -124,16 +127,25 @@ def _execute_prepared(
 
 
 class OneConnection:
-    """A plain connection of SQLite's, as far as the statements here ask SQLAlchemy's for more."""
+    """A plain connection of SQLite's, as far as DBOS asks SQLAlchemy's for more."""
 
     def __init__(self, connection: sqlite3.Connection, database: SystemDatabase) -> None:
+        connection.row_factory = _Row
         self.exec_driver_sql = connection.execute
         self.dialect = database.engine.dialect
 
 
-def owner_of(workflow_id: str) -> str | None:
-    """The token by which this execution owns its workflow."""
-    return current_owner_xid(workflow_id)
+class _Row(tuple[Any, ...]):  # noqa: SLOT001 - it has its columns too
+    """A row with its columns by name."""
+
+    _mapping: dict[str, Any]
+
+    def __new__(cls, cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> "_Row":
+        row = super().__new__(cls, values)
+        row._mapping = {
+            column[0]: value for column, value in zip(cursor.description, values, strict=True)
+        }
+        return row
 
 
 def _compiled(
@@ -284,7 +296,20 @@ def _record_operation_result_txn(
 
 
 def _update_workflow_outcome_in_transaction(
+    self: SystemDatabase, workflow_id: str, status: str, **told: Any
+) -> bool:
+    with self.engine.begin() as conn:
+        return end_workflow(self, conn, workflow_id, status, **told)
+
+
+def start_workflow(self: SystemDatabase, conn: Any, status: Any, **told: Any) -> Any:
+    """What DBOS' ``init_workflow`` does in its transaction."""
+    return self._insert_workflow_status(status, conn, **told)
+
+
+def end_workflow(
     self: SystemDatabase,
+    conn: Any,
     workflow_id: str,
     status: str,
     *,
@@ -292,6 +317,7 @@ def _update_workflow_outcome_in_transaction(
     error: str | None,
     owner_xid: str | None,
 ) -> bool:
+    """What ``_update_workflow_outcome_in_transaction`` does in its transaction."""
     ws, outputs = self.tables.workflow_status, self.tables.workflow_output
     values = {"wf_id": workflow_id, "new_status": status}
     if owner_xid is not None:
@@ -323,11 +349,8 @@ def _update_workflow_outcome_in_transaction(
         )
 
     told = {"workflow_uuid": workflow_id, "output": output, "error": error}
-    with self.engine.begin() as conn:
-        ended = self._execute_prepared(
-            conn, "end_workflow", values, build_end, insert_columns=False
-        )
-        if ended.rowcount == 0:
-            return False
-        self._execute_prepared(conn, "upsert_workflow_output", told, build_output)
-        return True
+    ended = self._execute_prepared(conn, "end_workflow", values, build_end, insert_columns=False)
+    if ended.rowcount == 0:
+        return False
+    self._execute_prepared(conn, "upsert_workflow_output", told, build_output)
+    return True
