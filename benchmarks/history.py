@@ -6,6 +6,9 @@ takes. Everything is measured over HTTP, on the same server with and without the
 
 import argparse
 import asyncio
+import json
+import os
+import signal
 import sqlite3
 import statistics
 import tempfile
@@ -164,6 +167,36 @@ async def measure(server: Server, client: aiohttp.ClientSession, isbns: list[str
     show("idle, share of a core", f"{share:.1%}", "goal < 2 %")
 
 
+async def measure_holds(environment: dict[str, str], folder: Path) -> None:
+    """What holds the event loop up for longest, while one kind of read is asked and while idle."""
+    told = folder / "holds.json"
+    program = (str(Path(__file__).with_name("holds.py")),)
+    environment = {**environment, "HOLDS": str(told)}
+    async with (
+        server_process(environment, str(folder), program=program) as server,
+        aiohttp.ClientSession() as client,
+    ):
+        await asyncio.sleep(2)
+        await show_hold(server, told, None)
+        await asyncio.sleep(IDLE_SECONDS)
+        await show_hold(server, told, "idle")
+        for name, path in READS.items():
+            for _ in range(5):
+                await timed(client, server.url + path)
+            await show_hold(server, told, name)
+
+
+async def show_hold(server: Server, told: Path, name: str | None) -> None:
+    """The longest since the last time; without a name it is only left out."""
+    told.unlink(missing_ok=True)
+    os.kill(server.pid, signal.SIGUSR2)
+    while not told.exists() or not told.read_text():
+        await asyncio.sleep(0.01)
+    if name is not None:
+        where, (cpu, _) = max(json.loads(told.read_text()).items(), key=lambda one: one[1][0])
+        show(f"longest hold of the loop, CPU: {name}", f"{cpu:.1f} ms", f"goal < 10 ms; {where}")
+
+
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--finished", type=int, default=100_000)
@@ -187,6 +220,7 @@ async def main() -> None:
             async with serving(environment, folder) as (server, seconds):
                 show_start(server, seconds, "goal < 3 s")
                 await measure(server, client, isbns[-IMPORTS:])
+            await measure_holds(environment, folder)
             leave_open(folder, chosen.unfinished)
             print(f"and with {chosen.unfinished:,} unfinished ones")
             async with serving(environment, folder) as (server, seconds):

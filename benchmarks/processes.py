@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,12 +36,15 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def server_process(
-    environment: dict[str, str], folder: str, port: int | None = None
+    environment: dict[str, str],
+    folder: str,
+    port: int | None = None,
+    program: Sequence[str] = ("-m", "bookline"),
 ) -> AsyncIterator[Server]:
     """Ready when the block begins, ended with it."""
     port = port or free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bookline", "serve", "--port", str(port),
+        sys.executable, *program, "serve", "--port", str(port),
         env={**os.environ, **environment, "BOOKLINE_DATA_DIR": folder},
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

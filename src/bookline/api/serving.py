@@ -135,6 +135,7 @@ class BooklineServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             gc.freeze()  # what is there stays: looking through all of it took 0.1 to 0.3 s a time
+            gc.enable()
             gc.set_threshold(*COLLECT_AT)
             for one in self.servers[0].sockets:
                 with socket.socket(fileno=os.dup(one.fileno())) as listener:

@@ -1,5 +1,6 @@
 """The commands around the service itself: serve, config, doctor, sandbox, demo."""
 
+import gc
 import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -70,7 +71,6 @@ def serve(
 
     async def work() -> int:
         from bookline.cli.processes import cores, keep_to_one_core, serve_in_processes
-        from bookline.cli.serving import serve_until_told
         from bookline.logs import set_up_logs
 
         settings = _settings_with(HOST=host, PORT=port)
@@ -83,6 +83,9 @@ def serve(
             return DONE
         if core is not None:
             keep_to_one_core(core)
+        gc.disable()  # until it is up: nothing of what it loads is garbage, a sixth of its CPU
+        from bookline.cli.serving import serve_until_told
+
         await serve_until_told(settings, insecure=insecure, role=role, inherited=socket)
         return DONE
 
