@@ -13,6 +13,7 @@ Aside = Callable[[bool], AbstractAsyncContextManager[None]]
 """What else stands still meanwhile; told whether the try stays at work."""
 
 _limits: ContextVar[tuple[asyncio.Timeout, ...]] = ContextVar("_limits", default=())
+_gives_way: ContextVar[bool] = ContextVar("_gives_way", default=False)
 _aside: ContextVar[Aside] = ContextVar("_aside", default=lambda at_work: nullcontext())
 
 
@@ -38,6 +39,20 @@ def goes_aside(aside: Aside) -> Iterator[None]:
         yield
     finally:
         _aside.reset(token)
+
+
+@contextmanager
+def gives_way(does: bool = True) -> Iterator[None]:
+    """Who waits for a turn in this block lets others go first: it is one of many."""
+    token = _gives_way.set(does)
+    try:
+        yield
+    finally:
+        _gives_way.reset(token)
+
+
+def is_giving_way() -> bool:
+    return _gives_way.get()
 
 
 def is_over_time() -> bool:

@@ -172,6 +172,15 @@ async def test_an_opened_job_is_known_at_once_as_queued(journal: Journal) -> Non
     assert opened.status == QUEUED
 
 
+async def test_who_runs_a_job_knows_whether_it_is_one_of_many(journal: Journal) -> None:
+    await journal.open(a_job("single"))
+    await journal.open(replace(a_job("many"), batch_id="batch-1"))
+
+    claims = [await journal.claim(name, NODE) for name in ("single", "many")]
+
+    assert [claim and claim.in_batch for claim in claims] == [False, True]
+
+
 async def test_a_job_that_nobody_opened_is_not_there(journal: Journal) -> None:
     assert await journal.find("job-1") is None
     assert await journal.read("job-1", 0, MOST) == []

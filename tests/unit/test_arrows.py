@@ -90,7 +90,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "progress": CORE,
     "live": CORE | {"progress"},
-    "net": CORE | {"circuit", "setting_values", "providers.answers"},  # Rate; Retry-After
+    "net": CORE
+    | {"circuit", "engine.places", "setting_values", "providers.answers"},  # Rate; Retry-After
     "stores": CORE | {"threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},

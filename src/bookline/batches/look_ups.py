@@ -17,6 +17,7 @@ from bookline.batches.lookup import Verdict
 from bookline.errors import BooklineError, GiveUp, StoreDown, TryLater
 from bookline.progress.batches import LOOK_UP, Batch, Item, error_of
 from bookline.stores.batches import SqlBatches
+from bookline.time_limit import gives_way
 from bookline.workflow import FETCH_METADATA
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,8 @@ class LookUps:
 
     async def _one(self, batch: Batch, item: Item) -> None:
         try:
-            verdict = await self.look_up(item)
+            with gives_way():
+                verdict = await self.look_up(item)
         except StoreDown:
             raise
         except TryLater as failure:

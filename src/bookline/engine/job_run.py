@@ -48,7 +48,7 @@ from bookline.progress.events import News, milestone, retry, warning
 from bookline.progress.journal import Attempt, Claim, Place, Runs
 from bookline.progress.records import outcome_of
 from bookline.retries import Step, wait_left_seconds
-from bookline.time_limit import goes_aside
+from bookline.time_limit import gives_way, goes_aside
 from bookline.values import Json
 from bookline.workflow import Rules, import_book
 
@@ -300,7 +300,7 @@ class JobRun:
         with self._world.span(step.name, attempt=attempt) as told:
             token = f"{self._world.node}:{next(_numbers)}"
             mark = await until_it_is_back(partial(self._begin, step, attempt, token))
-            with patient(patience), goes_aside(self._aside):
+            with patient(patience), goes_aside(self._aside), gives_way(self._claim.in_batch):
                 outcome = await self._tries.outcome_of(step, attempt, mark, work)
             told.set_attribute("bookline.result", kind_of(outcome))
         self._failed_at[step.name] = self._world.passed()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -20,6 +19,7 @@ from yarl import URL
 from bookline import __version__
 from bookline.errors import ProviderDown, ProviderRefused
 from bookline.net.aiohttp_bounds import BoundedResponse, NameLookUp
+from bookline.net.pace import Paced
 from bookline.ports import Answer, Http, Pace
 
 MOST_BYTES: Final = 4_000_000  # our choice; Google's longest page is below 0.2 MB
@@ -48,7 +48,7 @@ class AiohttpHttp:
 
     def for_provider(self, name: str) -> Http:
         """The same session, with each question waiting for the provider's turn."""
-        return self if self._pace is None else _Paced(self, self._pace, name)
+        return self if self._pace is None else Paced(self, self._pace, name)
 
     async def get(
         self,
@@ -122,31 +122,6 @@ class AiohttpHttp:
                 },
             )
         return self._session
-
-
-class _Paced:
-    """A view of ``AiohttpHttp`` for one provider."""
-
-    def __init__(self, http: Http, pace: Pace, name: str) -> None:
-        self._http = http
-        self._pace = pace
-        self._name = name
-
-    async def get(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        question = partial(self._http.get, url, params=params, headers=headers)
-        return await self._pace.ask(self._name, f"{url} {params}", question)
-
-    async def post(
-        self, url: str, *, json: object, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        question = partial(self._http.post, url, json=json, headers=headers)
-        return await self._pace.ask(self._name, f"{url} {json}", question)
 
 
 def user_agent(contact: str) -> str:

@@ -16,15 +16,16 @@ from functools import partial
 from http import HTTPStatus
 
 from bookline.circuit import Outages
+from bookline.engine.places import Places
 from bookline.errors import ProviderDown, SlowDown
 from bookline.net.rests import Rests, title
 from bookline.net.turns import Turns
 from bookline.patience import from_store
-from bookline.ports import Answer
+from bookline.ports import Answer, Http, Pace
 from bookline.progress.journal import Limits
 from bookline.providers.answers import read_retry_after
 from bookline.setting_values import Rate
-from bookline.time_limit import is_over_time, off_the_clock
+from bookline.time_limit import is_giving_way, is_over_time, off_the_clock
 
 LOOK_SECONDS = 0.5  # our choice: how late we may notice that another process got an answer
 PROBE_SECONDS = 10.0  # our choice: for a probe that hangs
@@ -166,22 +167,52 @@ class SharedPace:
             await self.rests.spend(provider, seconds)
 
 
+class Paced:
+    """Http for one provider: each question waits for its turn."""
+
+    def __init__(self, http: Http, pace: Pace, name: str) -> None:
+        self._http = http
+        self._pace = pace
+        self._name = name
+
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        question = partial(self._http.get, url, params=params, headers=headers)
+        return await self._pace.ask(self._name, f"{url} {params}", question)
+
+    async def post(
+        self, url: str, *, json: object, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        question = partial(self._http.post, url, json=json, headers=headers)
+        return await self._pace.ask(self._name, f"{url} {json}", question)
+
+
 class _Line:
-    """Who wants to ask one provider, in this process: one after the other."""
+    """Who wants to ask one provider, in this process: one after the other, those of batches behind
+    all others.
+    """
 
     def __init__(self, turns: Turns | None) -> None:
         self.turns = turns
         self.outages = Outages()
         self.waiting = 0
-        self._lock = asyncio.Lock()
+        self._head = Places(1)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Waits until those before have had their turn."""
         self.waiting += 1
         try:
-            async with self._lock:
+            await self._head.take(is_back=not is_giving_way())
+            try:
                 yield
+            finally:
+                self._head.give()
         finally:
             self.waiting -= 1
             if not self.waiting:

@@ -98,6 +98,8 @@ class Claim:
     """How much of the run's deadline is spent."""
     done: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     """Step → the outcomes of tries that another execution did: they are not done again."""
+    in_batch: bool = False
+    """One of many: it lets single imports go first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

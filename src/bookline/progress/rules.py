@@ -269,7 +269,8 @@ def _become(job: Job, status: str) -> Job:
 def _claim(row: JobRow) -> Claim:
     return Claim(run=row.job.run, started_ms=row.started_ms or 0, restarts=row.restarts,
                  epoch=row.epoch, job_id=row.job.job_id, spent_ms=row.spent_ms,
-                 done=json.loads(row.done) if row.done else {})  # fmt: skip
+                 done=json.loads(row.done) if row.done else {},
+                 in_batch=row.job.batch_id is not None)  # fmt: skip
 
 
 def _spent_since(marks: Collection[Mark], seen_ms: int | None) -> int:

@@ -22,7 +22,7 @@ from bookline.ports import Answer
 from bookline.progress.journal import Lease, Limits
 from bookline.setting_values import Rate
 from bookline.stores.opening import stores_in_memory
-from bookline.time_limit import time_limit
+from bookline.time_limit import gives_way, time_limit
 
 OK = Answer(status=200)
 DOWN = Answer(status=503)
@@ -196,6 +196,40 @@ async def test_a_process_takes_no_more_than_half_a_seconds_turns(
     await asyncio.gather(*asking, return_exceptions=True)
 
     assert taken[:2] == [1, 10]
+
+
+async def test_a_batch_holds_up_no_single_import() -> None:
+    pace = SharedPace(stores_in_memory(Clock()).limits, {"isbndb": Rate(count=50, seconds=1)})
+    ended: list[str] = []
+
+    async def asks(name: str) -> None:
+        with gives_way(name == "batch"):
+            await pace.ask("isbndb", name, says(OK))
+        ended.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(80):
+            tasks.create_task(asks("batch"))
+        await until(lambda: len(ended) >= 50)
+        await asks("single")
+        behind = 80 - (len(ended) - 1)
+
+    assert behind >= 25
+
+
+async def test_no_node_waits_for_what_another_has_in_line() -> None:
+    """Nodes take turns by the half second, however long the line of one is."""
+    limits = stores_in_memory(lambda: time.time_ns() // 1_000_000).limits
+    busy, other = (SharedPace(limits, {"isbndb": Rate(count=40, seconds=1)}) for _ in range(2))
+    asking = [asyncio.create_task(busy.ask("isbndb", "a book", says(OK))) for _ in range(400)]
+    await until(lambda: sum(task.done() for task in asking) >= 40)
+
+    await other.ask("isbndb", "a book", says(OK))
+
+    assert sum(task.done() for task in asking) < 100
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def test_turns_of_those_who_do_not_wait_any_more_go_back() -> None:
