@@ -4,6 +4,7 @@
     ├── Refused            mend the request; nothing was started     (HTTP 4xx)
     ├── TryLater           the same call may succeed later
     │   ├── ProviderDown   time-outs have their own code
+    │   │   └── Unreachable    most likely it is we who are offline
     │   ├── SlowDown       knows how long to wait, when the provider said so
     │   └── StoreDown      one of our own stores
     └── GiveUp             trying again changes nothing
@@ -18,6 +19,8 @@
 Rule 1:  every argument goes to ``super().__init__``, so that errors survive a pickle and an engine.
 Rule 2:  the sentence is built in ``__str__``; codes are those of the API.
 """
+
+from collections.abc import Sequence
 
 
 class BooklineError(Exception):
@@ -74,6 +77,17 @@ class ProviderDown(TryLater):
     code = "PROVIDER_ERROR"
 
 
+class Unreachable(ProviderDown):
+    """There is no way to these hosts: most likely it is we who are offline."""
+
+    def __init__(self, *hosts: str) -> None:
+        *most, last = hosts
+        named = f"{', '.join(most)} and {last}" if most else last
+        super().__init__(f"Cannot reach {named}. Are you online?")
+        self.args = hosts
+        self.hosts = hosts
+
+
 class SlowDown(TryLater):
     """The provider is rate limiting us (429)."""
 
@@ -84,6 +98,19 @@ class StoreDown(TryLater):
     """One of our own stores did not take or give something."""
 
     code = "SAVE_FAILED"
+
+
+def all_of(failures: Sequence[TryLater]) -> TryLater:
+    """Several outages, at least one, as the one that ends first; its message names all of them."""
+    first = min(failures, key=lambda failure: failure.retry_after_seconds or 0.0)
+    hosts = [host for one in failures if isinstance(one, Unreachable) for host in one.hosts]
+    offline = [Unreachable(*dict.fromkeys(hosts))] if hosts else []
+    others = [failure for failure in failures if not isinstance(failure, Unreachable)]
+    if not others:
+        return offline[0]
+    said = "; ".join(dict.fromkeys(failure.message for failure in (*others, *offline)))
+    kind = ProviderDown if isinstance(first, Unreachable) else type(first)
+    return kind(said, first.code, first.retry_after_seconds)
 
 
 class GiveUp(BooklineError):

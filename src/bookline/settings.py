@@ -84,7 +84,7 @@ class Settings(BaseModel):
     port: int = Field(default=8787, ge=0, le=65_535)
     """The port that ``serve`` binds; 0 takes a free one."""
     data_dir: Folder = Field(default_factory=find_data_dir)
-    """Everything that is kept on this machine lies below it; the user's data folder when empty."""
+    """Everything that is kept on this machine is below it; the user's data folder when empty."""
     database_url: str = ""
     """All tables: SQLite below DATA_DIR when empty, ``sqlite:///folder`` or ``postgresql://…``."""
     library: Switch = True

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from page_browser import DESKTOP, PHONE
+
 VERSION = "4.10.3"
 SERIOUS = {"serious", "critical"}
 
@@ -40,6 +42,19 @@ def serious_faults(page: Any, axe: str) -> list[str]:
         page.evaluate(f"{axe};0")
     answer = page.evaluate("axe.run({resultTypes: ['violations']})")
     return [_in_words(fault) for fault in answer["violations"] if fault["impact"] in SERIOUS]
+
+
+def faults_in_all_forms(page: Any, axe: str) -> list[str]:
+    """The same on a desk and on a phone, in light and in dark, and what needs a sideways scroll."""
+    faults = []
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        if page.evaluate("document.documentElement.scrollWidth") > size["width"]:
+            faults.append(f"{size} needs a sideways scroll")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            faults += [f"{size} {scheme} {one}" for one in serious_faults(page, axe)]
+    return faults
 
 
 def _in_words(fault: Any) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from axe import NoAxe, read_axe, serious_faults
-from page_browser import DESKTOP, PHONE, Open, Page
+from axe import NoAxe, faults_in_all_forms, read_axe
+from page_browser import Open, Page
 from page_stack import Stack
 from PIL import Image
 
@@ -246,7 +246,7 @@ def test_a_book_shows_the_history_of_its_imports(stack: Stack, open_page: Open) 
 
 
 # ------------------------------------------------------------------ for everybody
-@pytest.mark.parametrize("view", ["#/library", "#/library?q=hunger", "edit"])
+@pytest.mark.parametrize("view", ["#/library", "#/library?q=hunger", "export", "edit", "deleted"])
 def test_axe_finds_nothing_serious(
     stack: Stack, open_page: Open, request: pytest.FixtureRequest, view: str
 ) -> None:
@@ -254,24 +254,28 @@ def test_axe_finds_nothing_serious(
         axe = read_axe(Path(request.config.cache.mkdir("axe")))
     except NoAxe as error:
         pytest.skip(str(error))
-    page = open_page(f"{stack.url}/{visited(view)}", reduced_motion="reduce")
-    if view == "edit":
-        page.get_by_role("button", name="Edit").click()
-    expect(page.locator(".tile:visible, .edit").first).to_be_visible()
-    faults: list[Any] = []
+    page = open_page(stack.url, reduced_motion="reduce", script=TIME)
+    visit(page, stack, view)
 
-    for size in (DESKTOP, PHONE):
-        page.set_viewport_size(size)
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            faults += [f"{size} {scheme} {one}" for one in serious_faults(page, axe)]
+    faults = faults_in_all_forms(page, axe)
 
+    if view == "deleted":
+        page.get_by_role("button", name="Undo").click()
     assert faults == []
 
 
-def visited(view: str) -> str:
-    return f"#/book/{DRACULA}" if view == "edit" else view
+def visit(page: Page, stack: Stack, view: str) -> None:
+    where = {"export": "#/library", "edit": f"#/book/{DRACULA}", "deleted": f"#/book/{HUNGER}"}
+    page.goto(f"{stack.url}/{where.get(view, view)}")
+    if view == "edit":
+        page.get_by_role("button", name="Edit").click()
+    elif view == "deleted":
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    elif view == "export":
+        page.get_by_text("Export", exact=True).click()
+        expect(page.get_by_role("button", name="Goodreads CSV")).to_be_visible()
+    expect(page.locator(".tile:visible, .edit").first).to_be_visible()
 
 
 def test_titles_are_never_html(stack: Stack, open_page: Open) -> None:

@@ -25,6 +25,7 @@ from bookline.errors import (
     StepFailed,
     StoreDown,
     TryLater,
+    Unreachable,
     WrongKey,
 )
 
@@ -35,6 +36,7 @@ EVERY: list[BooklineError] = [
     TryLater("later"),
     ProviderDown("down"),
     ProviderDown("slow", "PROVIDER_TIMEOUT"),
+    Unreachable("openlibrary.org", "api2.isbndb.com"),
     SlowDown("busy", None, 7.5),
     StoreDown("full", code="UNAVAILABLE"),
     GiveUp("over"),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bookline.batches.matching import ranked, sure_one, to_choose_from
-from bookline.errors import GiveUp, ProviderDown, TryLater
+from bookline.errors import GiveUp, ProviderDown, TryLater, all_of
 from bookline.ports import BookSearch, Pace
 from bookline.progress.batches import Candidate, Item
 from bookline.providers.title_search import OpenLibrarySearch
@@ -104,7 +104,7 @@ def _verdict(
         return Verdict(candidates=candidates)
     later = [failure for failure in failures if isinstance(failure, TryLater)]
     if later:
-        raise min(later, key=lambda failure: failure.retry_after_seconds or 0.0)
+        raise all_of(later)
     if failures and len(failures) >= asked:
         raise failures[0]
     return Verdict()

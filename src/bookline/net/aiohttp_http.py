@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from bookline import __version__
-from bookline.errors import ProviderDown, ProviderRefused
+from bookline.errors import ProviderDown, ProviderRefused, Unreachable
 from bookline.net.aiohttp_bounds import BoundedResponse, NameLookUp
 from bookline.net.pace import Paced
 from bookline.ports import Answer, Http, Pace
@@ -83,7 +83,7 @@ class AiohttpHttp:
                 target = target.update_query(params)
             return await self._follow(method, target, **request)
         except (aiohttp.ClientConnectorDNSError, aiohttp.ConnectionTimeoutError) as error:
-            raise ProviderDown(f"Cannot reach {target.host}. Are you online?") from error
+            raise Unreachable(target.host or where) from error
         except aiohttp.ClientConnectorError as error:
             raise ProviderDown(f"Cannot reach {target.host}: {_reason(error)}") from error
         except TimeoutError as error:

@@ -3,7 +3,7 @@
  *
  * Way:     index.html → here → imports.js, library.js, book.js, jobs.js, job.js,
  *          rollout.js, reference.js
- * Rule 1:  the first view stands in index.html and is there before any answer.
+ * Rule 1:  the first view is in index.html, there before any answer.
  */
 
 import { showBatch } from "./batch.js";

@@ -19,7 +19,7 @@ const DEBOUNCE_MS = 400;
 
 const find = (id) => document.getElementById(id);
 
-/** Takes over the form and the list that stand in index.html already. */
+/** Takes over the form and the list of index.html. */
 export function createImports({ client, watching, askForKey }) {
   const form = find("start");
   const field = find("isbns");

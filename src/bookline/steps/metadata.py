@@ -17,6 +17,7 @@ from bookline.errors import (
     ProviderDown,
     TryLater,
     WrongKey,
+    all_of,
 )
 from bookline.isbn import Isbn
 from bookline.job import ImportInput
@@ -115,11 +116,7 @@ def _verdict(isbn: Isbn, failures: Sequence[TryLater | GiveUp]) -> TryLater | Gi
     """
     later = [failure for failure in failures if isinstance(failure, TryLater)]
     if later:
-        first = min(later, key=lambda failure: failure.retry_after_seconds or 0.0)
-        if len(later) == 1:
-            return first
-        said = "; ".join(dict.fromkeys(failure.message for failure in later))
-        return type(first)(said, first.code, first.retry_after_seconds)
+        return all_of(later)
     for failure in failures:
         if not isinstance(failure, BookNotFound | MetadataIncomplete):
             return failure

@@ -10,7 +10,7 @@ import pytest
 
 from bookline.batches.look_ups import LookUps
 from bookline.batches.lookup import LookUp
-from bookline.errors import GiveUp, ProviderDown, SlowDown, TryLater, WrongKey
+from bookline.errors import GiveUp, ProviderDown, SlowDown, TryLater, Unreachable, WrongKey
 from bookline.progress.batches import Batch, Candidate, Item
 from bookline.stores.opening import stores_in_memory
 
@@ -93,6 +93,16 @@ async def test_an_outage_is_no_answer() -> None:
 
     with pytest.raises(ProviderDown):
         await LookUp([FakeSearch(), down])(DUNE)
+
+
+async def test_every_source_that_cannot_be_reached_is_named() -> None:
+    searches = [
+        FakeSearch(failure=Unreachable("openlibrary.org")),
+        FakeSearch("google_books", failure=Unreachable("www.googleapis.com")),
+    ]
+
+    with pytest.raises(Unreachable, match=r"openlibrary\.org and www\.googleapis\.com"):
+        await LookUp(searches)(DUNE)
 
 
 async def test_an_outage_of_one_does_not_hide_what_another_found() -> None:

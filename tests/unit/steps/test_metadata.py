@@ -15,6 +15,7 @@ from bookline.errors import (
     ProviderRefused,
     SlowDown,
     TryLater,
+    Unreachable,
     WrongKey,
 )
 from bookline.isbn import Isbn
@@ -245,6 +246,21 @@ async def test_one_that_hangs_while_nobody_else_knows_is_a_time_out() -> None:
         await FetchMetadata(providers, limit_seconds=0.01)(order())
 
     assert raised.value.code == "PROVIDER_TIMEOUT"
+
+
+async def test_who_is_offline_is_told_so_once_with_every_source() -> None:
+    names = ("google_books", "openlibrary", "isbndb")
+    hosts = ("www.googleapis.com", "openlibrary.org", "api2.isbndb.com")
+    providers = [
+        FakeProvider(name, Unreachable(host)) for name, host in zip(names, hosts, strict=True)
+    ]
+
+    with pytest.raises(Unreachable) as raised:
+        await FetchMetadata(providers)(order())
+
+    assert str(raised.value) == (
+        "Cannot reach www.googleapis.com, openlibrary.org and api2.isbndb.com. Are you online?"
+    )
 
 
 async def test_all_that_are_down_are_named() -> None:
