@@ -1,8 +1,8 @@
-"""What the Worker is made of, laid into ``python_modules``: our own modules and Cloudflare's SDK.
+"""What the Worker is made of, laid into ``python_modules``: all but the entry itself.
 
 Way:     make worker → here; wrangler and the bench take the folder as it is
 Rule 1:  which of our modules go along is read from their imports, beginning at ``worker/src``: no
-         list. They are ours word for word, but for docstrings and comments.
+         list. They are ours line for line, but for docstrings, comments and the types of functions.
 Rule 2:  a module that needs a third-party package stops the build: none is there in the Worker.
 """
 
@@ -12,14 +12,16 @@ import shutil
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from d1_schema import schema_of_a_job
+from d1_schema import schemas_of_objects
 
 WORKER = Path(__file__).parent
 SOURCES = WORKER.parent / "src"
 MODULES = WORKER / "python_modules"
+ENTRY = WORKER / "main"  # wrangler takes all that lies beside the entry as it is
+ADAPTERS = "on_cloudflare"
 UNUSED = ("asgi.py", "workers/asgi.py", "workers/wsgi.py")
 PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper", "object_schema"}
 """What the runtime and its SDK bring, and what is written here."""
@@ -30,14 +32,21 @@ def main() -> None:
     lay_sdk()
     needed = closure(WORKER / "src")
     shutil.rmtree(MODULES / "bookline", ignore_errors=True)
-    for path in needed:
-        target = MODULES / path.relative_to(SOURCES)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(without_words(path.read_text("utf-8")), "utf-8")
-    statements = ",\n    ".join(map(repr, schema_of_a_job()))
-    (MODULES / "object_schema.py").write_text(f"STATEMENTS = (\n    {statements},\n)\n")
+    shutil.rmtree(MODULES / ADAPTERS, ignore_errors=True)
+    lay(needed, SOURCES)
+    lay((WORKER / "src" / ADAPTERS).rglob("*.py"), WORKER / "src")
+    lines = [f"{name} = {statements!r}\n" for name, statements in schemas_of_objects().items()]
+    (MODULES / "object_schema.py").write_text("".join(lines))
     size = sum((MODULES / path.relative_to(SOURCES)).stat().st_size for path in needed)
     print(f"{len(needed)} modules of ours, {size:,} bytes")
+
+
+def lay(paths: Iterable[Path], root: Path) -> None:
+    """The files as they go along, each at its place below ``root``."""
+    for path in paths:
+        target = MODULES / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(without_words(path.read_text("utf-8")), "utf-8")
 
 
 def lay_sdk() -> None:
@@ -54,6 +63,7 @@ def lay_sdk() -> None:
     )
     for path in UNUSED:  # bridges to other frameworks; a Worker starts faster without them
         (MODULES / path).unlink(missing_ok=True)
+    lay(MODULES.rglob("*.py"), MODULES)
     stamp.write_text(wanted)
 
 
@@ -62,9 +72,9 @@ def closure(start: Path) -> list[Path]:
 
     Raises: SystemExit naming a module that needs a package which the Worker does not have.
     """
-    own = {path.stem for path in start.glob("*.py")} | {path.name for path in start.iterdir()}
+    own = {path.name for path in start.iterdir()}
     found: dict[Path, None] = {}
-    todo = sorted(start.rglob("*.py"))
+    todo = [*sorted(start.rglob("*.py")), *sorted(ENTRY.glob("*.py"))]
     while todo:
         path = todo.pop()
         for name in imported(ast.parse(path.read_text("utf-8"))):
@@ -79,7 +89,10 @@ def closure(start: Path) -> list[Path]:
 
 
 def without_words(source: str) -> str:
-    """The module without its docstrings and comments, each line where it was: half as large."""
+    """The module without its docstrings, comments and the types of its functions, each line where
+    it was: half as large.
+    """
+    source = without_types(source)
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -93,6 +106,31 @@ def without_words(source: str) -> str:
             lines[first] = lines[first][: node.col_offset] + '""'
             lines[first + 1 : last] = [""] * (last - first - 1)
     return "\n".join(lines) + "\n"
+
+
+def without_types(source: str) -> str:
+    """The module without the types of its functions' arguments and results."""
+    lines = source.encode().splitlines()
+    tree = ast.parse(source)
+    spans = [span for node in ast.walk(tree) for span in types_of(node, lines)]
+    for line, start, end in sorted(spans, reverse=True):
+        lines[line] = lines[line][:start] + lines[line][end:]
+    return b"\n".join(lines).decode() + "\n"
+
+
+def types_of(node: ast.AST, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
+    """(line, from, to) of what a node says of types; not those that go over a line's end."""
+    if isinstance(node, ast.arg) and node.annotation is not None:
+        start, kind = node.col_offset + len(node.arg.encode()), node.annotation
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
+        kind = node.returns
+        start = lines[kind.lineno - 1].rfind(b"->", 0, kind.col_offset)
+    else:
+        return
+    if start >= 0 and node.lineno <= kind.lineno == kind.end_lineno:
+        if isinstance(node, ast.arg) and node.lineno != kind.lineno:
+            return
+        yield kind.lineno - 1, start, kind.end_col_offset or start
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""The tables of D1 and of a job's Durable Object, as SQL.
+"""The tables of D1 and of the Durable Objects, as SQL.
 
 Way:     make worker → here → migrations/0001_bookline.sql, which wrangler applies, and a module of
-         the Worker that room.py makes its tables by
+         the Worker that the objects make their tables by
 Rule 1:  the stores' own migrations make the tables; their result is written down, nothing else.
-Rule 2:  an object has the tables that one job needs, and of their indexes those that keep rows
-         apart: each index costs a row at every write.
+Rule 2:  an object has the tables that it needs. A job's has of their indexes only those that keep
+         rows apart: each index costs a row at every write, and one job has few rows.
 """
 
 import sys
@@ -24,6 +24,11 @@ _MADE = """SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE
 
 
 OF_A_JOB = ("jobs", "events", "idempotency", "import_records", "nodes")
+OF_A_BATCH = ("batches", "batch_items", "jobs", "events", "idempotency")
+OF_LIMITS = ("turns",)
+UNIQUE = "CREATE UNIQUE INDEX "
+ASKED_FOR = ("batch_items_", "jobs_batch ", "jobs_flow ", "jobs_open ", "jobs_waiting ")
+"""The indexes that work on a batch needs."""
 
 
 def schema() -> str:
@@ -32,14 +37,23 @@ def schema() -> str:
     return ";\n".join([WRITES, *made]) + ";\n"
 
 
-def schema_of_a_job() -> list[str]:
-    """An object's statements."""
-    tables = tuple(f"CREATE TABLE {name} " for name in OF_A_JOB)
+def schemas_of_objects() -> dict[str, list[str]]:
+    """Each kind of object's statements."""
+    return {
+        "OF_A_JOB": _of(OF_A_JOB, UNIQUE),
+        "OF_A_BATCH": _of(OF_A_BATCH, UNIQUE, *(f"CREATE INDEX {name}" for name in ASKED_FOR)),
+        "OF_LIMITS": _of(OF_LIMITS, "CREATE INDEX "),
+    }
+
+
+def _of(tables: Sequence[str], *indexes: str) -> list[str]:
+    """What makes these tables, with those of their indexes that are made so."""
+    made = tuple(f"CREATE TABLE {name} " for name in tables)
     return [
         one
         for one in _made(journal_schema.MIGRATIONS)
-        if one.startswith(tables)
-        or (one.startswith("CREATE UNIQUE") and any(f" ON {name} " in one for name in OF_A_JOB))
+        if one.startswith(made)
+        or (one.startswith(indexes) and any(f" ON {name} " in one for name in tables))
     ]
 
 

@@ -6,20 +6,31 @@ Rule 1:  nobody uses ``asyncio.to_thread``: its threads are the engine's (see en
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+HAS_NO_THREADS = sys.platform == "emscripten"  # the Cloudflare Worker
 THREADS = 2  # our choice: more only share the same cores
 
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:
     """What ``work`` returns, done beside the event loop; in it where there are no threads."""
-    if sys.platform == "emscripten":  # the Cloudflare Worker
+    if HAS_NO_THREADS:
         return work(*args)
     return await asyncio.get_running_loop().run_in_executor(_threads(), work, *args)
+
+
+def ask_loop(loop: asyncio.AbstractEventLoop, question: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine comes to in the event loop, for work that was given to ``in_thread``."""
+    if HAS_NO_THREADS:
+        from pyodide.ffi import run_sync
+
+        answer: T = run_sync(question)
+        return answer
+    return asyncio.run_coroutine_threadsafe(question, loop).result()
 
 
 @cache

@@ -144,7 +144,7 @@ async def test_a_list_that_is_not_whole_is_seen_by_nobody(
     """The process dies between two portions of the list."""
     monkeypatch.setattr(batches_module, "PORTION", 1)
     store, kept = bench.stores.batches, 0
-    keep = store._keep
+    keep = store.add
 
     async def die_at_the_second(batch_id: str, items: Sequence[Item]) -> None:
         nonlocal kept
@@ -153,10 +153,10 @@ async def test_a_list_that_is_not_whole_is_seen_by_nobody(
             raise KeyboardInterrupt
         await keep(batch_id, items)
 
-    monkeypatch.setattr(store, "_keep", die_at_the_second)
+    monkeypatch.setattr(store, "add", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         await bench.open(A, B, key=KEY)
-    monkeypatch.setattr(store, "_keep", keep)
+    monkeypatch.setattr(store, "add", keep)
 
     assert await store.find(BATCH) is None
     assert await store.running() == []

@@ -72,6 +72,7 @@ function worker({ entry, vars, folders, without }) {
     d1Databases: ["DB"].filter(has),
     durableObjects: only({
       WEBSOCKET_DO: { className: "WebSocketConnectionDO", useSQLite: true },
+      BATCH_DO: { className: "BatchDO", useSQLite: true },
       JOB_STATE_MANAGER: { className: "JobStateManagerDO", useSQLite: true },
     }),
     workflows: { BOOK_IMPORT_WORKFLOW: { name: "book-import", className: "BookImportWorkflow" } },
@@ -91,7 +92,7 @@ export async function start(options) {
       unsafeTriggerHandlers: true,
       ...(persist ? { resourcePersistencePath: persist } : {}),
       workers: [
-        worker({ entry: "entry", vars: {}, folders: [join(WORKER, "src")], without: [], ...chosen }),
+        worker({ entry: "entry", vars: {}, folders: [join(WORKER, "main")], without: [], ...chosen }),
         {
           name: "stand-ins",
           modulesRoot: "/",
@@ -129,7 +130,8 @@ async function instance(bench, id) {
 
 const ORDERS = {
   kill: () => process.kill(workerd(), "SIGKILL"),
-  evict: (bench, job) => bench.unsafeEvictDurableObject("bookline", "WebSocketConnectionDO", { name: job }),
+  evict: (bench, name) =>
+    bench.unsafeEvictDurableObject("bookline", name.startsWith("batch-") ? "BatchDO" : "WebSocketConnectionDO", { name }),
   status: async (bench, id) => (await instance(bench, id)).status(),
   pause: async (bench, id) => (await instance(bench, id)).pause(),
   resume: async (bench, id) => (await instance(bench, id)).resume(),

@@ -27,7 +27,7 @@ class Bench:
         entry: str = "entry",
         folders: Sequence[Path] = (),
     ) -> None:
-        folders = [WORKER / "src", *folders]
+        folders = [WORKER / "main", *folders]
         self._options: dict[str, Any] = {
             "port": port, "tables": tables, "entry": entry,
             "vars": dict(vars or {}), "without": list(without),

@@ -50,7 +50,7 @@ def test_every_module_that_is_needed_goes_along(dry_run: str) -> None:
     """wrangler takes the folder as it is; nothing of another package lies in it."""
     laid = {path.name for path in (WORKER / "python_modules").iterdir() if path.is_dir()}
 
-    assert {"bookline", "workers"} <= laid
+    assert {"bookline", "on_cloudflare", "workers"} <= laid
     assert not laid & {"starlette", "pydantic", "aiohttp", "PIL", "dbos"}
 
 

@@ -20,11 +20,9 @@ from bookline.batches.failed import failed_pieces, is_table
 from bookline.batches.files import order_of_file, preview_of
 from bookline.batches.items import items_of_json
 from bookline.batches.service import BatchOrder, Opened, opened_json
-from bookline.errors import Refused
 from bookline.live import session, sse
 from bookline.shelves.file import open_library_file
 from bookline.threads import in_thread
-from bookline.values import Json
 
 JSON_TYPE = "application/json"
 CANDIDATE_COVER_CACHE = "private, max-age=86400"  # our choice: one look at a review, not more
@@ -227,7 +225,7 @@ async def retry(request: Request, here: Here, batch_id: BatchId) -> Response:
 async def choose(request: Request, here: Here, batch_id: BatchId, index: Index) -> Response:
     """Which book a row without an ISBN means, or that it is to be skipped."""
     body = await bodies.read_body(request)
-    isbn = _read_choice(body)
+    isbn = bodies.read_choice(body)
     return success(request, (await here.batches.choose(batch_id, index, isbn)).to_json())
 
 
@@ -251,14 +249,6 @@ async def candidate_cover(
     picture = await here.candidate_covers.get(item, isbn)
     headers = {"Cache-Control": CANDIDATE_COVER_CACHE}
     return Response(picture.body, media_type=picture.content_type, headers=headers)
-
-
-def _read_choice(body: Json) -> str | None:
-    """The ISBN, or None to skip."""
-    isbn, skip = bodies.optional_text(body, "isbn"), body.get("skip")
-    if not (skip is None or skip is True) or (isbn is None) == (skip is None):
-        raise Refused("INVALID_REQUEST", 'send either {"isbn": "9780451524935"} or {"skip": true}')
-    return isbn
 
 
 @router.get(

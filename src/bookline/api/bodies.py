@@ -35,6 +35,7 @@ BODY_BYTES: Mapping[str, int] = {
 }
 """Most bytes of a body, by method and path; a route that takes no body reads none."""
 LIMIT_MOST = 200  # our choice: items of one page
+_ON, _OFF = frozenset({"true", "1", "on", "yes"}), frozenset({"false", "0", "off", "no"})
 _WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
 _PLUS = re.compile(r" ([0-9]{2}:?[0-9]{2})$")  # what a query makes of a "+" that is not quoted
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -223,11 +224,38 @@ def read_since_ms(text: str) -> int:
 
 def read_limit(request: Request, default: int) -> int:
     """``?limit=``. Raises: Refused (INVALID_REQUEST)."""
-    text = request.query_params.get("limit")
+    return limit_of(request.query_params.get("limit"), default)
+
+
+def limit_of(text: str | None, default: int) -> int:
+    """The same from the parameter's text. Raises: Refused (INVALID_REQUEST)."""
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LIMIT_MOST):
         raise Refused("INVALID_REQUEST", f"limit must be a whole number from 1 to {LIMIT_MOST}")
+    return int(text)
+
+
+def read_switch(name: str, text: str | None) -> bool:
+    """``?name=``, off where it is missing. Raises: Refused (INVALID_REQUEST)."""
+    word = (text or "false").lower()
+    if word not in _ON | _OFF:
+        raise Refused("INVALID_REQUEST", f"{name} must be true or false")
+    return word in _ON
+
+
+def read_choice(body: Json) -> str | None:
+    """Which book a review means: its ISBN, or None to skip it. Raises: Refused."""
+    isbn, skip = optional_text(body, "isbn"), body.get("skip")
+    if not (skip is None or skip is True) or (isbn is None) == (skip is None):
+        raise Refused("INVALID_REQUEST", 'send either {"isbn": "9780451524935"} or {"skip": true}')
+    return isbn
+
+
+def read_index(text: str) -> int:
+    """A place in a list, from 0. Raises: Refused (INVALID_REQUEST)."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise Refused("INVALID_REQUEST", "index must be a whole number from 0")
     return int(text)
 
 

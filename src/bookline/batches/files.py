@@ -11,7 +11,7 @@ from bookline.batches.service import BatchOrder
 from bookline.batches.there import AlreadyThere
 from bookline.shelves.file import LibraryFile
 from bookline.shelves.preview import preview, to_json
-from bookline.threads import in_thread
+from bookline.threads import ask_loop, in_thread
 
 
 def order_of_file(
@@ -41,6 +41,6 @@ async def preview_of(file: LibraryFile, there: AlreadyThere) -> dict[str, object
     loop = asyncio.get_running_loop()
 
     def already_there(isbns: Collection[str]) -> Collection[str]:
-        return asyncio.run_coroutine_threadsafe(there.titles(list(isbns)), loop).result()
+        return ask_loop(loop, there.titles(list(isbns)))
 
     return to_json(await in_thread(preview, file, already_there))

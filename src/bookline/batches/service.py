@@ -8,8 +8,9 @@ Rule 2:   nothing here waits for an import, a provider or the library.
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bookline.batches.items import REFUSED_SHOWN, Tally, plain
 from bookline.errors import Refused
@@ -23,7 +24,7 @@ from bookline.progress.batches import (
     Batch,
     Item,
 )
-from bookline.stores.batches import SqlBatches
+from bookline.progress.journal import Idempotency
 from bookline.values import Json, Page
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,42 @@ class Opened:
     duplicates: int
 
 
+class KeptBatches(Protocol):
+    """The batches as callers see them (stores/batches.py). Each raises StoreDown."""
+
+    async def open(
+        self, batch: Batch, items: Iterable[Item], idempotency: Idempotency | None = None
+    ) -> str: ...
+
+    async def find(self, batch_id: str) -> Batch | None: ...
+
+    async def list(self, *, limit: int, cursor: str | None) -> tuple[Page[Batch], int]: ...
+
+    async def items(
+        self, batch_id: str, *, states: Collection[str] | None, limit: int, cursor: str | None
+    ) -> tuple[Page[Item], int]: ...
+
+    async def item(self, batch_id: str, index: int) -> Item: ...
+
+    async def repeated(self, batch_id: str) -> int: ...
+
+    async def request_cancel(self, batch_id: str) -> None: ...
+
+    async def cancel_waiting(self, batch_id: str) -> int: ...
+
+    async def jobs_to_cancel(self, batch_id: str) -> Sequence[str]: ...
+
+    async def request_retry(self, batch_id: str) -> int: ...
+
+    async def choose(self, batch_id: str, index: int, isbn: str | None) -> Item: ...
+
+
 class Batches:
     """``clock`` gives epoch milliseconds."""
 
     def __init__(
         self,
-        store: SqlBatches,
+        store: KeptBatches,
         imports: Imports,
         *,
         clock: Callable[[], int],

@@ -13,7 +13,6 @@ from itertools import islice
 
 from bookline.errors import Refused
 from bookline.job import CANCELLED, FAILED, QUEUED, Job
-from bookline.progress import rules
 from bookline.progress.batches import (
     ALREADY_THERE,
     CANCELLED_ERROR,
@@ -25,7 +24,6 @@ from bookline.progress.batches import (
     Item,
 )
 from bookline.progress.journal import Idempotency
-from bookline.progress.rules import Known
 from bookline.stores.batch_rows import (
     INSERT_BATCH,
     INSERT_ITEM,
@@ -44,7 +42,7 @@ from bookline.stores.batch_rows import (
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Session
 from bookline.stores.event_log import SqlEventLog, Told
-from bookline.stores.job_rows import INSERT, KNOW, insertion, read_job
+from bookline.stores.job_rows import INSERT, insertion, know, known_id, read_job
 from bookline.stores.queue import turn_of
 from bookline.threads import in_thread
 from bookline.values import Json, Page
@@ -79,18 +77,21 @@ class SqlBatches:
             known = await self._database.look_up(lambda session: self._known(session, idempotency))
             if known is not None:
                 return known
+        await self.receive(batch)
+        left = iter(items)
+        while portion := await in_thread(next_portion, left):
+            await self.add(batch.batch_id, portion)
+        return await self.let_begin(batch, idempotency)
+
+    async def receive(self, batch: Batch) -> None:
+        """A batch whose list is still to come."""
         values = batch_values(batch, RECEIVING)
         await self._database.write(
             lambda session: session.execute(INSERT_BATCH, values), batch.batch_id
         )
-        left = iter(items)
-        while portion := await in_thread(_next_portion, left):
-            await self._keep(batch.batch_id, portion)
-        return await self._log.write_and_tell(
-            lambda session, told: self._begin(session, told, batch, idempotency), batch.batch_id
-        )
 
-    async def _keep(self, batch_id: str, items: Sequence[Item]) -> None:
+    async def add(self, batch_id: str, items: Sequence[Item]) -> None:
+        """Some more of its list."""
         rows = [item_values(batch_id, item) for item in items]
 
         def work(session: Session) -> None:
@@ -99,6 +100,12 @@ class SqlBatches:
 
         await self._database.write(work, batch_id)
 
+    async def let_begin(self, batch: Batch, idempotency: Idempotency | None = None) -> str:
+        """Its list is whole. The id of the batch, or of that which the key stands for."""
+        return await self._log.write_and_tell(
+            lambda session, told: self._begin(session, told, batch, idempotency), batch.batch_id
+        )
+
     def _begin(
         self, session: Session, told: Told, batch: Batch, idempotency: Idempotency | None
     ) -> str:
@@ -106,11 +113,7 @@ class SqlBatches:
             known = self._known(session, idempotency)
             if known is not None:  # another one with this key was faster; ours is cleared away
                 return known
-            session.execute(
-                KNOW,
-                {"key": idempotency.key, "body": idempotency.body, "job_id": batch.batch_id,
-                 "at_ms": batch.created_ms},
-            )  # fmt: skip
+            know(session, idempotency, batch.batch_id, batch.created_ms)
         session.execute(
             "UPDATE batches SET status = 'running' WHERE batch_id = :batch_id",
             {"batch_id": batch.batch_id},
@@ -119,11 +122,7 @@ class SqlBatches:
         return batch.batch_id
 
     def _known(self, session: Session, idempotency: Idempotency) -> str | None:
-        rows = session.execute(
-            "SELECT * FROM idempotency WHERE key = :key", {"key": idempotency.key}
-        )
-        known = [Known(body=row["body"], job_id=row["job_id"], at_ms=row["at_ms"]) for row in rows]
-        return rules.check_known(known[0] if known else None, idempotency, self._clock())
+        return known_id(session, idempotency, self._clock())
 
     async def find(self, batch_id: str) -> Batch | None:
         return await self._database.read(lambda session: self._find(session, batch_id))
@@ -334,6 +333,14 @@ class SqlBatches:
             node,
         )
 
+    async def at_work(self, node: str) -> int:
+        """Jobs that were given to this node and have not ended."""
+        return await self._count(
+            """SELECT count(*) AS n FROM jobs
+               WHERE status IN ('queued', 'running') AND node = :of""",
+            node,
+        )
+
     async def _count(self, sql: str, of: str) -> int:
         def work(session: Session) -> int:
             [row] = session.execute(sql, {"of": of})
@@ -535,7 +542,8 @@ class SqlBatches:
         return await self._database.write(work, "remove batches")
 
 
-def _next_portion(items: Iterator[Item]) -> list[Item]:
+def next_portion(items: Iterator[Item]) -> list[Item]:
+    """The next PORTION of a list; none at its end."""
     return list(islice(items, PORTION))
 
 

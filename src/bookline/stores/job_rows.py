@@ -4,9 +4,10 @@ import json
 
 from bookline.job import ImportInput, Job
 from bookline.progress.events import Event
+from bookline.progress.journal import Idempotency
 from bookline.progress.records import ImportRecord
-from bookline.progress.rules import JobRow, Mark
-from bookline.stores.database import Row
+from bookline.progress.rules import JobRow, Known, Mark, check_known
+from bookline.stores.database import Row, Session
 from bookline.values import Json
 
 JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
@@ -29,10 +30,25 @@ TELL = """
     INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
     VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)
 """
-KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
+_KNOW = """INSERT INTO idempotency (key, body, job_id, at_ms)
            VALUES (:key, :body, :job_id, :at_ms)
            ON CONFLICT (key) DO UPDATE SET body = excluded.body, job_id = excluded.job_id,
                                            at_ms = excluded.at_ms"""
+
+
+def known_id(session: Session, idempotency: Idempotency, now_ms: int) -> str | None:
+    """The id of the job or batch that the key stands for. Raises: Refused (INVALID_STATE)."""
+    rows = session.execute("SELECT * FROM idempotency WHERE key = :key", {"key": idempotency.key})
+    known = [Known(body=row["body"], job_id=row["job_id"], at_ms=row["at_ms"]) for row in rows]
+    return check_known(known[0] if known else None, idempotency, now_ms)
+
+
+def know(session: Session, idempotency: Idempotency, job_id: str, at_ms: int) -> None:
+    """From now on the key stands for this job or batch."""
+    session.execute(
+        _KNOW,
+        {"key": idempotency.key, "body": idempotency.body, "job_id": job_id, "at_ms": at_ms},
+    )
 
 
 def insertion(job: Job, turn: int = 0) -> Json:

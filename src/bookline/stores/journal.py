@@ -15,9 +15,9 @@ from typing import TypeVar
 from bookline.errors import Refused
 from bookline.job import TERMINAL, Job
 from bookline.progress import rules
-from bookline.progress.events import News
+from bookline.progress.events import Event, News
 from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency, Place
-from bookline.progress.rules import JobRow, Known, Mark
+from bookline.progress.rules import JobRow, Mark
 from bookline.stores import batch_rows
 from bookline.stores.cursors import read_cursor, write_cursor
 from bookline.stores.database import Database, Session
@@ -25,10 +25,11 @@ from bookline.stores.event_log import SqlEventLog, Told
 from bookline.stores.job_rows import (
     INSERT,
     JOB,
-    KNOW,
     SAVE,
     TELL,
     insertion,
+    know,
+    known_id,
     read_job,
     read_row,
     saving,
@@ -74,11 +75,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
                 known = _known(session, idempotency, self._clock())
                 if known is not None:
                     return known
-                session.execute(
-                    KNOW,
-                    {"key": idempotency.key, "body": idempotency.body, "job_id": job.job_id,
-                     "at_ms": job.created_ms},
-                )  # fmt: skip
+                know(session, idempotency, job.job_id, job.created_ms)
             turn = turn_of(session, job) if job.node is None else 0
             session.execute(INSERT, insertion(job, turn))
             return job
@@ -319,14 +316,16 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
             story.append((one.key, at_ms))
         session.execute(SAVE, saving(row))
         if moves:
-            told += batch_rows.follow(session, [row.job], self._clock())
+            told += self._follow(session, row.job)
         return story
+
+    def _follow(self, session: Session, job: Job) -> Sequence[Event]:
+        """What its batch tells of a job; the batch's rows lie beside the job's."""
+        return batch_rows.follow(session, [job], self._clock())
 
 
 def _known(session: Session, idempotency: Idempotency, now_ms: int) -> Job | None:
-    rows = session.execute("SELECT * FROM idempotency WHERE key = :key", {"key": idempotency.key})
-    known = [Known(body=row["body"], job_id=row["job_id"], at_ms=row["at_ms"]) for row in rows]
-    job_id = rules.check_known(known[0] if known else None, idempotency, now_ms)
+    job_id = known_id(session, idempotency, now_ms)
     return None if job_id is None else _find(session, job_id)
 
 

@@ -36,13 +36,25 @@ class SqlQueue:
 
         def work(session: Session) -> Sequence[Job]:
             ids = _next(session, sources, most)
-            if not ids:
-                return ()
-            rows = session.execute(_TAKE, {"node": node, "now_ms": now_ms, "ids": ids})
-            taken = {row["job_id"]: read_job(row) for row in rows}
-            return [taken[job_id] for job_id in ids if job_id in taken]
+            return _taken(session, node, ids, now_ms) if ids else ()
 
         return await self.database.write(work, "queue")
+
+    async def peek(self, sources: Mapping[str, int], most: int) -> Sequence[Job]:
+        """The next ones, which stay nobody's."""
+
+        def work(session: Session) -> Sequence[Job]:
+            ids = _next(session, sources, most)
+            rows = session.execute("SELECT * FROM jobs WHERE job_id IN :ids", {"ids": ids})
+            found = {row["job_id"]: read_job(row) for row in rows}
+            return [found[job_id] for job_id in ids]
+
+        return await self.database.read(work)
+
+    async def hand_over(self, node: str, job_ids: Sequence[str]) -> None:
+        """Those of them that still wait are the node's now."""
+        now_ms = self._clock()
+        await self.database.write(lambda session: _taken(session, node, job_ids, now_ms), "queue")
 
 
 def _next(session: Session, sources: Mapping[str, int], most: int) -> Sequence[str]:
@@ -57,6 +69,12 @@ def _next(session: Session, sources: Mapping[str, int], most: int) -> Sequence[s
     ]
     one_of_each = chain.from_iterable(zip_longest(*lines))
     return [job_id for job_id in one_of_each if job_id is not None][:most]
+
+
+def _taken(session: Session, node: str, ids: Sequence[str], now_ms: int) -> Sequence[Job]:
+    rows = session.execute(_TAKE, {"node": node, "now_ms": now_ms, "ids": list(ids)})
+    taken = {row["job_id"]: read_job(row) for row in rows}
+    return [taken[job_id] for job_id in ids if job_id in taken]
 
 
 def turn_of(session: Session, job: Job) -> int:

@@ -4,26 +4,24 @@ Way:     entry.py → here → the adapters beside it
 Rule 1:  any of AI, DB and BOOK_VECTORS may be missing: the import does without, and says so.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from bookline import __version__
 from bookline.api.keys import Keys, Tokens
 from bookline.aside import Aside
+from bookline.batches.covers import CandidateCovers
+from bookline.batches.lookup import LookUp
+from bookline.batches.service import Batches
+from bookline.batches.there import AlreadyThere
 from bookline.engine.tries import Policy
 from bookline.errors import StoreDown
 from bookline.imports import Imports
-from bookline.job import FAILED, ImportInput
 from bookline.migration.rollouts import Rollouts
 from bookline.net.picture_headers import read_header
-from bookline.ports import MetadataProvider, Picture, Steps
-from bookline.providers.google_books import GoogleBooks
-from bookline.providers.isbndb import IsbnDb
-from bookline.providers.open_library import OpenLibrary
+from bookline.ports import Picture, Steps
 from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
@@ -32,95 +30,19 @@ from bookline.steps.metadata import FetchMetadata
 from bookline.steps.save import SaveBook
 from bookline.stores.records import SqlRecords
 from bookline.stores.rollout import SqlRollout
-from bookline.workflow import VERSION
+from on_cloudflare.batches import DurableBatches
 from on_cloudflare.d1 import D1Database
-from on_cloudflare.index import D1Index, NoIndex
+from on_cloudflare.engine import CloudEngine
+from on_cloudflare.index import D1Index, NoIndex, WithBatches
 from on_cloudflare.journal import DurableJobs, Index, Rooms, RunJournal
 from on_cloudflare.library import CloudLibrary
-from on_cloudflare.net import FetchCovers, FetchHttp
+from on_cloudflare.net import FetchCovers
 from on_cloudflare.plain import now_ms
+from on_cloudflare.sources import Secrets, Sources
 from on_cloudflare.stores import KvStore, R2Objects, WorkersAiBinding
 
 NODE = "cloudflare"
 """Who runs an import: the platform, whichever machine of it."""
-GOOGLE, OPEN_LIBRARY, ISBNDB = (
-    "https://www.googleapis.com/books/v1", "https://openlibrary.org", "https://api2.isbndb.com",
-)  # fmt: skip
-COVERS = "https://covers.openlibrary.org"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secrets:
-    """Values that may lie in the Secrets Store, and so are asked for."""
-
-    google: str
-    isbndb: str
-    keys: str
-    tokens: str
-
-    @classmethod
-    async def of(cls, env: Any) -> "Secrets":
-        names = ("GOOGLE_BOOKS_API_KEY", "ISBNDB_API_KEY", "API_KEYS", "TOKEN_SECRET")
-        google, isbndb, keys, tokens = [await _secret(env, name) for name in names]
-        return cls(google=google, isbndb=isbndb, keys=keys, tokens=tokens)
-
-
-async def _secret(env: Any, name: str) -> str:
-    """A variable, a secret, or what a Secrets Store binding gives; empty where there is none."""
-    value = getattr(env, name, None)
-    if value is None or isinstance(value, str):
-        return value or ""
-    return str(await value.get())
-
-
-class CloudEngine:
-    """Fills the port Engine. ``workflow`` is the binding BOOK_IMPORT_WORKFLOW."""
-
-    def __init__(self, workflow: Any, rooms: Rooms, wait_until: Callable[[Any], None]) -> None:
-        self._workflow = workflow
-        self._rooms = rooms
-        self._wait_until = wait_until
-        self._failed_step: dict[str, str | None] = {}
-
-    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
-        params = {**order.to_json(), "version": VERSION}
-        try:
-            await self._workflow.create({"id": order.job_id, "params": params})
-        except Exception as error:
-            said = str(error).strip().splitlines()[-1]
-            if "already_exists" not in said:
-                raise StoreDown(f"Cloudflare Workflows: {said}") from error
-
-    async def settle(self, job_id: str) -> None:
-        """Waits until the engine has the run's end, and remembers where it failed."""
-        job = await self._rooms.ask(job_id, "find", job_id=job_id)
-        if job["status"] == FAILED:
-            self._failed_step[job_id] = (job["error"] or {}).get("step")
-        for _ in range(50):
-            instance = await self._workflow.get(job_id)
-            if (await instance.status())["status"] not in {"running", "queued", "waiting"}:
-                return
-            await asyncio.sleep(0.1)
-        raise StoreDown("Cloudflare Workflows has not ended the run yet; try again")
-
-    async def restart(self, job_id: str) -> None:
-        step = self._failed_step.pop(job_id, None)
-        instance = await self._workflow.get(job_id)
-        try:
-            await (instance.restart({"from": {"name": step}}) if step else instance.restart())
-        except Exception as error:
-            said = str(error).strip().splitlines()[-1]
-            raise StoreDown(f"Cloudflare Workflows: {said}") from error
-
-    def wake(self, job_id: str) -> None:
-        """A cancelled job that its journal has ended: the engine need not wait for it."""
-        self._wait_until(self._end_if_over(job_id))
-
-    async def _end_if_over(self, job_id: str) -> None:
-        job = await self._rooms.ask(job_id, "find", job_id=job_id)
-        if job is not None and job["status"] == "cancelled":
-            instance = await self._workflow.get(job_id)
-            await instance.terminate()
 
 
 class Cloud:
@@ -162,7 +84,20 @@ class Cloud:
 
     @cached_property
     def index(self) -> Index:
-        return NoIndex() if self.database is None else D1Index(self.database, self.rooms)
+        listed = NoIndex() if self.database is None else D1Index(self.database, self.rooms)
+        return listed if self._batch_rooms is None else WithBatches(listed, self._batch_rooms)
+
+    @cached_property
+    def _batch_rooms(self) -> Rooms | None:
+        bound = self.binding("BATCH_DO")
+        return None if bound is None else Rooms(bound)
+
+    @property
+    def batch_rooms(self) -> Rooms:
+        """Raises: StoreDown without the binding BATCH_DO."""
+        if self._batch_rooms is None:
+            raise StoreDown("batches need the binding BATCH_DO")
+        return self._batch_rooms
 
     @cached_property
     def jobs(self) -> DurableJobs:
@@ -189,13 +124,31 @@ class Cloud:
 
     # -------------------------------------------------------------- services
     @cached_property
+    def engine(self) -> CloudEngine:
+        return CloudEngine(self._env.BOOK_IMPORT_WORKFLOW, self.rooms, self._wait_until)
+
+    @cached_property
     def imports(self) -> Imports:
-        engine = CloudEngine(self._env.BOOK_IMPORT_WORKFLOW, self.rooms, self._wait_until)
-        usable = [provider.name for provider in self._providers()]
         return Imports(
-            self.jobs, {"workflow": engine}, usable=usable, node=NODE, clock=now_ms,
-            choose=self._choose,
+            self.jobs, {"workflow": self.engine}, usable=self.sources.usable, node=NODE,
+            clock=now_ms, choose=self._choose,
         )  # fmt: skip
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Raises: StoreDown without the binding BATCH_DO."""
+        return Batches(DurableBatches(self.batch_rooms, self.database), self.imports, clock=now_ms)
+
+    @cached_property
+    def there(self) -> AlreadyThere:
+        return AlreadyThere(
+            self.shelf.find_many, self.jobs.find, usable=self.sources.usable,
+            completes=self.completes, clock=now_ms,
+        )  # fmt: skip
+
+    @cached_property
+    def look_up(self) -> LookUp:
+        return LookUp(self.sources.searches)
 
     @cached_property
     def shelf(self) -> Shelf:
@@ -218,7 +171,7 @@ class Cloud:
         )  # fmt: skip
 
     def run_journal(self, job_id: str) -> RunJournal:
-        return RunJournal(self.rooms, job_id, NODE)
+        return RunJournal(self.rooms, job_id, NODE, self.index.keep)
 
     @cached_property
     def policy(self) -> Policy:
@@ -227,38 +180,35 @@ class Cloud:
             retry_scale=float(self.var("RETRY_SCALE", "1")),
         )
 
-    def steps(self) -> Steps:
-        covers = FetchCovers(
-            self.listed("COVER_HOSTS"), self._user_agent(),
+    @property
+    def completes(self) -> bool:
+        return self.var("COMPLETE", "on") == "on"
+
+    @cached_property
+    def _covers(self) -> FetchCovers:
+        return FetchCovers(
+            self.listed("COVER_HOSTS"), self.user_agent,
             allow_private=self.var("ALLOW_PRIVATE_COVERS") == "on",
         )  # fmt: skip
+
+    @cached_property
+    def candidate_covers(self) -> CandidateCovers:
+        return CandidateCovers(self._covers, _read_picture)
+
+    def steps(self) -> Steps:
         return AllSteps(
-            metadata=FetchMetadata(self._providers(), complete=self.var("COMPLETE", "on") == "on"),
-            cover=UploadCover(covers, _read_picture, self.objects, now_ms),
+            metadata=FetchMetadata(self.sources.providers, complete=self.completes),
+            cover=UploadCover(self._covers, _read_picture, self.objects, now_ms),
             embedding=GenerateEmbedding(self.embedder),
             book=SaveBook(self.library, self.fallback, self.objects, now_ms),
         )
 
-    def _providers(self) -> Sequence[MetadataProvider]:
-        """Those that can be asked, in the order in which ``auto`` asks them: Google and ISBNdb with
-        a key, or by an address that is not their own.
-        """
-        http = FetchHttp(self._user_agent())
-        google, isbndb = self.var("GOOGLE_BOOKS_URL", GOOGLE), self.var("ISBNDB_URL", ISBNDB)
-        found: list[MetadataProvider] = []
-        if self._secrets.google or google != GOOGLE:
-            country = self.var("GOOGLE_BOOKS_COUNTRY", "US")
-            found.append(GoogleBooks(http, google, self._secrets.google, country))
-        own, covers = (
-            self.var("OPENLIBRARY_URL", OPEN_LIBRARY),
-            self.var("OPENLIBRARY_COVERS_URL", COVERS),
-        )
-        found.append(OpenLibrary(http, own, covers))
-        if self._secrets.isbndb or isbndb != ISBNDB:
-            found.append(IsbnDb(http, isbndb, self._secrets.isbndb))
-        return found
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(self.var, self._secrets, self.user_agent)
 
-    def _user_agent(self) -> str:
+    @property
+    def user_agent(self) -> str:
         contact = self.var("CONTACT")
         return f"Bookline/{__version__} ({contact})" if contact else f"Bookline/{__version__}"
 

@@ -13,12 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 from workers import Response
 
 from bookline.api import answers
-from bookline.api.bodies import USUAL_BODY_BYTES, check_names, plain
+from bookline.api.bodies import USUAL_BODY_BYTES, check_names, limit_of, plain, read_switch
 from bookline.api.origins import is_foreign
 from bookline.errors import Refused
 from bookline.live.session import find_token
 from bookline.values import Json
 from on_cloudflare.cloud import Cloud
+from on_cloudflare.net import read_capped
 from on_cloudflare.plain import load, now_ms
 
 
@@ -48,24 +49,34 @@ class Asked:
         """A header's parts between commas."""
         return listed(self.headers, header)
 
-    def whole_number(self, name: str, default: int, most: int) -> int:
+    def limit(self, default: int) -> int:
         """Raises: Refused (INVALID_REQUEST)."""
-        text = self.query.get(name)
-        if text is None:
-            return default
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= most):
-            raise Refused("INVALID_REQUEST", f"{name} must be a whole number from 1 to {most}")
-        return int(text)
+        return limit_of(self.query.get("limit"), default)
+
+    def switch(self, name: str) -> bool:
+        """Raises: Refused (INVALID_REQUEST)."""
+        return read_switch(name, self.query.get(name))
 
     async def json(self, known: tuple[str, ...] | None, most_bytes: int = USUAL_BODY_BYTES) -> Json:
         """The body's object. ``known`` are its fields; None where its reader checks them.
 
         Raises: Refused (PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST).
         """
-        kind = (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
-        if kind != "application/json" and not kind.endswith("+json"):
+        return self.object_of(await self.json_bytes(most_bytes), known)
+
+    @property
+    def kind(self) -> str:
+        """The body's media type."""
+        return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+    async def json_bytes(self, most_bytes: int) -> bytes:
+        """A body that says that it is JSON. Raises: Refused."""
+        if self.kind != "application/json" and not self.kind.endswith("+json"):
             raise Refused("UNSUPPORTED_MEDIA_TYPE", "send Content-Type: application/json")
-        body = await self.body(most_bytes)
+        return await self.body(most_bytes)
+
+    def object_of(self, body: bytes, known: tuple[str, ...] | None) -> Json:
+        """The body as a JSON object, its names checked. Raises: Refused (INVALID_REQUEST)."""
         try:
             value = load(body.decode())
         except ValueError as error:
@@ -80,14 +91,21 @@ class Asked:
 
     async def body(self, most_bytes: int) -> bytes:
         """Raises: Refused (PAYLOAD_TOO_LARGE)."""
-        too_large = Refused("PAYLOAD_TOO_LARGE", f"a body may have {most_bytes} bytes")
-        length = self.headers.get("content-length") or "0"
-        if length.isdigit() and int(length) > most_bytes:
-            raise too_large
-        body: bytes = (await self.request.js_object.arrayBuffer()).to_bytes()
-        if len(body) > most_bytes:
-            raise too_large
+        self.check_length(most_bytes)
+        body = await read_capped(self.request.js_object.body, most_bytes)
+        if body is None:
+            raise _too_large(most_bytes)
         return body
+
+    def check_length(self, most_bytes: int) -> None:
+        """By what the request says of it. Raises: Refused (PAYLOAD_TOO_LARGE)."""
+        length = self.headers.get("content-length") or "0"
+        if length.isdigit() and int(length[:12]) > most_bytes:
+            raise _too_large(most_bytes)
+
+
+def _too_large(most_bytes: int) -> Refused:
+    return Refused("PAYLOAD_TOO_LARGE", f"the body of this request may have {most_bytes} bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +134,9 @@ class Route:
     is_open: bool = False
     """Answers without a key."""
     takes_token: bool = False
-    """A job's own token opens it."""
+    """A job's own token opens it, or a batch's."""
+    takes_batch_token: bool = False
+    """So does the token of the batch that the job is in."""
 
     def match(self, path: str) -> dict[str, str] | None:
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
@@ -151,6 +171,15 @@ async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Respo
     return Response(None if method == "HEAD" else body, status=sent.status, headers=told)
 
 
+async def _is_opened(cloud: Cloud, route: Route, token: str, story_id: str) -> bool:
+    """Whether the token is the job's or the batch's; a batch's opens the events of its jobs."""
+    if cloud.tokens.opens(token, story_id, now_ms()):
+        return True
+    batch_id = await cloud.imports.batch_of(story_id) if route.takes_batch_token else None
+    return batch_id is not None and cloud.tokens.opens(token, batch_id, now_ms())
+
+
+STORY_IDS = ("job_id", "batch_id", "jobId", "batchId")
 JSON = {"content-type": "application/json"}
 SAFE = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 PREFLIGHT = {
@@ -184,7 +213,9 @@ async def _route(
         raise Refused("FORBIDDEN", "requests from other web pages are refused; see CORS_ORIGINS")
     query = {name: given[-1] for name, given in parse_qs(url.query, keep_blank_values=True).items()}
     token = _token(query, headers) if route.takes_token else None
-    caller = _caller(cloud, route, headers, token, values.get("job_id") or query.get("jobId", ""))
+    named = {**query, **values}
+    story_id = next((named[one] for one in STORY_IDS if one in named), "")
+    caller = await _caller(cloud, route, headers, token, story_id)
     known = (*route.query, "token") if route.takes_token else route.query
     check_names(query, known, "query parameter")
     asked = Asked(
@@ -203,11 +234,11 @@ def listed(headers: Mapping[str, str], name: str) -> list[str]:
     return [one.strip() for one in (headers.get(name) or "").split(",")]
 
 
-def _caller(
-    cloud: Cloud, route: Route, headers: Mapping[str, str], token: str | None, job_id: str
+async def _caller(
+    cloud: Cloud, route: Route, headers: Mapping[str, str], token: str | None, story_id: str
 ) -> str:
     """Whose keys of idempotency these are. Raises: Refused (UNAUTHORIZED, FORBIDDEN)."""
-    if token is not None and cloud.tokens.opens(token, job_id, now_ms()):
+    if token is not None and await _is_opened(cloud, route, token, story_id):
         return "token"
     if route.is_open:
         return ""

@@ -21,14 +21,14 @@ from bookline.stores.journal import SqlJournal
 from bookline.stores.records import keep_record
 from bookline.values import Page
 from on_cloudflare.d1 import D1Database
-from on_cloudflare.journal import Rooms
-from on_cloudflare.plain import dump, job_from_plain, now_ms
+from on_cloudflare.journal import Index, Rooms
+from on_cloudflare.plain import dump, job_from_plain, job_to_plain, now_ms
 
 log = logging.getLogger(__name__)
 
 OPEN = (QUEUED, RUNNING)
 """Both stand here as queued: which it is now, the job's object knows."""
-_THERE = "SELECT job_id FROM jobs WHERE job_id = :job_id"
+_THERE = "SELECT job_id FROM jobs WHERE job_id IN :job_ids"
 _LAST = """INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
            VALUES (:job_id, :seq, :key, 0, :message, :at_ms)
            ON CONFLICT (job_id, seq) DO NOTHING"""
@@ -46,17 +46,7 @@ class D1Index:
         """How the job stands now, with its record when it has ended. Never fails."""
 
         def work(session: Session) -> None:
-            if not session.execute(_THERE, {"job_id": job.job_id}):
-                session.execute(INSERT, insertion(job))
-            event = job.last_event
-            row = JobRow(job=job, last_seq=event["seq"] if event else 0)
-            session.execute(SAVE, saving(row))
-            if event is not None:
-                session.execute(
-                    _LAST,
-                    {"job_id": job.job_id, "seq": event["seq"], "key": str(event["seq"]),
-                     "message": dump(event), "at_ms": job.updated_ms},
-                )  # fmt: skip
+            _keep(session, [job])
             if record is not None:
                 keep_record(session, record)
 
@@ -64,6 +54,13 @@ class D1Index:
             await self._database.write(work)
         except StoreDown as error:
             log.warning("the list of jobs lacks %s as it is now: %s", job.job_id, error)
+
+    async def keep_all(self, jobs: Sequence[Job]) -> None:
+        """How these jobs stand now. Never fails."""
+        try:
+            await self._database.write(lambda session: _keep(session, jobs))
+        except StoreDown as error:
+            log.warning("the list of jobs lacks %d of them as they are now: %s", len(jobs), error)
 
     async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]:
         kept = QUEUED if status in OPEN else status
@@ -82,10 +79,57 @@ class D1Index:
         return job_from_plain(found) if found else job
 
 
+def _keep(session: Session, jobs: Sequence[Job]) -> None:
+    rows = session.execute(_THERE, {"job_ids": [job.job_id for job in jobs]})
+    there = {row["job_id"] for row in rows}
+    for job in jobs:
+        if job.job_id not in there:
+            session.execute(INSERT, insertion(job))
+        event = job.last_event
+        if event is None and job.job_id not in there and job.status == QUEUED:
+            continue  # as it was opened
+        row = JobRow(job=job, last_seq=event["seq"] if event else 0)
+        session.execute(SAVE, saving(row))
+        if event is not None:
+            session.execute(
+                _LAST,
+                {"job_id": job.job_id, "seq": event["seq"], "key": str(event["seq"]),
+                 "message": dump(event), "at_ms": job.updated_ms},
+            )  # fmt: skip
+
+
+class WithBatches:
+    """The same, and a job's batch hears of it, too. Fills ``Index``."""
+
+    def __init__(self, index: Index, batches: Rooms) -> None:
+        self._index = index
+        self._batches = batches
+
+    async def keep(self, job: Job, record: ImportRecord | None = None) -> None:
+        """Raises: StoreDown when the batch cannot be told."""
+        await self._index.keep(job, record)
+        is_new = job.status == QUEUED and job.run == 1  # it was the batch that opened it
+        if job.batch_id is not None and not is_new:
+            await self._batches.ask(job.batch_id, "follow", job=job_to_plain(job))
+
+    async def keep_all(self, jobs: Sequence[Job]) -> None:
+        """The same, for jobs that their batch has opened."""
+        await self._index.keep_all(jobs)
+
+    async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]:
+        return await self._index.list(status=status, **wanted)
+
+    async def open_of(self, isbn: str) -> Sequence[str]:
+        return await self._index.open_of(isbn)
+
+
 class NoIndex:
     """Where DB is not bound: jobs are known by their id alone."""
 
     async def keep(self, job: Job, record: ImportRecord | None = None) -> None:
+        """Nowhere."""
+
+    async def keep_all(self, jobs: Sequence[Job]) -> None:
         """Nowhere."""
 
     async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]:

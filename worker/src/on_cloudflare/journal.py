@@ -3,7 +3,8 @@
 Way:      imports.py and run.py → here → room.py, one object a job
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ class Index(Protocol):
     """Where all jobs stand, to list them by. Never fails: it can be made anew from the journals."""
 
     async def keep(self, job: Job, record: ImportRecord | None = None) -> None: ...
+
+    async def keep_all(self, jobs: Sequence[Job]) -> None: ...
 
     async def list(self, *, status: str | None, **wanted: Any) -> Page[Job]: ...
 
@@ -80,6 +83,11 @@ class DurableJobs:
         await self._index.keep(opened)
         return opened
 
+    async def open_all(self, jobs: Sequence[Job]) -> None:
+        """Jobs of a batch, each in its own object. Safe twice."""
+        asked = (self._ask(job.job_id, "open", job=job_to_plain(job)) for job in jobs)
+        await self._index.keep_all(await asyncio.gather(*asked))
+
     async def find(self, job_id: str) -> Job | None:
         found = await self._rooms.ask(job_id, "find", job_id=job_id)
         return found and job_from_plain(found)
@@ -112,10 +120,16 @@ class DurableJobs:
 
 
 class RunJournal:
-    """One job's journal as its run writes it. News ride with the next mark or the end."""
+    """One job's journal as its run writes it. News ride with the next mark or the end.
 
-    def __init__(self, rooms: Rooms, job_id: str, node: str) -> None:
+    A job of a batch that begins is ``told``.
+    """
+
+    def __init__(
+        self, rooms: Rooms, job_id: str, node: str, told: Callable[[Job], Awaitable[None]]
+    ) -> None:
         self._rooms = rooms
+        self._told = told
         self._job_id = job_id
         self._node = node
         self._news: list[News] = []
@@ -134,12 +148,14 @@ class RunJournal:
         """``{"run", "spentMs", "cancelled", "died"}``; the first call claims the job."""
         place = {"node": self._node, "run": self.run, "step": step, "attempt": attempt}
         self._open[step] = attempt
-        begun: Json = await self._ask(
+        begun = await self._ask(
             "begin", **place, limit_ms=limit_ms, spent_ms=spent_ms, beside=sorted(self._open),
             at=self._at,
         )  # fmt: skip
         self.run = begun["run"]
-        return begun
+        if begun["claimed"] is not None:
+            await self._told(job_from_plain(begun["claimed"]))
+        return dict(begun)
 
     def ended(self, step: str) -> None:
         """The step's mark is closed with the next call."""
@@ -160,7 +176,7 @@ class RunJournal:
         )
 
     async def finish(self, ending: Ending) -> tuple[Job, ImportRecord | None] | None:
-        """The job as it ended, and its record; None when it had ended already."""
+        """The job as it ended, and its record; None where this run is not the last any more."""
         told = await self._ask(
             "finish", run=self.run, end=news_to_plain(ending.news), result=ending.result,
             error=ending.error,

@@ -105,7 +105,7 @@ async def _fetched(url: str, where: str, most_bytes: int, **request: Any) -> Ans
     """Raises: ProviderDown (no connection, cut body), TooLarge."""
     try:
         response = await fetch(url, redirect="manual", **request)
-        body = await _read(response.js_object.body, most_bytes)
+        body = await read_capped(response.js_object.body, most_bytes)
     except (JsException, OSError) as error:
         raise ProviderDown(f"{where} could not be reached: {type(error).__name__}") from error
     if body is None:
@@ -114,7 +114,7 @@ async def _fetched(url: str, where: str, most_bytes: int, **request: Any) -> Ans
     return Answer(status=response.status, headers=headers, body=body, url=url)
 
 
-async def _read(stream: Any, most_bytes: int) -> bytes | None:
+async def read_capped(stream: Any, most_bytes: int) -> bytes | None:
     """The body; None where it is longer than the cap."""
     if not stream:
         return b""

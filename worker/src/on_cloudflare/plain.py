@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bookline.job import ImportInput, Job
+from bookline.progress.batches import Batch, Item
 from bookline.progress.events import News
 from bookline.progress.records import ImportRecord
 from bookline.values import Json
@@ -53,6 +54,22 @@ def job_to_plain(job: Job) -> Json:
 
 def job_from_plain(data: Json) -> Job:
     return Job(**{**data, "order": ImportInput.from_json(data["order"])})
+
+
+def batch_to_plain(batch: Batch) -> Json:
+    return asdict(batch)
+
+
+def batch_from_plain(data: Json) -> Batch:
+    return Batch(**{**data, "header": tuple(data["header"])})
+
+
+def item_to_plain(item: Item) -> Json:
+    return asdict(item)
+
+
+def item_from_plain(data: Json) -> Item:
+    return Item(**{**data, "authors": tuple(data["authors"])})
 
 
 def news_to_plain(news: News) -> Json:

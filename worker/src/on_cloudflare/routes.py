@@ -14,15 +14,15 @@ from bookline.api import bodies
 from bookline.api.etags import has_tag, tag_of
 from bookline.edits import read_edit
 from bookline.errors import Refused, StoreDown
-from bookline.live.session import find_token, read_after, read_last_event_id
+from bookline.live.session import read_after, read_last_event_id
 from bookline.ports import BookQuery
 from bookline.shelves.writing import export_lines, read_form
 from bookline.values import Json
+from on_cloudflare.batch_routes import BATCH_ROUTES
 from on_cloudflare.http import Asked, Route, Sent
 from on_cloudflare.plain import now_ms
-from on_cloudflare.room import PROTOCOL_HEADER
+from on_cloudflare.watching import watch
 
-LIMIT_MOST = bodies.LIMIT_MOST
 ORDER = ("isbn", "source", "userId")
 REASON = ("reason", "actor")
 
@@ -70,24 +70,17 @@ async def events(asked: Asked, job_id: str) -> Sent | Response:
     after = read_after(asked.get("after")) if seen is None else seen
     if asked.method == "HEAD":
         return Sent(body=b"", headers={"content-type": "text/event-stream"})
-    return await _watch(asked, job.job_id, after)
+    return await watch(asked, asked.cloud.rooms, job.job_id, after)
 
 
 async def progress(asked: Asked) -> Response:
-    """A job that nobody knows is told by the socket's closing code."""
+    """A job or batch that nobody knows is told by the socket's closing code."""
     if (asked.headers.get("upgrade") or "").lower() != "websocket":
         raise Refused("INVALID_REQUEST", "this is for WebSockets: wss://…/ws/progress?jobId=…")
-    return await _watch(asked, asked.get("jobId") or "", read_after(asked.get("after")))
-
-
-async def _watch(asked: Asked, job_id: str, after: int) -> Response:
-    room = asked.cloud.rooms.stub(job_id or "none")
-    offered = [
-        one.strip() for one in (asked.headers.get("sec-websocket-protocol") or "").split(",")
-    ]
-    headers = {"upgrade": asked.headers.get("upgrade"), PROTOCOL_HEADER: find_token(offered)[1]}
-    told = {name: value for name, value in headers.items() if value}
-    return await room.fetch(f"https://room/?jobId={job_id}&after={after}", headers=told)
+    after, batch_id = read_after(asked.get("after")), asked.get("batchId")
+    if batch_id is not None:
+        return await watch(asked, asked.cloud.batch_rooms, batch_id, after)
+    return await watch(asked, asked.cloud.rooms, asked.get("jobId") or "", after)
 
 
 async def cancel(asked: Asked, job_id: str) -> Sent:
@@ -104,7 +97,7 @@ async def jobs(asked: Asked) -> Sent:
         status=asked.get("status"), method=asked.get("method"), isbn=asked.get("isbn"),
         user_id=asked.text("userId"), batch_id=asked.text("batchId"),
         since_ms=None if since is None else bodies.read_since_ms(since),
-        limit=asked.whole_number("limit", 50, LIMIT_MOST), cursor=asked.get("cursor"),
+        limit=asked.limit(50), cursor=asked.get("cursor"),
     )  # fmt: skip
     items = [job.to_json() for job in page.items]
     return Sent(data={"items": items, "nextCursor": page.next_cursor})
@@ -128,15 +121,13 @@ async def books(asked: Asked) -> Sent:
         q=asked.get("q") or "", author=asked.get("author") or "",
         language=asked.get("language") or "", sort=asked.get("sort") or "recent",
     )  # fmt: skip
-    page = await asked.cloud.shelf.list(
-        query, limit=asked.whole_number("limit", 50, LIMIT_MOST), cursor=asked.get("cursor")
-    )
+    page = await asked.cloud.shelf.list(query, limit=asked.limit(50), cursor=asked.get("cursor"))
     items = [book.to_json() for book in page.items]
     return Sent(data={"items": items, "nextCursor": page.next_cursor, "total": page.total})
 
 
 async def search(asked: Asked) -> Sent:
-    limit = asked.whole_number("limit", 10, LIMIT_MOST)
+    limit = asked.limit(10)
     hits = await asked.cloud.shelf.search(asked.get("q") or "", limit)
     items = [
         {"book": hit.book.to_json(), "score": round(hit.score, 6), "match": hit.match}
@@ -256,12 +247,13 @@ async def readyz(asked: Asked) -> Sent:
 PAGE = ("limit", "cursor")
 WANTED = ("status", "method", "isbn", "userId", "batchId", "since")
 ROUTES = (
+    *BATCH_ROUTES,
     Route(method="POST", path="/v2/import/workflow", handler=start_workflow),
     Route(method="POST", path="/v2/import", handler=start_import),
     Route(method="GET", path="/v2/import/jobs", handler=jobs, query=(*WANTED, *PAGE)),
     Route(method="GET", path="/v2/import/status/{job_id}", handler=status, takes_token=True),
     Route(method="GET", path="/v2/import/events/{job_id}", handler=events, query=("after",),
-          takes_token=True),
+          takes_token=True, takes_batch_token=True),
     Route(method="POST", path="/v2/import/cancel/{job_id}", handler=cancel),
     Route(method="POST", path="/v2/import/retry/{job_id}", handler=retry),
     *(
@@ -270,7 +262,7 @@ ROUTES = (
         (("status", "GET"), ("events", "GET"), ("cancel", "POST"), ("retry", "POST"))
         for end in ("", "/")
     ),
-    Route(method="GET", path="/ws/progress", handler=progress, query=("jobId", "after"),
+    Route(method="GET", path="/ws/progress", handler=progress, query=("jobId", "batchId", "after"),
           takes_token=True),
     Route(method="POST", path="/v1/jobs", handler=legacy_call),
     Route(method="GET", path="/v2/books", handler=books,

@@ -4,6 +4,6 @@ import bookline.patience
 
 bookline.patience.STORE_SECONDS = 0.5
 
-from entry import BookImportWorkflow, Default, JobStateManagerDO, WebSocketConnectionDO
+from entry import BatchDO, BookImportWorkflow, Default, JobStateManagerDO, WebSocketConnectionDO
 
-__all__ = ["BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+__all__ = ["BatchDO", "BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]

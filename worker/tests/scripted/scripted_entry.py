@@ -7,11 +7,11 @@ from scripts import Script, ScriptedSteps
 from workers import Response
 
 import entry
-from entry import BookImportWorkflow, JobStateManagerDO
+from entry import BatchDO, BookImportWorkflow, JobStateManagerDO
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.journal import Rooms
 
-__all__ = ["BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+__all__ = ["BatchDO", "BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
 
 
 class KvNotes:

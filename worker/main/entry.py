@@ -4,20 +4,23 @@ Way:     wrangler.jsonc names these classes → here → on_cloudflare/
 Source:  docs/plan-checklist.md for their names; docs/cloudflare.md for how they are deployed.
 """
 
+from functools import partial
 from typing import Any
 
 from workers import DurableObject, Response, WorkerEntrypoint, WorkflowEntrypoint
 
 from bookline.errors import Refused
 from bookline.imports import Order
+from bookline.patience import until_it_is_back
 from bookline.stores.drain import drain
+from on_cloudflare.batch import BatchDO
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.http import answer
 from on_cloudflare.room import WebSocketConnectionDO
 from on_cloudflare.routes import ROUTES
 from on_cloudflare.run import run_import
 
-__all__ = ["BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+__all__ = ["BatchDO", "BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
 
 
 def _nothing(work: Any) -> None:
@@ -48,7 +51,7 @@ class BookImportWorkflow(WorkflowEntrypoint):
         if ended is None:
             return {"status": "over"}
         job, record = ended
-        await cloud.index.keep(job, record)
+        await until_it_is_back(partial(cloud.index.keep, job, record))
         return {"status": job.status}
 
 
