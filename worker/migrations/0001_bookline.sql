@@ -33,8 +33,9 @@ CREATE INDEX batches_over ON batches (updated_ms) WHERE status IN ('completed', 
 CREATE INDEX events_ends ON events (job_id) WHERE terminal = 1;
 CREATE UNIQUE INDEX events_story ON events (job_id, seq);
 CREATE INDEX idempotency_at ON idempotency (at_ms);
-CREATE INDEX import_records_figures ON import_records (method, finished_ms, outcome, provider, tries, duration_ms);
+CREATE INDEX import_records_figures ON import_records (method, outcome, provider, duration_ms, finished_ms, tries);
 CREATE INDEX import_records_finished ON import_records (finished_ms);
+CREATE INDEX import_records_method ON import_records (method, finished_ms);
 CREATE INDEX jobs_batch ON jobs (batch_id, created_ms, job_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX jobs_cancelled ON jobs (node) WHERE status IN ('queued', 'running') AND cancel_requested = 1;
 CREATE INDEX jobs_finished ON jobs (updated_ms) WHERE status NOT IN ('queued', 'running');

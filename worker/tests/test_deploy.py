@@ -3,15 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benching import NODE, WORKER
-
-sys.path.insert(0, str(WORKER))
-from d1_schema import FILE, schema
 
 WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
 MOST_GZIP_KIB = 150
@@ -52,11 +48,6 @@ def test_every_module_that_is_needed_goes_along(dry_run: str) -> None:
 
     assert {"bookline", "on_cloudflare", "workers"} <= laid
     assert not laid & {"starlette", "pydantic", "aiohttp", "PIL", "dbos"}
-
-
-def test_d1_has_the_tables_that_the_stores_make() -> None:
-    """Else: python worker/d1_schema.py, or a further file for a deployed one."""
-    assert FILE.read_text() == schema()
 
 
 def test_nothing_is_copied() -> None:
