@@ -690,8 +690,7 @@ async def test_a_retry_starts_the_deadline_anew(bench: Bench) -> None:
     await bench.retry()
 
     assert (await bench.end(run=2)).status == COMPLETED
-    beside = [] if bench.method == "legacy" else [EMBEDDING]
-    assert sorted(bench.steps.calls) == sorted([METADATA, UPLOAD, *beside, UPLOAD, EMBEDDING, SAVE])
+    assert sorted(bench.steps.calls) == sorted([METADATA, UPLOAD, UPLOAD, EMBEDDING, SAVE])
 
 
 # ------------------------------------------------------------------ retry of a failed job
@@ -1015,6 +1014,26 @@ async def test_what_goes_well_in_a_batch_costs_the_engine_nothing(on_dbos: DbosB
     assert (await on_dbos.end()).status == COMPLETED
 
     assert await on_dbos.engine.look_up([on_dbos.id()]) == {}
+
+
+async def test_a_retry_behind_the_cover_does_no_embedding_again(on_dbos: DbosBench) -> None:
+    """It was made beside the cover in which the deadline came."""
+    on_dbos.set_policy(deadline_seconds=0.5)
+    on_dbos.steps.held = {UPLOAD}
+    await on_dbos.start()
+    assert (await on_dbos.end()).status == FAILED
+    on_dbos.steps.held.clear()
+    on_dbos.set_policy()
+
+    await on_dbos.retry()
+
+    assert (await on_dbos.end(run=2)).status == COMPLETED
+    assert [on_dbos.steps.calls.count(step) for step in (UPLOAD, EMBEDDING, SAVE)] == [2, 1, 1]
+    assert [event["status"] for event in await on_dbos.story() if "status" in event][-3:] == [
+        "cover_uploaded",
+        "embedding_generated",
+        "completed",
+    ]
 
 
 async def test_what_fails_in_a_batch_continues_where_it_was(on_dbos: DbosBench) -> None:

@@ -42,6 +42,7 @@ WORKFLOW_NAME = "book-import"
 APPLICATION = "book-import-1"  # stored by DBOS with each import; never changed
 SETTLE_SECONDS = 5.0
 END_SECONDS = 5.0
+BESIDE_MOST = 1_000  # our choice: retries on their way here; for more it is done once again
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
 ENDED_FOR_THE_JOURNAL = "CANCELLED"
 """The state of what nobody ran any more: the journal alone knows how it ended."""
@@ -80,6 +81,8 @@ class DbosEngine:
         self._straight = Straight(batch_world or world, self._continue)
         self._slots: dict[str, Slot] = {}
         """The places of jobs that begin here, where they have one already."""
+        self._beside: dict[str, Mapping[str, Json]] = {}
+        """Of jobs that are retried here: what was done beside the step that failed."""
         self.unrecorded: set[str] = set()
         """Jobs that have ended here, and whose outcome DBOS' database did not take."""
         self._passing_on = PassingOn(living, self.resume, world.passed)
@@ -166,7 +169,10 @@ class DbosEngine:
     async def restart(self, job_id: str) -> None:
         with _ours():
             steps = await DBOS.list_workflow_steps_async(job_id)
-            await DBOS.rewind_workflow_async(job_id, start_step=_first_undone(steps))
+            first = _first_undone(steps)
+            if len(self._beside) < BESIDE_MOST:
+                self._beside[job_id] = _done_beside(steps, first)
+            await DBOS.rewind_workflow_async(job_id, start_step=first)
 
     async def settle(self, job_id: str) -> None:
         for _ in range(int(SETTLE_SECONDS / 0.05)):
@@ -248,7 +254,7 @@ class DbosEngine:
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
             slot = self._slots.pop(order.job_id, None)
-            records = DbosRecords(self._at_once)
+            records = DbosRecords(self._at_once, self._beside.pop(order.job_id, {}))
             outcome = await execute(order, records, self._world, cancel, rules, slot)
             expect_end()
             return outcome
@@ -279,6 +285,15 @@ def _first_undone(steps: Sequence[Mapping[str, Any]]) -> int:
     }
     places = [one["function_id"] for one in steps if one["function_name"] in undone]
     return min(places, default=1)
+
+
+def _done_beside(steps: Sequence[Mapping[str, Any]], first: int) -> Mapping[str, Json]:
+    """Step → its outcome, of those that are done at a later place than the first undone one."""
+    return {
+        one["function_name"]: one["output"]
+        for one in steps
+        if one["function_id"] > first and "value" in (one["output"] or {})
+    }
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ Rule 2:   a record that could not be written at once is DBOS' to make, with its 
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dbos import DBOS, StepReservation
@@ -48,8 +49,14 @@ def _plain(value: object) -> Json:
 class DbosRecords:
     """Fills the port Records, within a workflow of DBOS."""
 
-    def __init__(self, at_once: AtOnce | None = None) -> None:
-        """``at_once`` is used for what began in this process."""
+    def __init__(
+        self, at_once: AtOnce | None = None, known: Mapping[str, Json] = MappingProxyType({})
+    ) -> None:
+        """``at_once`` is used for what began in this process.
+
+        A step's ``known`` outcome is recorded as that of its next try, which is not done.
+        """
+        self._known = dict(known)
         self._at_once = at_once if begun.get() else None
         self._serializer = JsonRecords()
 
@@ -63,7 +70,7 @@ class DbosRecords:
         place: StepReservation | None = None,
     ) -> Json:
         place = place or DBOS.reserve_step()
-        outcomes: list[Json] = []
+        outcomes: list[Json] = [self._known.pop(name)] if name in self._known else []
 
         async def recorded() -> Json:
             if not outcomes:

@@ -36,8 +36,10 @@ class MemoryEngine:
         failed = (self._outcomes[job_id].get("error") or {}).get("step")
         records = self._records[job_id]
         first = min((place for place, (name, _) in records.items() if name == failed), default=1)
+        done = {name for name, text in records.values() if "value" in json.loads(text)} - {failed}
         for place in [place for place in records if place >= first]:
-            del records[place]
+            if records[place][0] not in done:
+                del records[place]
         self._go(job_id)
 
     async def settle(self, job_id: str) -> None:
