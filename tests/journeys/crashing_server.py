@@ -16,10 +16,11 @@ from bookline import app as joined
 from bookline import patience, workflow
 from bookline.cli.serving import serve_until_told
 from bookline.engine import dbos as engine
-from bookline.engine import dbos_records
+from bookline.engine import dbos_records, dbos_statements
 from bookline.engine.job_run import JobRun
 from bookline.settings import read_settings
 from bookline.steps.joined import AllSteps
+from bookline.stores.brief_writes import BriefWrites
 from bookline.stores.journal import SqlJournal
 
 legacy = joined.legacy_room()
@@ -152,6 +153,12 @@ def _after_open(killer: Killer) -> None:
     SqlJournal.open = dying  # type: ignore[method-assign]
 
 
+def leave_dbos_its_own_way() -> None:
+    """Nothing is prepared, and nothing written from the event loop."""
+    dbos_statements.prepare = lambda database: False
+    BriefWrites.put = lambda self, item: False  # type: ignore[method-assign]
+
+
 def raise_version(version: str) -> None:
     """As the next Bookline: other rules for new imports, today's for those that began by them."""
     workflow.OLDER = {**workflow.OLDER, workflow.VERSION: workflow.import_book}
@@ -176,6 +183,8 @@ def main() -> None:
     settings = read_settings(env_file=None)
     if len(sys.argv) > 5:
         raise_version(sys.argv[5])
+    if os.environ.get("ENGINE") == "own way":
+        leave_dbos_its_own_way()
     if edge != "never":
         arm(step, edge, Killer(settings.data_dir / "died", nth))
     asyncio.run(serve_until_told(settings.model_copy(update={"port": port})))

@@ -29,6 +29,12 @@ SIDE_BY_SIDE = {"upload-cover", "generate-embedding"}
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 
 
+@pytest.fixture(params=["prepared", pytest.param("own way", marks=pytest.mark.slow)], autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers' engine: as ever, or DBOS' own way, through threads alone."""
+    monkeypatch.setenv("ENGINE", request.param)
+
+
 class Server:
     """A server process that may die; ``start`` begins the next one on the same data."""
 

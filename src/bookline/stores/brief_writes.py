@@ -1,65 +1,72 @@
-"""Brief pieces of work, written at once in the caller's thread where nobody else writes.
+"""Brief pieces of work of one pass of the event loop, written there where nobody else writes.
 
 Way:     sqlite.py asks here first, then its writer's thread
-Rule 1:  the caller is the event loop: it waits for nobody's lock and for no disk.
-Rule 2:  what is not done here has left nothing behind, and is the thread's to do.
+Rule 1:  the event loop waits for nobody's lock and for no disk.
+Rule 2:  what cannot be begun here is the thread's to do, in the order in which it came.
 """
 
+import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
 
+from bookline.stores.database import Work
 from bookline.stores.write_ahead_log import NO_CHECKPOINTS
 
-T = TypeVar("T")
+Item = tuple[Work[object], Future[object]]
+GROUP_MOST = 16  # our choice: some 2 ms of the event loop, then others have their turn
 
 
 class BriefWrites:
-    """On a connection of its own."""
+    """On a connection of its own. ``write`` ends a transaction with these pieces of work."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        write: Callable[[sqlite3.Connection, Sequence[Item]], None],
+        hand_over: Callable[[Sequence[Item]], None],
+    ) -> None:
         self._connection = connection
         self._connection.execute("PRAGMA busy_timeout=0")
         self._connection.execute(NO_CHECKPOINTS)
-        self._ours = threading.Lock()
+        self._write = write
+        self._hand_over = hand_over
+        self._lock = threading.Lock()
+        self._waiting: list[Item] = []
 
-    def do(self, work: Callable[[sqlite3.Connection], T], done: "Future[T]") -> bool:
-        """Whether ``done`` has an answer: what the work returned, or what of ours it raised."""
-        if not self._ours.acquire(blocking=False):
-            return False
+    def put(self, item: Item) -> bool:
+        """False where no event loop runs: then it is the thread's."""
         try:
-            answer = self._answer(work)
-        finally:
-            self._ours.release()
-        if answer is None:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
             return False
-        value, failure = answer
-        if failure is not None:
-            done.set_exception(failure)
-        else:
-            done.set_result(value)  # type: ignore[arg-type]
+        with self._lock:
+            self._waiting.append(item)
+            if len(self._waiting) == 1:
+                loop.call_soon(self._flush, loop)
         return True
 
-    def close(self) -> None:
-        with self._ours:
-            self._connection.close()
+    def take_back(self) -> Sequence[Item]:
+        """What waits here, for other work is behind it now."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        return waiting
 
-    def _answer(
-        self, work: Callable[[sqlite3.Connection], T]
-    ) -> tuple[T, None] | tuple[None, Exception] | None:
-        failure: Exception | None = None
+    def close(self) -> None:
+        self._connection.close()
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            group = self._waiting[:GROUP_MOST]
+            del self._waiting[:GROUP_MOST]
+            if self._waiting:
+                loop.call_soon(self._flush, loop)
+        if not group:
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            value = work(self._connection)
-            self._connection.execute("COMMIT")
         except sqlite3.Error:
-            failure = None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
-            failure = error
-        else:
-            return value, None
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        return None if failure is None else (None, failure)
+            self._hand_over([*group, *self.take_back()])
+            return
+        self._write(self._connection, group)

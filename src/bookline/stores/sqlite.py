@@ -5,8 +5,8 @@ Rule 1:  one thread writes per file and process: it takes all that waits, in ord
          transaction. A group's commit costs what one costs, so load makes it cheaper.
 Rule 2:  each piece of work stands alone: one that fails is rolled back to its savepoint.
          SQLite has one writer, so no two pieces of work run at the same time, whatever their key.
-Rule 3:  brief work is done at once in the caller's thread (brief_writes.py), but never before work
-         that waits for the writer's thread.
+Rule 3:  brief work of one pass of the event loop is done there (brief_writes.py), but never before
+         work that waits for the writer's thread.
 Rule 4:  look-ups by key (about 20 µs) run in the caller's thread, on a connection of their own.
 Source:  https://sqlite.org/wal.html; ``synchronous=NORMAL`` in WAL survives a killed process, and
          loses at most the last commits (never the file) when the machine loses power.
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bookline.errors import StoreDown
-from bookline.stores.brief_writes import BriefWrites
+from bookline.stores.brief_writes import BriefWrites, Item
 from bookline.stores.database import (
     BooklineNewer,
     Keys,
@@ -39,7 +39,6 @@ from bookline.stores.database import (
 from bookline.stores.write_ahead_log import CHECKPOINT_WRITES, checkpoint
 
 T = TypeVar("T")
-_Item = tuple[Work[object], Future[object]]
 
 BUSY_SECONDS = 30.0
 GROUP_MOST = 500  # pieces of work in one transaction: bounds the time one commit may take
@@ -82,7 +81,7 @@ class Sqlite:
     def __init__(self, path: Path, migrations: Sequence[Migration]) -> None:
         self.path = path
         self.name = path.name
-        self._queue: queue.Queue[_Item | None] = queue.Queue(QUEUE_MOST)
+        self._queue: queue.Queue[Item | None] = queue.Queue(QUEUE_MOST)
         self._closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +89,7 @@ class Sqlite:
             _migrate(self._writer, migrations)
             self._reader = self._connect(read_only=True)
             self._finder = self._connect(read_only=True)
-            self._brief = BriefWrites(self._connect())
+            self._brief = BriefWrites(self._connect(), self._write_in_loop, self._hand_over)
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"cannot open {path.name}: {error}") from error
         self._since_checkpoint = 0
@@ -111,23 +110,25 @@ class Sqlite:
         if self._closed:
             done.set_exception(StoreDown(f"{self.name} is closed"))
             return done
-        if brief and self._write_at_once(work, done):
+        item: Item = (work, done)  # type: ignore[assignment]
+        if brief and not self._queue.unfinished_tasks and self._brief.put(item):
             return done
-        try:
-            self._queue.put_nowait((work, done))  # type: ignore[arg-type]
-        except queue.Full:
-            done.set_exception(StoreDown(f"{QUEUE_MOST} writes wait for {self.name}"))
+        self._hand_over([*self._brief.take_back(), item])
         return done
 
-    def _write_at_once(self, work: Work[T], done: "Future[T]") -> bool:
-        if self._queue.unfinished_tasks:
-            return False
-        if not self._brief.do(lambda connection: work(SqliteSession(connection)), done):
-            return False
+    def _hand_over(self, items: Sequence[Item]) -> None:
+        """To the writer's thread."""
+        for item in items:
+            try:
+                self._queue.put_nowait(item)
+            except queue.Full:
+                item[1].set_exception(StoreDown(f"{QUEUE_MOST} writes wait for {self.name}"))
+
+    def _write_in_loop(self, connection: sqlite3.Connection, group: Sequence[Item]) -> None:
+        self._write_begun(connection, group)
         self._since_checkpoint += 1
-        if self._since_checkpoint == CHECKPOINT_WRITES:
-            self._queue.put_nowait((_nothing, Future()))  # the thread looks after the log
-        return True
+        if self._since_checkpoint >= CHECKPOINT_WRITES:
+            self._hand_over([(_nothing, Future())])  # the thread looks after the log
 
     async def read(self, work: Work[T]) -> T:
         if self._closed:
@@ -148,6 +149,7 @@ class Sqlite:
         if self._closed:
             return
         self._closed = True
+        self._hand_over(self._brief.take_back())
         self._queue.put(None)
         self._thread.join()
         self._readers.shutdown(wait=True)
@@ -195,7 +197,7 @@ class Sqlite:
             with contextlib.suppress(sqlite3.Error):  # whoever writes next says so
                 checkpoint(self._writer)
 
-    def _next_group(self) -> list[_Item | None]:
+    def _next_group(self) -> list[Item | None]:
         group = [self._queue.get()]
         while len(group) < GROUP_MOST and group[-1] is not None:
             try:
@@ -204,28 +206,38 @@ class Sqlite:
                 break
         return group
 
-    def _write_group(self, group: Sequence[_Item]) -> None:
-        results: list[tuple[Future[object], object, BaseException | None]] = []
+    def _write_group(self, group: Sequence[Item]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            self._refuse(group, error)
+            return
+        self._write_begun(self._writer, group)
+
+    def _write_begun(self, connection: sqlite3.Connection, group: Sequence[Item]) -> None:
+        """Ends the transaction that has begun, with all of it or nothing."""
+        results: list[tuple[Future[object], object, BaseException | None]] = []
+        try:
             for work, done in group:
                 if done.set_running_or_notify_cancel():
-                    results.append((done, *_one(self._writer, self.name, work)))
-            self._writer.execute("COMMIT")
+                    results.append((done, *_one(connection, self.name, work)))
+            connection.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
-                self._writer.execute("ROLLBACK")
-            down = StoreDown(f"{self.name}: {error}")
-            for _, done in group:
-                if not done.done() and not done.cancelled():
-                    with contextlib.suppress(Exception):
-                        done.set_exception(down)
+                connection.execute("ROLLBACK")
+            self._refuse(group, error)
             return
         for done, value, failure in results:
             if failure is not None:
                 done.set_exception(failure)
             else:
                 done.set_result(value)
+
+    def _refuse(self, group: Sequence[Item], error: sqlite3.Error) -> None:
+        for _, done in group:
+            if not done.done() and not done.cancelled():
+                with contextlib.suppress(Exception):
+                    done.set_exception(StoreDown(f"{self.name}: {error}"))
 
 
 class InMemory:

@@ -45,12 +45,12 @@ def another_writes(file: Sqlite) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-async def test_brief_work_is_done_when_the_call_returns(file: Sqlite) -> None:
-    done = file.write_soon(adding("one"), brief=True)
+async def test_brief_work_is_done_in_the_same_pass_of_the_loop(file: Sqlite) -> None:
+    done = [file.write_soon(adding(name), brief=True) for name in ("one", "two")]
+    await asyncio.sleep(0)
 
-    assert done.done()
-    assert done.result() == "one"
-    assert await notes(file) == ["one"]
+    assert [one.result(0) for one in done] == ["one", "two"]
+    assert await notes(file) == ["one", "two"]
 
 
 async def test_other_work_is_the_threads(file: Sqlite) -> None:
@@ -67,6 +67,7 @@ async def test_brief_work_does_not_overtake_what_waits(file: Sqlite) -> None:
     waits = file.write_soon(lambda session: go.wait(10) and adding("first")(session))
 
     behind = file.write_soon(adding("second"), brief=True)
+    await asyncio.sleep(0)
     assert not behind.done()
     go.set()
 
@@ -75,9 +76,28 @@ async def test_brief_work_does_not_overtake_what_waits(file: Sqlite) -> None:
     assert await notes(file) == ["first", "second"]
 
 
+async def test_other_work_does_not_overtake_brief_work(file: Sqlite) -> None:
+    brief = [file.write_soon(adding(f"{number}"), brief=True) for number in range(40)]
+
+    await file.write(adding("last"))
+
+    assert [one.result(0) for one in brief] == [f"{number}" for number in range(40)]
+    assert (await notes(file))[-1] == "last"
+
+
+async def test_brief_work_that_waits_when_the_file_is_closed_is_kept(tmp_path: Path) -> None:
+    closing_file = Sqlite(tmp_path / "notes.db", [TABLE])
+    done = closing_file.write_soon(adding("one"), brief=True)
+
+    closing_file.close()
+
+    assert done.result(0) == "one"
+
+
 async def test_while_another_process_writes_the_caller_does_not_wait(file: Sqlite) -> None:
     with another_writes(file):
         done = file.write_soon(adding("late"), brief=True)
+        await asyncio.sleep(0)
         assert not done.done()
 
     assert await asyncio.wrap_future(done) == "late"
