@@ -39,15 +39,15 @@ class PostgresServer:
             self.set("full_page_writes", "off")
             self.set("synchronous_commit", "on" if keeps_commits else "off")
 
-    def new_database(self) -> str:
-        """The URL of an empty one."""
+    def new_database(self, like: str | None = None) -> str:
+        """The URL of an empty one, or of a copy of one that nobody is connected to."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
-        self.ask(f"CREATE DATABASE {name}")
+        copied = f" TEMPLATE {_name(like)} STRATEGY file_copy" if like else ""
+        self.ask(f"CREATE DATABASE {name}{copied}")
         return self.url.replace("/postgres?", f"/{name}?")
 
     def drop_database(self, url: str) -> None:
-        name = url.partition("?")[0].rpartition("/")[2]
-        self.ask(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.ask(f"DROP DATABASE IF EXISTS {_name(url)} WITH (FORCE)")
 
     def ask(self, statement: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -101,3 +101,7 @@ class PostgresServer:
         user = self._server.system_user if as_server else None
         # Not into a pipe: the server would hold it open.
         subprocess.run([newest, *words], check=True, user=user, stdout=subprocess.DEVNULL)
+
+
+def _name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]

@@ -36,6 +36,25 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with all tables, to be copied: that takes half the time of making them."""
+    url = postgres_server.new_database()
+    storage = opening.open_storage(url, tmp_path_factory.mktemp("migrated"))
+    opening.stores_in(storage, lambda: 0)
+    opening.library_in(storage)
+    storage.close()
+    return url
+
+
+@pytest.fixture
+def migrated_url(postgres_server: PostgresServer, migrated: str) -> Iterator[str]:
+    """A database with all tables, and nothing in them."""
+    url = postgres_server.new_database(like=migrated)
+    yield url
+    postgres_server.drop_database(url)
+
+
 @pytest.fixture(params=PRODUCTS)
 def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStores]:
     """Opens the journal's tables, each time anew as another process does; on each product."""
@@ -52,7 +71,7 @@ def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
         return opening.stores_in(storage, clock)
 
     if request.param == "postgres":
-        url: str = request.getfixturevalue("postgres_url")
+        url: str = request.getfixturevalue("migrated_url")
     yield on_sqlite if request.param == "sqlite" else on_postgres
     for close in reversed(opened):
         close()
@@ -77,7 +96,7 @@ async def open_library(
         return opened[-1]
 
     if request.param == "postgres":
-        url: str = request.getfixturevalue("postgres_url")
+        url: str = request.getfixturevalue("migrated_url")
     yield on_sqlite if request.param == "sqlite" else on_postgres
     for library in opened:
         await library.close()

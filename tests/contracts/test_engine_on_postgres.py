@@ -36,12 +36,12 @@ async def launched(
 
 @pytest_asyncio.fixture(params=["dbos", "legacy"], loop_scope="module")
 async def bench(
-    request: pytest.FixtureRequest, on_dbos: DbosBench, tmp_path: Path, postgres_url: str
+    request: pytest.FixtureRequest, on_dbos: DbosBench, tmp_path: Path
 ) -> AsyncIterator[Bench]:
     if request.param == "dbos":
         yield on_dbos
         return
-    made = LegacyBench(tmp_path, postgres_url)
+    made = LegacyBench(tmp_path, request.getfixturevalue("migrated_url"))
     made.clear()
     await made.boot()
     yield made

@@ -96,7 +96,7 @@ def a_journal(product: str, request: pytest.FixtureRequest, clock: Clock) -> Any
             made.close()
     else:
         server = request.getfixturevalue("postgres_server")
-        url = server.new_database()
+        url = server.new_database(like=request.getfixturevalue("migrated"))
         with closing(opening.open_storage(url, Path())) as storage:
             yield opening.stores_in(storage, clock).journal
         server.drop_database(url)

@@ -36,7 +36,7 @@ AnyLibrary = SqlLibrary
 @pytest.fixture(params=["memory", *PRODUCTS])
 async def library(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyLibrary]:
     if request.param == "postgres":
-        storage = open_storage(request.getfixturevalue("postgres_url"), tmp_path)
+        storage = open_storage(request.getfixturevalue("migrated_url"), tmp_path)
         yield library_in(storage)
         storage.close()
         return

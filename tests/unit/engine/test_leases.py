@@ -18,8 +18,8 @@ class Steady:
 
 
 @pytest.fixture
-def database(postgres_url: str, tmp_path: Path) -> Iterator[Database]:
-    storage = open_storage(postgres_url, tmp_path)
+def database(migrated_url: str, tmp_path: Path) -> Iterator[Database]:
+    storage = open_storage(migrated_url, tmp_path)
     yield stores_in(storage, lambda: 0).journal.database
     storage.close()
 
