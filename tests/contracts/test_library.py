@@ -4,11 +4,14 @@ import asyncio
 import itertools
 import logging
 import math
+import random
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ from bookline.merging import laid_over
 from bookline.ports import BookQuery
 from bookline.reading import Reading, ReadingOf
 from bookline.stores import library_lists
+from bookline.stores.database import Session
 from bookline.stores.library import SqlLibrary
 from bookline.stores.opening import (
     library_in,
@@ -26,9 +30,11 @@ from bookline.stores.opening import (
     open_library,
     open_storage,
 )
+from bookline.stores.vectors import by_index
 from bookline.values import iso
 from store_fixtures import PRODUCTS
 
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
 AnyLibrary = SqlLibrary
 
@@ -295,6 +301,51 @@ async def test_a_vector_without_a_direction_is_never_found(library: AnyLibrary) 
 
     assert [one.book.isbn for one in found] == [EMMA]
     assert await library.search(Embedding.of("m", [0.0, 0.0]), limit=9) == []
+
+
+async def test_the_index_of_a_large_library_answers_as_looking_at_all_does(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made as docs/operating.md says, here for the few dimensions of this test."""
+    [recipe] = re.findall(r"(CREATE INDEX CONCURRENTLY vectors_near_256 .*?);", OPERATING, re.S)
+    chance = random.Random(7)
+    vectors = [[chance.gauss(0, 1) for _ in range(8)] for _ in range(60)]
+    storage = open_storage(postgres_url, tmp_path)
+    library = library_in(storage)
+    for number, vector in enumerate(vectors[:50]):
+        await library.keep(a_book(f"978{number:010}", embedding=Embedding.of("m", vector)))
+
+    async def answers() -> list[list[tuple[str, float]]]:
+        found = [await library.search(Embedding.of("m", one), limit=9) for one in vectors[50:]]
+        return [[(one.book.isbn, round(one.score, 5)) for one in some] for some in found]
+
+    asked: list[int] = []
+
+    def noted(dimensions: int) -> str:
+        asked.append(dimensions)
+        return by_index(dimensions)
+
+    monkeypatch.setattr("bookline.stores.vectors.by_index", noted)
+    before = await answers()
+    assert asked == []
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(recipe.replace("256", "8").encode())
+
+    assert await answers() == before
+    assert asked == [8] * len(before)
+    assert "vectors_near_8" in await library.database.write(plan_by_index)
+    await library.keep(a_book(MOBY_DICK, embedding=Embedding.of("m", vectors[50])))
+    [[(isbn, score), *_], *_] = await answers()
+    assert (isbn, score) == (MOBY_DICK, 1.0)
+    storage.close()
+
+
+def plan_by_index(session: Session) -> str:
+    session.execute("SET LOCAL enable_seqscan = off")  # quicker for so few
+    session.execute("SET LOCAL enable_sort = off")
+    values = {"model": "m", "vector": Embedding.of("m", [1.0] * 8).to_bytes(), "limit": 9}
+    rows = session.execute(f"EXPLAIN {by_index(8)}", values)
+    return "\n".join(str(row["QUERY PLAN"]) for row in rows)
 
 
 async def test_a_question_that_is_no_vector_is_refused(library: AnyLibrary) -> None:
