@@ -1,6 +1,7 @@
 """A provider that is away: a few imports have their tries, many wait for it, and none is lost."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,6 +32,16 @@ async def providers(node: Server) -> dict[str, Any]:
     return state
 
 
+async def told(node: Server, *command: str) -> str:
+    """What a command says beside its result."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bookline", "--server", node.url, *command,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    return said.decode()
+
+
 async def test_a_few_imports_have_their_tries_each_for_itself(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -58,6 +69,9 @@ async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
             while (await providers(node))["ok"]:
                 await asyncio.sleep(0.1)
         waiting = Counter([(await node.job(one))["status"] for one in jobs])
+        said = await told(node, "status", jobs[1])
+        await node.post(f"/v2/import/cancel/{jobs[0]}")
+        await node.until(jobs[0], "cancelled")
 
         sandbox.faults.clear()
         ended = [await node.until(one) for one in jobs]
@@ -66,8 +80,24 @@ async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
         assert (
             'bookline_provider_circuit_state{provider="openlibrary",state="closed"} 0.0' in metrics
         )
+        assert "Open Library is not answering; imports wait" in said
         assert waiting == {"running": 60}
-        assert Counter(job["status"] for job in ended) == {"completed": 60}
+        assert Counter(job["status"] for job in ended) == {"completed": 59, "cancelled": 1}
         async with asyncio.timeout(20):
             while not (await providers(node))["ok"]:
                 await asyncio.sleep(0.1)
+
+
+async def test_auto_goes_past_it_on_every_node(sandbox: Sandbox, tmp_path: Path) -> None:
+    env = sandbox.settings()
+    async with server(env, tmp_path / "data") as node, server(env, tmp_path / "data") as other:
+        await begun(node, sandbox, 60)
+        async with asyncio.timeout(20):
+            while (await providers(node))["ok"] or (await providers(other))["ok"]:
+                await asyncio.sleep(0.1)
+        sandbox.faults.add(kind="not_found", route="google_books", times=None)
+
+        (isbn,) = sandbox.make(1)
+        job = await other.finished(isbn, source="auto")
+
+        assert (job["status"], job["result"]["source"]) == ("completed", "isbndb")

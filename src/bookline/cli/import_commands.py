@@ -1,6 +1,7 @@
 """The commands around imports: import, status, watch, cancel, retry, jobs."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,8 +21,8 @@ from bookline.cli.asked import (
 )
 from bookline.cli.job_ids import find_job
 from bookline.cli.views import View, result, say
-from bookline.errors import Refused
-from bookline.job import JOB_STATUSES, SOURCES, TERMINAL
+from bookline.errors import Refused, TryLater
+from bookline.job import JOB_STATUSES, QUEUED, RUNNING, SOURCES, TERMINAL
 from bookline.values import Json
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PAGE_MOST = 200  # the API's
 CANCEL_SECONDS = 5.0
+READY_SECONDS = 2.0  # our choice: a command waits no longer to say more than it was asked for
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or enough of it.")]
 LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many to show.")]
@@ -158,9 +160,20 @@ def status(
 
         found = await find_job(client, job)
         asked.print(found, lambda: show.facts(show.job_facts(found)))
+        if found["status"] in {QUEUED, RUNNING}:
+            await _tell_outage(client)
         return DONE
 
     with_client(asked, work)
+
+
+async def _tell_outage(client: "BooklineClient") -> None:
+    """What an open import may wait for, on stderr."""
+    with contextlib.suppress(TryLater, TimeoutError):
+        async with asyncio.timeout(READY_SECONDS):
+            providers = (await client.readiness())["dependencies"]["providers"]
+        if not providers["ok"]:
+            say(providers["detail"])
 
 
 def watch(

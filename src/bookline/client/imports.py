@@ -31,6 +31,13 @@ class Started:
 class ImportCalls(Connection):
     """An import's calls."""
 
+    async def readiness(self) -> Json:
+        """Whether imports can be taken, and ``dependencies`` with ``ok`` and ``detail`` each.
+
+        While they cannot, it waits, as every call does.
+        """
+        return await self.ask("GET", "/readyz")
+
     async def start(
         self, isbn: str, source: str = "auto", *, idempotency_key: str | None = None
     ) -> Started:
