@@ -98,6 +98,8 @@ from bookline.webhooks import Webhooks, read_secret
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+WEBHOOK_SECONDS = 5.0
+WEBHOOKS_MOST = 10_000  # counted for the metrics; more are as bad
 LegacyCall = Callable[[Json, str], Awaitable[Json]]
 LEGACY_ROOM = "bookline.migration.legacy"  # by name: it can be deleted, and all else stays
 
@@ -131,6 +133,8 @@ class App:
     rollouts: Rollouts
     secrets: SqlSecrets
     """What all nodes of a deployment share in secret."""
+    webhooks_waiting: Callable[[], Awaitable[int]]
+    """How many ends are still to be posted, counted up to ``WEBHOOKS_MOST``."""
     legacy_call: LegacyCall | None
     """What answers ``POST /v1/jobs``, while there is a legacy importer."""
 
@@ -244,7 +248,9 @@ async def running(
         old = legacy_room()
         if old is not None:
             tables = storage.tables("legacy", old.MIGRATIONS)
-            legacy = old.JobStateManager(tables, world, node.living, journal.left_by)
+            legacy = old.JobStateManager(
+                tables, world, node.living, journal.left_by, does_imports=does_imports
+            )
             stack.push_async_callback(legacy.close)
             others.append(legacy)
             engines["legacy"] = legacy
@@ -286,6 +292,18 @@ async def running(
         checks = _checks(settings, stores, engine, library, fallback, objects)
         checks["limits"] = Check(ask=callers.check)
         checks["providers"] = Check(ask=partial(_ask_providers, settings, pace.rests, measures))
+        if settings.webhook_url:
+            post = WebhookPost(settings.webhook_url, user_agent(settings.contact))
+            stack.push_async_callback(post.aclose)
+            posts = Webhooks(
+                stores.webhooks, post, read_secret(settings.webhook_secret.get_secret_value()),
+                only_one=node.only_one, clock=now_ms, scale=settings.retry_scale,
+                count=measures.posted,
+            )  # fmt: skip
+            journal.posts_ends = now_ms
+            stack.callback(journal.subscribe(posts.hear))
+            tasks.start("webhooks", posts.run)
+            checks["webhooks"] = Check(ask=posts.check, every_seconds=WEBHOOK_SECONDS)
         readiness = Readiness(checks)
         tasks.start("readiness", readiness.run)
         tasks.start("rollout", lambda: _look(rollouts))
@@ -325,16 +343,6 @@ async def running(
         if does_imports:
             tasks.start("batches", feeder.run)
             tasks.start("look-ups", look_ups.run)
-        if settings.webhook_url:
-            post = WebhookPost(settings.webhook_url, user_agent(settings.contact))
-            stack.push_async_callback(post.aclose)
-            posts = Webhooks(
-                stores.webhooks, post, read_secret(settings.webhook_secret.get_secret_value()),
-                only_one=node.only_one, clock=now_ms, scale=settings.retry_scale,
-            )  # fmt: skip
-            journal.posts_ends = now_ms
-            stack.callback(journal.subscribe(posts.hear))
-            tasks.start("webhooks", posts.run)
         yield App(
             settings=settings, imports=imports, shelf=shelf, batches=batches, there=there,
             candidate_covers=CandidateCovers(fetcher, read_picture),
@@ -343,6 +351,7 @@ async def running(
             upkeep=upkeep, readiness=readiness,
             measures=measures, rollouts=rollouts,
             secrets=stores.secrets,
+            webhooks_waiting=partial(stores.webhooks.waiting, WEBHOOKS_MOST),
             legacy_call=old.MessagePasser(imports).handle if old is not None else None,
         )  # fmt: skip
 

@@ -77,6 +77,14 @@ class Measures:
             "1 for the state of a provider's circuit: closed, open (imports wait) or half-open",
             ["provider", "state"], registry=self._registry,
         )  # fmt: skip
+        self._posts = Counter(
+            "bookline_webhook_posts", "Posts to the webhook endpoint", ["result"],
+            registry=self._registry,
+        )  # fmt: skip
+        self.webhooks_waiting = Gauge(
+            "bookline_webhooks_waiting", "Ends to be posted, in the whole deployment",
+            registry=self._registry,
+        )  # fmt: skip
         build = Gauge("bookline_build_info", "Always 1", ["version"], registry=self._registry)
         build.labels(__version__).set(1)
         ProcessCollector(registry=self._registry)
@@ -109,6 +117,10 @@ class Measures:
         """The state of a provider's circuit."""
         for one in STATES:
             self._circuit.labels(provider, one).set(one == state)
+
+    def posted(self, result: str) -> None:
+        """``result`` is taken, refused (put off) or given_up."""
+        self._posts.labels(result).inc()
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text form."""

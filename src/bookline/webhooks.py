@@ -21,6 +21,7 @@ from typing import Protocol
 from bookline.errors import ProviderDown, StoreDown
 from bookline.logs import seldom
 from bookline.progress.events import Event
+from bookline.values import iso
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,14 @@ class Outbox(Protocol):
 
     async def forget(self, before_ms: int) -> None: ...
 
+    async def refused_since(self) -> int | None:
+        """When the end happened that was put off last; None where nothing is put off."""
+        ...
+
+    async def waiting(self, most: int) -> int:
+        """How many are still to be posted, counted up to ``most``."""
+        ...
+
 
 def read_secret(text: str) -> bytes:
     """The key of ``whsec_…`` (base64). Raises: ValueError."""
@@ -94,7 +103,10 @@ class Webhooks:
         only_one: Callable[[str], AbstractAsyncContextManager[bool]],
         clock: Callable[[], int],
         scale: float = 1.0,
+        count: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``count`` hears of each post: taken, refused or given_up."""
+        self._count = count
         self._outbox = outbox
         self._post = post
         self._secret = secret
@@ -127,6 +139,13 @@ class Webhooks:
                 pass
             self._is_stirred.clear()
 
+    async def check(self) -> None:
+        """Raises: StoreDown while the endpoint does not take what is posted, whoever posts it."""
+        since_ms = await self._outbox.refused_since()
+        if since_ms is not None:
+            at = iso(since_ms)
+            raise StoreDown(f"the endpoint does not take events, as one of {at}; see the log")
+
     async def round(self) -> int:
         """How many were posted or put off. Raises: StoreDown."""
         now = self._clock()
@@ -142,6 +161,7 @@ class Webhooks:
         async with self._places:
             fault = await self._try(owed)
         if fault is None:
+            self._count("taken")
             await self._outbox.done(owed)
             return
         if seldom.turn("webhook") is not None:
@@ -149,8 +169,10 @@ class Webhooks:
         now = self._clock()
         if now - owed.since_ms >= GIVE_UP_MS:
             log.error("the end of %s was not taken for 24 h and is posted no more", owed.job_id)
+            self._count("given_up")
             await self._outbox.give_up(owed)
             return
+        self._count("refused")
         delay = DELAYS_SECONDS[min(owed.tries, len(DELAYS_SECONDS) - 1)] * self._scale
         await self._outbox.later(owed, now + int(delay * 1000))
 

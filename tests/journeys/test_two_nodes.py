@@ -174,15 +174,19 @@ async def test_an_api_node_takes_imports_and_a_worker_does_them(
     assert asked == {"/healthz": 200, "/readyz": 200, "/metrics": 200, "/v2/books": 404, "/": 404}
 
 
+@pytest.mark.parametrize("method", ["workflow", "legacy"])
 async def test_a_failed_import_that_is_retried_at_an_api_node_goes_on_at_a_worker(
-    env: dict[str, str], tmp_path: Path, sandbox: Sandbox
+    env: dict[str, str], tmp_path: Path, sandbox: Sandbox, method: str
 ) -> None:
+    if method == "legacy":
+        pytest.importorskip("bookline.migration.legacy")
     sandbox.faults.add(kind="wrong_key", isbn=ISBN, route="google_books")
     async with (
         server(env, tmp_path / "api", headers=HEADERS, options=["--role", "api"]) as api,
         server(env, tmp_path / "worker", headers=HEADERS, options=["--role", "worker"]),
     ):
-        job_id = (await api.begin(ISBN, source="google_books"))["jobId"]
+        body = {"isbn": ISBN, "source": "google_books", "method": method}
+        job_id = (await api.post("/v2/import", body))[1]["data"]["jobId"]
         await api.until(job_id, "failed")
 
         assert (await api.post(f"/v2/import/retry/{job_id}"))[0] == 202

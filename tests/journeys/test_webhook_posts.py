@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from stack import server
+from stack import Server, server
 
 from bookline_sandbox import Sandbox
 
@@ -60,6 +60,12 @@ async def receiver() -> AsyncIterator[Receiver]:
     await runner.cleanup()
 
 
+async def readiness(api: Server) -> dict[str, Any]:
+    _, answer, _ = await api.get("/readyz")
+    states: dict[str, Any] = answer["data"]["dependencies"]
+    return states
+
+
 async def test_every_end_is_posted_whatever_becomes_of_server_and_endpoint(
     receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -82,6 +88,12 @@ async def test_every_end_is_posted_whatever_becomes_of_server_and_endpoint(
             async with asyncio.timeout(10):
                 while not any(status == 302 for _, status in receiver.seen):
                     await asyncio.sleep(0.02)
+            async with asyncio.timeout(20):  # the operator sees it
+                while (await readiness(api))["webhooks"]["ok"]:
+                    await asyncio.sleep(0.1)
+            metrics = await (await api.http.get(f"{api.url}/metrics")).text()
+            assert "bookline_webhooks_waiting 1.0" in metrics
+            assert 'bookline_webhook_posts_total{result="refused"}' in metrics
             await api.kill()
             receiver.status = 204
             await api.start()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from bookline import webhooks
-from bookline.errors import ProviderDown
+from bookline.errors import ProviderDown, StoreDown
 from bookline.job import ImportInput, Job
 from bookline.logs import Seldom
 from bookline.progress.events import completed
@@ -223,3 +223,23 @@ async def test_an_end_is_posted_as_soon_as_it_is_heard(bench: Bench) -> None:
 
     unsubscribe()
     task.cancel()
+
+
+async def test_a_dead_endpoint_is_told_to_the_operator_until_it_takes_all(bench: Bench) -> None:
+    told: list[str] = []
+    bench.webhooks._count = told.append
+    bench.answers["a"] = 0
+    await bench.end("a")
+    await bench.webhooks.check()
+    await bench.rounds()
+
+    with pytest.raises(StoreDown, match="does not take events"):
+        await bench.webhooks.check()
+    waiting = await bench.stores.webhooks.waiting(10)
+    bench.answers.clear()
+    bench.now_ms += 10_000
+    await bench.rounds()
+
+    await bench.webhooks.check()
+    assert (waiting, await bench.stores.webhooks.waiting(10)) == (1, 0)
+    assert told == ["refused", "taken"]

@@ -294,4 +294,5 @@ async def metrics(here: Here) -> Response:
     """Each process has its own; no ISBN, job or user is in them."""
     with contextlib.suppress(StoreDown):  # then it stays what it was
         here.measures.queued.set(await here.journal.queued())
+        here.measures.webhooks_waiting.set(await here.webhooks_waiting())
     return Response(here.measures.exposition(), media_type=CONTENT_TYPE)

@@ -25,6 +25,10 @@ _LATER = """UPDATE webhooks SET due_ms = :due_ms, tries = tries + 1, state = :st
             WHERE job_id = :job_id AND seq = :seq"""
 _AGAIN = """UPDATE webhooks SET state = 'waiting', tries = 0, since_ms = :now_ms, due_ms = :now_ms
             WHERE state = 'given up' RETURNING job_id"""
+_LAST = """SELECT tries, since_ms FROM webhooks WHERE state = 'waiting'
+           ORDER BY due_ms DESC LIMIT 1"""
+_WAITING = """SELECT count(*) AS waiting FROM (SELECT 1 AS one FROM webhooks
+              WHERE state = 'waiting' LIMIT :most) AS some"""
 _FORGET = "DELETE FROM webhooks WHERE since_ms < :before_ms"
 
 
@@ -69,6 +73,15 @@ class SqlWebhooks:
 
     async def again(self, now_ms: int) -> int:
         return await self._write(_AGAIN, {"now_ms": now_ms}, "webhooks")
+
+    async def refused_since(self) -> int | None:
+        last = await self._database.read(lambda session: session.execute(_LAST, {}))
+        return last[0]["since_ms"] if last and last[0]["tries"] else None
+
+    async def waiting(self, most: int) -> int:
+        values = {"most": most}
+        rows = await self._database.read(lambda session: session.execute(_WAITING, values))
+        return int(rows[0]["waiting"])
 
     async def forget(self, before_ms: int) -> None:
         await self._write(_FORGET, {"before_ms": before_ms}, "webhooks")

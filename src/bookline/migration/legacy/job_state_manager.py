@@ -29,6 +29,7 @@ LeftBy = Callable[[Collection[str], str, int], Awaitable[Sequence[Job]]]
 
 LOST_MS = 15_000  # an own job, open but not running here, is looked at again after this long
 SETTLE_SECONDS = 5.0
+NOBODY = ""  # the owner of a job that the next sweep of any process takes
 
 
 class JobStateManager:
@@ -37,8 +38,18 @@ class JobStateManager:
     ``living`` gives the ids of the processes that are alive; ``left_by`` is the journal's.
     """
 
-    def __init__(self, database: Database, world: World, living: Living, left_by: LeftBy) -> None:
+    def __init__(
+        self,
+        database: Database,
+        world: World,
+        living: Living,
+        left_by: LeftBy,
+        *,
+        does_imports: bool = True,
+    ) -> None:
+        """Without ``does_imports`` what is restarted here goes on in another process."""
         self._world = world
+        self._does_imports = does_imports
         self._table = StateTable(database)
         self._living = living
         self._left_by = left_by
@@ -143,7 +154,10 @@ class JobStateManager:
                 kept.pop(name, None)
         job.state, job.next_wake_ms, job.last_retry, job.ending = PENDING, None, None, None
         await self._keep(job)
-        self._spawn(job.order.job_id)
+        if self._does_imports:
+            self._spawn(job.order.job_id)
+        else:
+            await self._table.take(job.order.job_id, job.owner, NOBODY)
 
     async def _keep(self, job: JobState) -> None:
         job.updated_ms = self._world.clock()
