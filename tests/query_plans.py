@@ -3,7 +3,9 @@
 Rule 1:  SQLite is asked for the plan of each statement the first time that any test makes it; a
          test that makes one with a scan fails, whatever it is about.
 Rule 2:  what may scan stands in ``ALLOWED``, with its reason.
-Source:  https://sqlite.org/eqp.html
+Rule 3:  PostgreSQL is asked too, with its scans of whole tables forbidden: where one is left in the
+         plan, there is no index that it could take.
+Source:  https://sqlite.org/eqp.html, https://www.postgresql.org/docs/current/using-explain.html
 """
 
 import json
@@ -11,10 +13,12 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
+from psycopg.pq import TransactionStatus
 
-from bookline.stores import sqlite
+from bookline.stores import postgres_session, sqlite
 
 ALLOWED = {
     "SELECT status, count(*) AS n FROM jobs GROUP BY status": "asked by hand (doctor), of an index",
@@ -66,16 +70,67 @@ def _watched(
     self: sqlite.SqliteSession, sql: str, values: Mapping[str, object] = sqlite._NOTHING
 ) -> Sequence[sqlite3.Row]:
     asker = sys._getframe(1).f_globals["__name__"]
-    is_a_move = asker.endswith(("_schema", "stores.moving"))  # a migration may
-    is_ours = asker.startswith("bookline.") and not is_a_move
-    if is_ours and sql not in _known and _READS.match(sql):
-        _known.add(sql)
-        if not any(part in sql for part in ALLOWED):
-            _scans.extend(f"{one}: {sql}" for one in scans_of(self._connection, sql, values))
+    if _is_watched(asker, sql, _known):
+        _scans.extend(f"{one}: {sql}" for one in scans_of(self._connection, sql, values))
     return _execute(self, sql, values)
 
 
+def _is_watched(asker: str, sql: str, known: set[str]) -> bool:
+    """Whether it is to be looked at, for the first time."""
+    is_a_move = asker.endswith(("_schema", "stores.moving", "stores.database"))  # a migration may
+    is_ours = asker.startswith("bookline.") and not is_a_move
+    if not is_ours or sql in known or not _READS.match(sql):
+        return False
+    known.add(sql)
+    return not any(part in sql for part in ALLOWED)
+
+
 sqlite.SqliteSession.execute = _watched  # type: ignore[method-assign]
+
+# ------------------------------------------------------------------ PostgreSQL
+_known_there: set[str] = set()
+_execute_there = postgres_session.PostgresSession.execute
+
+
+def scans_on_postgres(
+    connection: postgres_session.Connection, sql: str, values: Mapping[str, object]
+) -> list[str]:
+    """The steps that read through a table that grows, for want of an index."""
+    text = b"EXPLAIN (FORMAT JSON) " + postgres_session._translated(sql)
+    is_within = connection.info.transaction_status == TransactionStatus.INTRANS
+    begin, end = ("SAVEPOINT plans", "ROLLBACK TO plans") if is_within else ("BEGIN", "ROLLBACK")
+    connection.execute(begin)
+    try:
+        connection.execute("SET LOCAL enable_seqscan = off")
+        [row] = connection.execute(text, values, prepare=False)
+    finally:
+        connection.execute(end)
+    return [
+        f"Seq Scan on {step['Relation Name']}"
+        for step in _steps(row["QUERY PLAN"][0]["Plan"])
+        if step["Node Type"] == "Seq Scan" and step["Relation Name"] not in SMALL
+    ]
+
+
+def _steps(plan: Any) -> Iterator[Any]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _steps(part)
+
+
+def _watched_there(
+    self: postgres_session.PostgresSession,
+    sql: str,
+    values: Mapping[str, object] = postgres_session._NOTHING,
+) -> Sequence[Any]:
+    asker = sys._getframe(1).f_globals["__name__"]
+    if _is_watched(asker, sql, _known_there):
+        found = scans_on_postgres(self._connection, sql, values)
+        _scans.extend(f"{one}: {sql}" for one in found)
+    return _execute_there(self, sql, values)
+
+
+postgres_session.PostgresSession.execute = _watched_there  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

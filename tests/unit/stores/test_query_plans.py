@@ -1,12 +1,15 @@
 """The watch over all tests' statements sees what reads through history, and nothing else."""
 
 import sqlite3
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from bookline.stores.database import Session
-from bookline.stores.opening import journal_tables_in_memory
-from query_plans import scans_of
+from bookline.stores.opening import journal_tables_in_memory, open_storage, stores_in
+from bookline.stores.postgres_session import PostgresSession
+from query_plans import scans_of, scans_on_postgres
 
 ALL = {"x": 1, "xs": [1], "limit": 5}
 
@@ -43,6 +46,26 @@ def test_what_reads_through_a_table_is_seen(connection: sqlite3.Connection, sql:
 )
 def test_what_goes_by_an_index_is_not(connection: sqlite3.Connection, sql: str) -> None:
     assert scans_of(connection, sql, ALL) == []
+
+
+async def test_what_has_no_index_on_postgresql_is_seen(postgres_url: str, tmp_path: Path) -> None:
+    storage = open_storage(postgres_url, tmp_path)
+    journal = stores_in(storage, lambda: 1).journal
+
+    def plans(session: Session) -> list[list[str]]:
+        assert isinstance(session, PostgresSession)
+        ask = partial(scans_on_postgres, session._connection)
+        return [
+            ask("SELECT * FROM events WHERE message = :x", {"x": "x"}),
+            ask("DELETE FROM import_records WHERE code = :x", {"x": "x"}),
+            ask("SELECT * FROM events WHERE job_id = :x AND seq > :n", {"x": "x", "n": 1}),
+            ask("SELECT * FROM events WHERE job_id IN :xs", {"xs": ["x"]}),
+        ]
+
+    read, written = await journal.database.read(plans), await journal.database.write(plans)
+
+    storage.close()
+    assert read == written == [["Seq Scan on events"], ["Seq Scan on import_records"], [], []]
 
 
 async def test_a_statement_of_a_test_may_read_through(connection: sqlite3.Connection) -> None:
