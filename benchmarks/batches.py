@@ -10,7 +10,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from common import made_up_books, percentile, sandbox_process, show, show_machine
@@ -38,7 +40,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def server(settings: dict[str, str], folder: Path):  # type: ignore[no-untyped-def]
+async def server(
+    settings: dict[str, str], folder: Path
+) -> AsyncIterator[tuple[aiohttp.ClientSession, Server]]:
     env = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
     env |= {**settings, "BOOKLINE_DATA_DIR": str(folder), "BOOKLINE_PORT": str(PORT)}
     process = await asyncio.create_subprocess_exec(
@@ -58,7 +62,7 @@ async def server(settings: dict[str, str], folder: Path):  # type: ignore[no-unt
         await process.wait()
 
 
-async def asked(client: aiohttp.ClientSession, method: str, path: str, **more):  # type: ignore[no-untyped-def]
+async def asked(client: aiohttp.ClientSession, method: str, path: str, **more: Any) -> Any:
     async with client.request(method, URL + path, **more) as answer:
         return (await answer.json())["data"]
 
@@ -72,7 +76,9 @@ async def single(client: aiohttp.ClientSession, isbn: str) -> float:
     return time.perf_counter() - began
 
 
-async def run_batch(client, process, isbns: list[str], singles: list[str]) -> None:  # type: ignore[no-untyped-def]
+async def run_batch(
+    client: aiohttp.ClientSession, process: Server, isbns: list[str], singles: list[str]
+) -> None:
     rest = process.memory_mb()
     cpu = process.cpu_seconds()
     began = time.perf_counter()
@@ -110,7 +116,9 @@ def rows(count: int, isbns: list[str]) -> bytes:
     return (head + "".join(lines)).encode()
 
 
-async def preview(client, process, count: int, isbns: list[str], goal: str) -> None:  # type: ignore[no-untyped-def]
+async def preview(
+    client: aiohttp.ClientSession, process: Server, count: int, isbns: list[str], goal: str
+) -> None:
     data = rows(count, isbns)
     rest = process.memory_mb()
     began = time.perf_counter()
@@ -121,7 +129,9 @@ async def preview(client, process, count: int, isbns: list[str], goal: str) -> N
     show("  memory above rest", f"{grown:.0f} MB", "< 100 MB")
 
 
-async def keep(client, process, count: int, isbns: list[str]) -> None:  # type: ignore[no-untyped-def]
+async def keep(
+    client: aiohttp.ClientSession, process: Server, count: int, isbns: list[str]
+) -> None:
     data = rows(count, isbns)
     rest = process.memory_mb()
     began = time.perf_counter()

@@ -10,6 +10,8 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -19,8 +21,10 @@ from common import NO_LIMITS, percentile, show, show_machine
 from bookline.book import Book, Metadata, Provenance
 from bookline.cli.opening import find_server
 from bookline.embedders.local import WordLlama
+from bookline.stores.library import SqlLibrary
 from bookline.stores.opening import open_library
 from bookline.values import iso
+from bookline_sandbox.catalogue import Book as CatalogueBook
 from bookline_sandbox.catalogue import check_digit_13, isbn10_of, real_books
 
 BOOKS = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
@@ -49,14 +53,14 @@ async def fill(folder: Path) -> None:
     await library.close()
 
 
-async def keep(library, embedder, book):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+async def keep(library: SqlLibrary, embedder: WordLlama, book: Book) -> None:
     vector = await embedder.embed(book.metadata.embedding_text)
     await library.keep(replace(book, embedding=vector))
 
 
-def made_up(number: int, known, words, chance) -> Book:  # type: ignore[no-untyped-def]
+def made_up(
+    number: int, known: Sequence[CatalogueBook], words: Sequence[str], chance: random.Random
+) -> Book:
     twelve = f"9781{number:08}"
     isbn = twelve + check_digit_13(twelve)
     like = known[number % len(known)]

@@ -56,6 +56,7 @@ async def from_store(ask: Callable[[], Awaitable[T]]) -> T:
         return await ask()
     down = StoreDown(f"a store gave no answer within {STORE_SECONDS:g} s")
     limit = asyncio.timeout(STORE_SECONDS)
+    is_pause = False
     try:
         async with limit:
             for pause_seconds in _pauses():
@@ -65,12 +66,16 @@ async def from_store(ask: Callable[[], Awaitable[T]]) -> T:
                 except StoreDown as error:
                     down = error
                 _say(down)
+                is_pause = True
                 async with off_the_clock():
                     await asyncio.sleep(pause_seconds)
+                is_pause = False
     except TimeoutError:
         if not limit.expired():
             raise
     patience.is_at_an_end = True
+    if is_pause:  # an outage of just the limit is over by now
+        return await ask()
     raise down
 
 

@@ -994,16 +994,30 @@ async def test_open_jobs_of_dead_processes_are_found(journal: Journal, clock: Cl
         await journal.open(replace(a_job(name), node=node))
     await run_to(journal, FAILED, "over")
 
-    left = await journal.left_by({"well", "own"}, "own", 0)
+    left = await journal.left_by({"well", "own"}, "own", 0, method="workflow", limit=9)
 
     assert [job.job_id for job in left] == ["dead"]
+
+
+async def test_of_what_is_left_the_oldest_of_the_method_come_first(journal: Journal) -> None:
+    """However many there are: a sweep takes up so many, and the next one others."""
+    for at_ms, name in ((3_000, "third"), (1_000, "first"), (2_000, "second")):
+        await journal.open(replace(a_job(name, at_ms=at_ms), node="gone"))
+    other = replace(a_job("other", at_ms=500), node="gone", method="legacy")
+    await journal.open(other)
+
+    left = await journal.left_by(set(), "own", 0, method="workflow", limit=2)
+    of_the_other = await journal.left_by(set(), "own", 0, method="legacy", limit=2)
+
+    assert [job.job_id for job in left] == ["first", "second"]
+    assert [job.job_id for job in of_the_other] == ["other"]
 
 
 async def test_own_jobs_that_nothing_has_moved_for_long_are_found(journal: Journal) -> None:
     await journal.open(replace(a_job("moved", at_ms=2_000), node="own"))
     await journal.open(replace(a_job("stuck", at_ms=1_999), node="own"))
 
-    left = await journal.left_by({"own"}, "own", 2_000)
+    left = await journal.left_by({"own"}, "own", 2_000, method="workflow", limit=9)
 
     assert [job.job_id for job in left] == ["stuck"]
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bookline.cli.serving import serve_until_told
 from bookline.engine import dbos as engine
 from bookline.engine import dbos_records, dbos_statements
 from bookline.engine.job_run import JobRun
+from bookline.progress.events import WORKFLOW_RETRY, News
 from bookline.settings import read_settings
 from bookline.steps.joined import AllSteps
 from bookline.stores.brief_writes import BriefWrites
@@ -50,32 +52,60 @@ class Killer:
 def arm(step: str, edge: str, killer: Killer) -> None:
     """Puts the killer at the edge of the step."""
     if edge in {"before", "after"}:
-        _around_effect(METHODS[step], edge, killer)
+        _around(AllSteps, METHODS[step], killer, before=edge == "before")
     elif edge == "recorded":
         _after_record(step, killer)
+    elif edge == "told":
+        _after_retry_is_told(killer)
     elif edge == "waiting":
         _in_wait(step, killer)
-    elif edge == "ending":
-        _around_finish(killer, before=True)
-    elif edge == "ended":
-        _around_finish(killer, before=False)
-    elif edge == "opened":
-        _after_open(killer)
-    elif edge in {"removing", "removed"}:
-        _around_removal(edge, killer)
+    elif edge in {"ending", "ended"}:
+        _around(SqlJournal, "finish", killer, before=edge == "ending")
+    elif edge in {"unopened", "opened"}:
+        _around(SqlJournal, "open", killer, before=edge == "unopened")
+        _around(SqlJournal, "reopen", killer, before=edge == "unopened")
+    elif edge in {"unclaimed", "claimed"}:
+        _around(SqlJournal, "claim", killer, before=edge == "unclaimed")
+    elif edge in {"removing", "removed"}:  # retention takes a finished job out of the engine's book
+        _around(engine.DbosEngine, "remove", killer, before=edge == "removing")
 
 
-def _around_effect(method: str, edge: str, killer: Killer) -> None:
-    real = getattr(AllSteps, method)
+def _around(owner: type, name: str, killer: Killer, *, before: bool) -> None:
+    """Before the call, or after it, however it ends."""
+    real = getattr(owner, name)
 
-    async def dying(*args: Any) -> Any:
-        if edge == "before":
+    async def dying(*args: Any, **kwargs: Any) -> Any:
+        if before:
             killer.pass_by()
-        result = await real(*args)
-        killer.pass_by()
-        return result
+        try:
+            return await real(*args, **kwargs)
+        finally:
+            if not before:
+                killer.pass_by()
 
-    setattr(AllSteps, method, dying)
+    setattr(owner, name, dying)
+
+
+def _after_retry_is_told(killer: Killer) -> None:
+    """The journal has kept the news of a failed try: alone, or in a mark."""
+    real_tell, real_begin = SqlJournal.tell, SqlJournal.begin
+
+    def look(news: Iterable[News]) -> None:
+        if any(one.type == WORKFLOW_RETRY for one in news):
+            killer.pass_by()
+
+    def telling(self: Any, job_id: str, *news: News, **rest: Any) -> Any:
+        kept = real_tell(self, job_id, *news, **rest)
+        kept.add_done_callback(lambda _: look(news))
+        return kept
+
+    async def beginning(*args: Any, **kwargs: Any) -> Any:
+        mark = await real_begin(*args, **kwargs)
+        look(kwargs.get("news", ()))
+        return mark
+
+    SqlJournal.tell = telling  # type: ignore[method-assign]
+    SqlJournal.begin = beginning  # type: ignore[method-assign]
 
 
 def _after_record(step: str, killer: Killer) -> None:
@@ -93,15 +123,21 @@ def _after_record(step: str, killer: Killer) -> None:
 
 
 def _after_row(step: str, killer: Killer) -> None:
-    """The legacy importer has kept what the step gave, and told nobody yet."""
-    real = legacy.StateMachine._tell_done
+    """The legacy importer has kept what the try gave, and told nobody yet."""
+    told, retried = legacy.StateMachine._tell_done, legacy.StateMachine._tell_retry
 
     def dying(self: Any, at: Any) -> None:
         if at.name == step:
             killer.pass_by()
-        real(self, at)
+        told(self, at)
+
+    def dying_again(self: Any) -> None:
+        if step in self._job.retry_counts:
+            killer.pass_by()
+        retried(self)
 
     legacy.StateMachine._tell_done = dying
+    legacy.StateMachine._tell_retry = dying_again
 
 
 def _in_wait(step: str, killer: Killer) -> None:
@@ -129,30 +165,6 @@ def _in_legacy_wait(step: str, killer: Killer) -> None:
     legacy.StateMachine._wait = dying
 
 
-def _around_finish(killer: Killer, *, before: bool) -> None:
-    real = SqlJournal.finish
-
-    async def dying(*args: Any, **kwargs: Any) -> str | None:
-        if before:
-            killer.pass_by()
-        written = await real(*args, **kwargs)
-        killer.pass_by()
-        return written
-
-    SqlJournal.finish = dying  # type: ignore[method-assign]
-
-
-def _after_open(killer: Killer) -> None:
-    real = SqlJournal.open
-
-    async def dying(*args: Any, **kwargs: Any) -> Any:
-        job = await real(*args, **kwargs)
-        killer.pass_by()
-        return job
-
-    SqlJournal.open = dying  # type: ignore[method-assign]
-
-
 def leave_dbos_its_own_way() -> None:
     """Nothing is prepared, and nothing written from the event loop."""
     dbos_statements.prepare = lambda database: False
@@ -163,19 +175,6 @@ def raise_version(version: str) -> None:
     """As the next Bookline: other rules for new imports, today's for those that began by them."""
     workflow.OLDER = {**workflow.OLDER, workflow.VERSION: workflow.import_book}
     workflow.VERSION = version
-
-
-def _around_removal(edge: str, killer: Killer) -> None:
-    """Retention takes a finished job out of the engine's book."""
-    real = engine.DbosEngine.remove
-
-    async def dying(*args: Any) -> None:
-        if edge == "removing":
-            killer.pass_by()
-        await real(*args)
-        killer.pass_by()
-
-    engine.DbosEngine.remove = dying  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:

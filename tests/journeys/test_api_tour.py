@@ -104,8 +104,8 @@ async def test_every_answer_is_one_that_the_document_tells(
         starts = [*toured["POST /v2/import"], *toured["POST /v2/import/workflow"]]
         assert 202 in starts
         assert 202 in toured["POST /v2/import/batch"]
-        assert 200 in toured["GET /v2/import/batch/{batch_id}/items"]
-        assert 200 in toured["GET /v2/import/status/{job_id}"]
+        assert 200 in toured["GET /v2/import/batch/{batchId}/items"]
+        assert 200 in toured["GET /v2/import/status/{jobId}"]
         assert 200 in toured["GET /v2/books/{isbn}"]
     assert "Traceback" not in api.log
 
@@ -149,17 +149,17 @@ def make_real(case: Case[Any], number: int, job_ids: list[str], batch_ids: list[
     """Three times in four the request is about a job, batch or book that there is."""
     if number == 3:
         return
-    if "job_id" in case.path_parameters:
-        case.path_parameters["job_id"] = job_ids[number]
+    if "jobId" in case.path_parameters:
+        case.path_parameters["jobId"] = job_ids[number]
     if "isbn" in case.path_parameters:
         case.path_parameters["isbn"] = ISBNS[number]
-    if "batch_id" in case.path_parameters:
-        case.path_parameters["batch_id"] = batch_ids[number]
+    if "batchId" in case.path_parameters:
+        case.path_parameters["batchId"] = batch_ids[number]
     if case.path == "/v2/import/batch":
         case.body = {"items": [ISBNS[number]]}
     elif isinstance(case.body, dict) and case.path.startswith("/v2/import"):
         case.body["isbn"] = ISBNS[number]
-    if case.path.endswith(("/events/{job_id}", "/events")):
+    if case.path.endswith(("/events/{jobId}", "/events")):
         case.headers.pop("Last-Event-ID", None)
 
 

@@ -114,10 +114,12 @@ async def begin(
         return None
 
 
-async def story(client: aiohttp.ClientSession, url: str, job_id: str) -> list[dict[str, Any]]:
+async def story(
+    client: aiohttp.ClientSession, url: str, job_id: str, seconds: float = 45
+) -> list[dict[str, Any]]:
     """All events of a job, to its end."""
     told = []
-    async with asyncio.timeout(45), client.get(f"{url}/v2/import/events/{job_id}") as answer:
+    async with asyncio.timeout(seconds), client.get(f"{url}/v2/import/events/{job_id}") as answer:
         assert answer.status == 200
         async for line in answer.content:
             if line.startswith(b"data: "):

@@ -25,7 +25,7 @@ GOOGLE_KEY = "google-Key-5c02"
 ISBNDB_KEY = "isbndb-Key-0e9d"
 WITH_KEY = {"Authorization": f"Bearer {KEYS[1]}"}
 OPEN = {"/healthz", "/readyz", "/", "/page/{name}"}
-TOKEN_OPENS = {"/v2/import/status/{job_id}", "/v2/import/events/{job_id}"}
+TOKEN_OPENS = {"/v2/import/status/{jobId}", "/v2/import/events/{jobId}"}
 
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
@@ -76,8 +76,8 @@ def routes() -> Iterator[tuple[str, str]]:
 
 def filled(path: str, job_id: str) -> str:
     values = {
-        "job_id": job_id, "isbn": "9780451524935", "name": "page.css",
-        "batch_id": "batch-1795979414503-PYlijrRSbR8IRcwJ", "index": "0",
+        "jobId": job_id, "isbn": "9780451524935", "name": "page.css",
+        "batchId": "batch-1795979414503-PYlijrRSbR8IRcwJ", "index": "0",
     }  # fmt: skip
     for name, value in values.items():
         path = path.replace("{" + name + "}", value)
@@ -171,7 +171,7 @@ async def test_a_token_opens_its_own_jobs_story_and_nothing_else(
         status, _, _ = await api.ask(method, filled(path, job["jobId"]) + token)
         if status != 401:
             opened.add(path)
-        if "{job_id}" in path:
+        if "{jobId}" in path:
             assert (await api.ask(method, filled(path, other) + token))[0] == 401
 
     assert opened - OPEN == TOKEN_OPENS

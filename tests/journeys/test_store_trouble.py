@@ -5,6 +5,7 @@ A disk that is really full (a small tmpfs), and files that another process holds
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,11 @@ import aiohttp
 import pytest
 from test_crash import Server, check_story, get, stack, story
 
+from bookline import app
+
 AWAY_SECONDS = 4.0
+MINUTE_SECONDS = 59.5  # to fill the disk and to empty it takes the rest of a minute
+LONG_SECONDS = 150.0
 SLOW = {"route": "google_books", "kind": "delay", "ms": 400, "isbn": "*", "times": 99}
 
 
@@ -102,6 +107,53 @@ async def test_a_disk_that_is_full_for_some_seconds_fails_nothing(
         await check_all(client, server, answers, isbns[: len(answers)])
         # What is expected has no traceback.
         assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+@pytest.mark.slow
+async def test_a_disk_that_is_full_for_a_minute_fails_loses_and_doubles_nothing(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    """Imports by both methods and a batch are running, and each is watched all the time."""
+    methods = ("workflow", "legacy") if app.legacy_room() else ("workflow",)
+    async with stack(tmp_path, "-", "never", "1") as (sandbox, server, client):
+        isbns = sandbox.make(30)
+        sandbox.faults.add(SLOW)
+        answers = [
+            await start(client, server, isbn, methods[number % len(methods)])
+            for number, isbn in enumerate(isbns[:20])
+        ]
+        items = [{"isbn": isbn, "source": "google_books"} for isbn in isbns[20:]]
+        async with client.post(f"{server.url}/v2/import/batch", json={"items": items}) as answer:
+            assert answer.status == 202, await answer.text()
+            batch_id = (await answer.json())["data"]["batchId"]
+        async with asyncio.TaskGroup() as watchers:
+            seen = [
+                watchers.create_task(
+                    story(client, server.url, answer["data"]["jobId"], seconds=LONG_SECONDS)
+                )
+                for _, answer in answers
+            ]
+            batch = watchers.create_task(batch_story(client, server, batch_id))
+            async with full(small_disk):
+                await asyncio.sleep(MINUTE_SECONDS)
+
+        assert [status for status, _ in answers] == [202] * len(answers)
+        await check_all(client, server, answers, isbns)
+        for (_, answer), told in zip(answers, seen, strict=True):
+            assert told.result() == await story(client, server.url, answer["data"]["jobId"])
+        ends = [one["data"] for one in batch.result() if one["type"] == "batch_item"]
+        assert sorted(end["index"] for end in ends) == list(range(len(items)))
+        assert {end["state"] for end in ends} == {"completed"}
+        assert max(sandbox.counts[isbn]["google_books"] for isbn in isbns) == 1
+        assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+async def batch_story(client: aiohttp.ClientSession, server: Server, batch_id: str) -> list[Any]:
+    """All that a watcher of the batch hears, to its end."""
+    url = f"{server.url}/v2/import/batch/{batch_id}/events"
+    async with asyncio.timeout(LONG_SECONDS), client.get(url) as answer:
+        lines = [line async for line in answer.content if line.startswith(b"data: ")]
+    return [json.loads(line.removeprefix(b"data: ")) for line in lines]
 
 
 @pytest.mark.parametrize("name", ["engine.db", "journal.db", "library.db"])

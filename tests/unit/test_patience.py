@@ -67,6 +67,16 @@ async def test_a_step_has_patience_once_and_then_its_tries_begin(
     assert store.asked == 1
 
 
+async def test_an_outage_as_long_as_the_patience_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last pause ends with the patience, and the store is asked once more."""
+    monkeypatch.setattr("bookline.patience.PAUSES_SECONDS", (10.0,))
+
+    with patient(Patience()):
+        assert await from_store(Store(away=1).ask) == "kept"
+
+
 async def test_who_has_no_patience_hears_at_once() -> None:
     store = Store(away=1)
 

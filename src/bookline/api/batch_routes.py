@@ -26,7 +26,7 @@ from bookline.threads import in_thread
 
 JSON_TYPE = "application/json"
 CANDIDATE_COVER_CACHE = "private, max-age=86400"  # our choice: one look at a review, not more
-BatchId = Annotated[str, Path(description="as the start answered", max_length=100)]
+BatchId = Annotated[str, Path(alias="batchId", description="as the start answered", max_length=100)]
 Index = Annotated[int, Path(description="the item's place in the list, from 0")]
 Refresh = Annotated[
     bool, Query(description="fetch books that are in the library with all their data, too")
@@ -131,7 +131,7 @@ async def batches(
 
 
 @router.get(
-    "/v2/import/batch/{batch_id}",
+    "/v2/import/batch/{batchId}",
     response_model=schemas.Success[batch_schemas.Batch],
     responses=failures("batch"),
     summary="One batch as it stands",
@@ -142,7 +142,7 @@ async def batch(request: Request, here: Here, batch_id: BatchId) -> Response:
 
 
 @router.get(
-    "/v2/import/batch/{batch_id}/items",
+    "/v2/import/batch/{batchId}/items",
     response_model=schemas.Success[batch_schemas.Counted[batch_schemas.Item]],
     responses=failures("batch"),
     summary="A batch's items, in their order",
@@ -164,7 +164,7 @@ async def items(
 
 
 @router.get(
-    "/v2/import/batch/{batch_id}/events",
+    "/v2/import/batch/{batchId}/events",
     response_class=Response,
     responses={
         200: {
@@ -192,7 +192,7 @@ async def events(
 
 
 @router.post(
-    "/v2/import/batch/{batch_id}/cancel",
+    "/v2/import/batch/{batchId}/cancel",
     status_code=202,
     response_model=schemas.Success[batch_schemas.Batch],
     responses=failures("batch control"),
@@ -204,7 +204,7 @@ async def cancel(request: Request, here: Here, batch_id: BatchId) -> Response:
 
 
 @router.post(
-    "/v2/import/batch/{batch_id}/retry",
+    "/v2/import/batch/{batchId}/retry",
     status_code=202,
     response_model=schemas.Success[batch_schemas.Batch],
     responses=failures("batch control"),
@@ -216,7 +216,7 @@ async def retry(request: Request, here: Here, batch_id: BatchId) -> Response:
 
 
 @router.post(
-    "/v2/import/batch/{batch_id}/items/{index}/choose",
+    "/v2/import/batch/{batchId}/items/{index}/choose",
     response_model=schemas.Success[batch_schemas.Item],
     responses=failures("choice"),
     openapi_extra=json_body(batch_schemas.Choice, is_start=False),
@@ -230,7 +230,7 @@ async def choose(request: Request, here: Here, batch_id: BatchId, index: Index) 
 
 
 @router.get(
-    "/v2/import/batch/{batch_id}/items/{index}/candidates/{isbn}/cover",
+    "/v2/import/batch/{batchId}/items/{index}/candidates/{isbn}/cover",
     response_class=Response,
     responses={
         200: {"description": "The picture, small.", "content": binary(PICTURES)},
@@ -252,7 +252,7 @@ async def candidate_cover(
 
 
 @router.get(
-    "/v2/import/batch/{batch_id}/failed",
+    "/v2/import/batch/{batchId}/failed",
     response_class=Response,
     responses={
         200: {

@@ -7,7 +7,9 @@ Source:   draft-ietf-httpapi-ratelimit-headers for RateLimit-*.
 
 import logging
 import math
+from urllib.parse import parse_qsl
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -26,6 +28,7 @@ UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
 STARTS = frozenset(
     {"/v2/import", "/v2/import/workflow", "/v2/import/batch", "/v2/import/file", "/v1/jobs"}
 )
+_YES_OR_NO = TypeAdapter(bool)
 COMMON = frozenset({"UNAUTHORIZED", "FORBIDDEN", "RATE_LIMIT_EXCEEDED"})
 """Refusals that come in floods: a line a minute for each says enough."""
 
@@ -77,8 +80,16 @@ class Limiting:
 
 
 def _is_start(scope: Scope) -> bool:
-    is_preview = b"preview=true" in scope["query_string"].split(b"&")
-    return scope["method"] == "POST" and scope["path"] in STARTS and not is_preview
+    return scope["method"] == "POST" and scope["path"] in STARTS and not _is_preview(scope)
+
+
+def _is_preview(scope: Scope) -> bool:
+    """As the route itself reads it: the last one counts, and there are many words for yes."""
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+    try:
+        return _YES_OR_NO.validate_python(query.get("preview", "no"))
+    except ValidationError:
+        return False
 
 
 def _rate_headers(rate: Rate, turn: Turn) -> dict[str, str]:

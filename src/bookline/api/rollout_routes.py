@@ -9,17 +9,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from bookline.api import bodies, schemas
+from bookline.api import bodies, rollout_schemas
 from bookline.api.envelope import success
 from bookline.api.openapi import failures, json_body
 from bookline.api.routes import Here
+from bookline.api.schemas import Success
 
 router = APIRouter(tags=["rollout"])
 
 
 @router.get(
     "/v2/rollout",
-    response_model=schemas.Success[schemas.Rollout],
+    response_model=Success[rollout_schemas.Rollout],
     responses=failures("list"),
     summary="What share of imports uses the workflow now",
 )
@@ -30,9 +31,9 @@ async def rollout(request: Request, here: Here) -> Response:
 
 @router.put(
     "/v2/rollout",
-    response_model=schemas.Success[schemas.Rollout],
+    response_model=Success[rollout_schemas.Rollout],
     responses=failures("change"),
-    openapi_extra=json_body(schemas.RolloutChange, is_start=False),
+    openapi_extra=json_body(rollout_schemas.RolloutChange, is_start=False),
     summary="Change the rollout by hand",
 )
 async def change(request: Request, here: Here) -> Response:
@@ -44,9 +45,9 @@ async def change(request: Request, here: Here) -> Response:
 
 @router.post(
     "/v2/rollout/advance",
-    response_model=schemas.Success[schemas.Rollout],
+    response_model=Success[rollout_schemas.Rollout],
     responses=failures("change"),
-    openapi_extra=json_body(schemas.RolloutReason, is_start=False),
+    openapi_extra=json_body(rollout_schemas.RolloutReason, is_start=False),
     summary="Go to the next stage, if every gate lets it",
 )
 async def advance(request: Request, here: Here) -> Response:
@@ -58,9 +59,9 @@ async def advance(request: Request, here: Here) -> Response:
 
 @router.post(
     "/v2/rollout/rollback",
-    response_model=schemas.Success[schemas.Rollout],
+    response_model=Success[rollout_schemas.Rollout],
     responses=failures("change"),
-    openapi_extra=json_body(schemas.RolloutReason, is_start=False),
+    openapi_extra=json_body(rollout_schemas.RolloutReason, is_start=False),
     summary="Send everybody back to legacy",
 )
 async def rollback(request: Request, here: Here) -> Response:
@@ -72,7 +73,7 @@ async def rollback(request: Request, here: Here) -> Response:
 
 @router.get(
     "/v2/metrics/imports",
-    response_model=schemas.Success[schemas.ImportMetrics],
+    response_model=Success[rollout_schemas.ImportMetrics],
     responses=failures("list"),
     summary="Workflow against legacy, in numbers",
 )

@@ -34,7 +34,7 @@ async def current(request: Request) -> App:  # a plain function would go to a th
 
 
 Here = Annotated[App, Depends(current)]
-JobId = Annotated[str, Path(description="as the start answered", max_length=100)]
+JobId = Annotated[str, Path(alias="jobId", description="as the start answered", max_length=100)]
 Limit = Annotated[int | None, Query(ge=1, le=bodies.LIMIT_MOST, description="items of a page")]
 Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before")]
 Token = Annotated[str | None, Query(description="the job's token, instead of an API key")]
@@ -95,7 +95,7 @@ async def _start(request: Request, here: App, body: dict[str, Any], method: str 
 
 
 @router.get(
-    "/v2/import/status/{job_id}",
+    "/v2/import/status/{jobId}",
     response_model=schemas.Success[schemas.Job],
     responses=failures("job"),
     tags=["imports"],
@@ -119,7 +119,7 @@ async def no_job_id() -> Response:
 
 
 @router.get(
-    "/v2/import/events/{job_id}",
+    "/v2/import/events/{jobId}",
     response_class=Response,
     responses={
         200: {
@@ -152,7 +152,7 @@ def _knows_all(job: Job, seen: int) -> bool:
 
 
 @router.post(
-    "/v2/import/cancel/{job_id}",
+    "/v2/import/cancel/{jobId}",
     status_code=202,
     response_model=schemas.Success[schemas.Job],
     responses=failures("control"),
@@ -165,7 +165,7 @@ async def cancel(request: Request, here: Here, job_id: JobId) -> Response:
 
 
 @router.post(
-    "/v2/import/retry/{job_id}",
+    "/v2/import/retry/{jobId}",
     status_code=202,
     response_model=schemas.Success[schemas.Job],
     responses=failures("control"),

@@ -1,6 +1,6 @@
 """Places at work: how many imports one process works on at once.
 
-Way:      feeder.py hands over as many as there is ``room`` for; job_run.py takes and gives
+Way:      queue.py hands over as many as there is ``room`` for; job_run.py takes and gives
 Rule 1:   an import that waits gives its place to others; when it comes back it goes before those
           that have not begun.
 """

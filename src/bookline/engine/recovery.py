@@ -73,14 +73,14 @@ class Recovery:
     async def _take_up(self, alive: Collection[str]) -> int:
         """What the journal has open and no living process runs."""
         own = self._node.node_id
-        found = await self._journal.left_by(alive, own, self._clock() - LOST_MS)
+        found = await self._journal.left_by(
+            alive, own, self._clock() - LOST_MS, method="workflow", limit=LEFT_MOST + 1
+        )
         alive = await self._node.living() if found else alive  # who began since has nothing left
         left = [
             job
             for job in found
-            if job.method == "workflow"
-            and job.job_id not in self._engine.running
-            and (job.node == own or job.node not in alive)
+            if job.job_id not in self._engine.running and (job.node == own or job.node not in alive)
         ]
         room = max(0, min(self._room() - self.coming, LEFT_MOST))
         self.is_behind = len(left) > room

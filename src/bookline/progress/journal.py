@@ -276,8 +276,12 @@ class Upkeep(Protocol):
         """Keeps that the node is alive now. A try that it dies in counts up to here."""
         ...
 
-    async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
-        """Open jobs of processes that are not alive, and own ones not touched since then."""
+    async def left_by(
+        self, alive: Collection[str], own: str, own_before_ms: int, *, method: str, limit: int
+    ) -> Sequence[Job]:
+        """Open jobs of processes that are not alive, the first ``limit`` of them, and all own ones
+        that nothing has moved since then.
+        """
         ...
 
     async def cancel_requests(self, node: str) -> Sequence[str]:

@@ -9,9 +9,10 @@ from bookline.job import Job
 from bookline.stores.database import Database, Session
 from bookline.stores.job_rows import JOB, read_job
 
-_LEFT = f"""{JOB} WHERE jobs.status IN ('queued', 'running')
-            AND jobs.node IS NOT NULL AND NOT jobs.node IN :alive"""
-_STUCK = f"""{JOB} WHERE jobs.status IN ('queued', 'running')
+_LEFT = f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND jobs.method = :method
+            AND jobs.node IS NOT NULL AND NOT jobs.node IN :alive
+            ORDER BY jobs.created_ms LIMIT :limit"""
+_STUCK = f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND jobs.method = :method
              AND jobs.node = :own AND jobs.updated_ms < :before_ms"""
 _LAST_MOMENTS = (
     "SELECT max(created_ms) AS at_ms FROM jobs",
@@ -26,11 +27,14 @@ class SqlUpkeep:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def left_by(self, alive: Collection[str], own: str, own_before_ms: int) -> Sequence[Job]:
-        values = {"alive": list(alive), "own": own, "before_ms": own_before_ms}
+    async def left_by(
+        self, alive: Collection[str], own: str, own_before_ms: int, *, method: str, limit: int
+    ) -> Sequence[Job]:
+        of_dead = {"alive": list(alive), "method": method, "limit": limit}
+        stuck = {"own": own, "before_ms": own_before_ms, "method": method}
 
         def work(session: Session) -> Sequence[Job]:
-            found = [*session.execute(_LEFT, values), *session.execute(_STUCK, values)]
+            found = [*session.execute(_LEFT, of_dead), *session.execute(_STUCK, stuck)]
             found.sort(key=lambda row: row["created_ms"])
             return [read_job(row, row["last_message"]) for row in found]
 

@@ -163,11 +163,11 @@ async def test_a_proxys_scheme_counts_only_from_a_proxy(given: str, scheme: str)
 
 
 def test_a_route_is_one_bucket_and_what_is_none_is_another() -> None:
-    paths = ("/v2/books", "/v2/books/search", "/v2/books/{isbn}", "/v2/import/status/{job_id}")
+    paths = ("/v2/books", "/v2/books/search", "/v2/books/{isbn}", "/v2/import/status/{jobId}")
     table = RouteTable([RouteRule(path=path, methods=frozenset({"GET"})) for path in paths])
 
     for path in paths:
-        found = table.find("GET", path.replace("{isbn}", "9780451524935").replace("{job_id}", "x"))
+        found = table.find("GET", path.replace("{isbn}", "9780451524935").replace("{jobId}", "x"))
         assert found is not None
         assert found.path == path
     for path in ("/", "/v2/books/", "/nowhere/1", "/v2/import/status/a/b"):

@@ -44,6 +44,18 @@ def test_schemas_are_named_plainly_and_every_reference_leads_somewhere(
     assert "Success_" not in json.dumps(document)
 
 
+def test_parameters_are_named_as_the_fields_are(document: dict[str, Any]) -> None:
+    names = {
+        parameter["name"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", ())
+    }
+
+    assert {"jobId", "batchId"} <= names
+    assert not [name for name in names if "_" in name]
+
+
 @pytest.mark.parametrize(
     ("made", "name"),
     [

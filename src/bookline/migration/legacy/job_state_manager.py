@@ -9,7 +9,7 @@ Source:   the plan's phase 3.3, "before" (docs/plan-checklist.md).
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
 
 from bookline.engine.job_run import World
@@ -25,9 +25,10 @@ from bookline.traces import span
 
 log = logging.getLogger(__name__)
 Living = Callable[[], Awaitable[Set[str]]]
-LeftBy = Callable[[Collection[str], str, int], Awaitable[Sequence[Job]]]
+LeftBy = Callable[..., Awaitable[Sequence[Job]]]
 
 LOST_MS = 15_000  # an own job, open but not running here, is looked at again after this long
+LOST_MOST = 1_000  # our choice: looked after in one sweep
 SETTLE_SECONDS = 5.0
 NOBODY = ""  # the owner of a job that the next sweep of any process takes
 
@@ -104,7 +105,7 @@ class JobStateManager:
         before_ms = self._world.clock() - LOST_MS
         again = 0
         waiting = await self._table.left_by(alive, own, before_ms)
-        lost = await self._left_by(alive, own, before_ms)
+        lost = await self._left_by(alive, own, before_ms, method="legacy", limit=LOST_MOST)
         if not (waiting or lost):
             return 0
         alive = await self._living() - {own}  # who began since has nothing left
@@ -115,7 +116,7 @@ class JobStateManager:
                 again += 1
         for left in lost:
             is_left = left.node not in alive and left.job_id not in self._tasks
-            if is_left and left.method == "legacy":
+            if is_left:
                 again += await self._mend(left)
         if again:
             log.info("%d legacy imports continue after a restart", again)
