@@ -81,7 +81,7 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
     Raises: StepFailed, DeadlineExceeded, Cancelled; the engine makes the job's end of them.
     """
     metadata = await _metadata(order, run, steps)
-    cover_is_told = asyncio.Event()
+    cover_is_told = asyncio.Event()  # events keep their order, whichever step ends first
     if metadata.cover_url is None:
         cover_is_told.set()
         cover, embedding = _NOTHING, await _embedding(metadata, run, steps, cover_is_told)
@@ -95,7 +95,7 @@ async def import_book(order: ImportInput, run: Run, steps: Steps) -> ImportResul
 
 
 async def import_in_order(order: ImportInput, run: Run, steps: Steps) -> ImportResult:
-    """The rules ``book-import-1``: the embedding is begun behind the cover."""
+    """The rules ``FIRST_VERSION``: the embedding is begun behind the cover."""
     metadata = await _metadata(order, run, steps)
     cover, cover_is_told = _NOTHING, asyncio.Event()
     if metadata.cover_url is not None:
@@ -209,7 +209,7 @@ async def _side_by_side(
     return tasks[0].result(), tasks[1].result()
 
 
-OLDER: Mapping[str, Rules] = {"book-import-1": import_in_order}
+OLDER: Mapping[str, Rules] = {FIRST_VERSION: import_in_order}
 """Rules that running imports, and failed ones, may have begun under."""
 
 

@@ -5,6 +5,9 @@ Rule 1:   pure: no clock, no store, no wait. A rule gets the row and the fact, a
           it is to be kept, the news to be told, and the answer.
 Rule 2:   a status changes as ``NEXT_STATUSES`` says, and only in ``_become``.
 Rule 3:   a write names its claim (run and epoch): one of an older claim changes nothing.
+Words:    a job's run goes from its start, or a retry, to an end. A process claims the run before it
+          works on it; ``epoch`` counts the claims. A try of a step is marked before it begins, so
+          that one that died is known and counts. News is what watchers are told, as an event.
 Units:    epoch milliseconds.
 """
 
