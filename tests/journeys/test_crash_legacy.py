@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_crash import ISBN, begin, check_story, get, stack, story
+from test_crash import ISBN, begin, check_story, get, only_job, stack, story
 
 pytest.importorskip("bookline.migration.legacy")
 
@@ -29,11 +29,11 @@ async def test_a_kill_at_the_edges_of_its_steps_loses_and_doubles_nothing(
     tmp_path: Path, step: str, edge: str
 ) -> None:
     async with stack(tmp_path, step, edge, "1") as (sandbox, server, client):
-        job_id = await begin(client, server.url, method="legacy")
-        assert job_id is not None
+        await begin(client, server.url, method="legacy")
         assert await server.death() == -9
         await server.start()
 
+        job_id = await only_job(client, server.url)
         events = await story(client, server.url, job_id)
         job = await get(client, f"{server.url}/v2/import/status/{job_id}")
         book = await get(client, f"{server.url}/v2/books/{ISBN}")
@@ -70,11 +70,11 @@ async def test_a_kill_around_its_first_and_last_write_loses_nothing(
 async def test_a_kill_in_its_retry_wait_forgets_neither_tries_nor_the_wait(tmp_path: Path) -> None:
     async with stack(tmp_path, "fetch-metadata", "waiting", "2") as (sandbox, server, client):
         sandbox.faults.add(isbn=ISBN, times=2, route="google_books", kind="503")
-        job_id = await begin(client, server.url, method="legacy")
-        assert job_id is not None
+        await begin(client, server.url, method="legacy")
         assert await server.death() == -9
         await server.start()
 
+        job_id = await only_job(client, server.url)
         events = await story(client, server.url, job_id)
 
         check_story(events)
