@@ -73,7 +73,7 @@ worker/node_modules/.made: worker/package.json
 	@touch $@
 
 clean:
-	rm -rf worker/node_modules worker/python_modules
+	rm -rf worker/node_modules worker/python_modules worker/assets
 	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,7 +2,7 @@
 
 Way:     make worker → here; wrangler and the bench take the folder as it is
 Rule 1:  which of our modules go along is read from their imports, beginning at ``worker/src``: no
-         list. They are ours line for line, but for docstrings, comments and the types of functions.
+         list. They are ours line for line, but for docstrings, comments and what types alone need.
 Rule 2:  a module that needs a third-party package stops the build: none is there in the Worker.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from d1_schema import schemas_of_objects
+from page_files import lay_page
 
 WORKER = Path(__file__).parent
 SOURCES = WORKER.parent / "src"
@@ -29,6 +30,7 @@ PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper", "object_sc
 
 def main() -> None:
     """Makes the folder anew; the SDK is fetched only where it is not there yet."""
+    lay_page()
     lay_sdk()
     needed = closure(WORKER / "src")
     shutil.rmtree(MODULES / "bookline", ignore_errors=True)
@@ -89,8 +91,8 @@ def closure(start: Path) -> list[Path]:
 
 
 def without_words(source: str) -> str:
-    """The module without its docstrings, comments and the types of its functions, each line where
-    it was: half as large.
+    """The module without its docstrings, comments, the types of its functions and what is in its
+    protocols, each line where it was: half as large.
     """
     source = without_types(source)
     lines = source.splitlines()
@@ -105,6 +107,10 @@ def without_words(source: str) -> str:
             first, last = node.lineno - 1, node.end_lineno or node.lineno
             lines[first] = lines[first][: node.col_offset] + '""'
             lines[first + 1 : last] = [""] * (last - first - 1)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+            first, last = node.body[0].lineno - 1, node.end_lineno or 0
+            lines[first:last] = [" " * node.body[0].col_offset + "..."] + [""] * (last - first - 1)
     return "\n".join(lines) + "\n"
 
 

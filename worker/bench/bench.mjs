@@ -66,6 +66,7 @@ function worker({ entry, vars, folders, without }) {
       json("settings.json", { entry }),
       module("ESModule", "python_modules/workers/workflows.js", join(MODULES, "workers", "workflows.js")),
     ],
+    assets: { directory: join(WORKER, "assets"), routerConfig: { has_user_worker: true } },
     bindings: vars,
     kvNamespaces: ["BOOK_CACHE", "METRICS_KV"].filter(has),
     r2Buckets: ["R2_BUCKET"].filter(has),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -181,3 +182,51 @@ async def test_a_book_is_edited_covered_exported_and_deleted(
     assert covered[1]["data"]["cover"]["key"] == f"covers/{isbn}.own.jpg"
     assert "My own title" in [one["title"] for one in exported]
     assert (deleted, gone[0]) == (204, 404)
+
+
+async def test_the_page_and_the_reference_are_served_without_a_key(locked: World) -> None:
+    async with locked.http.get("/") as page, locked.http.get("/page/app.js") as script:
+        answers = [page.status, script.status]
+        policy = page.headers["Content-Security-Policy"]
+    async with locked.http.get("/docs") as reference:
+        text = await reference.text()
+
+    assert answers == [200, 200]
+    assert "script-src 'self'" in policy
+    assert "/v2/import/workflow" in text
+
+
+async def refusal(here: World, method: str, path: str) -> dict[str, str]:
+    """The error of an answer; empty where there is none."""
+    async with here.http.request(method, path) as answer:
+        return (await answer.json())["error"] if answer.status >= 400 else {}
+
+
+async def test_all_that_the_reference_names_is_answered(here: World) -> None:
+    _, document = await here.ask("GET", "/openapi.json")
+    operations = [
+        (method.upper(), re.sub(r"\{\w+\}", "x", path))
+        for path, methods in document["paths"].items()
+        for method in methods
+    ]
+
+    answers = {one: (await refusal(here, *one)).get("code") for one in operations}
+
+    wrong = {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"}
+    assert {one: code for one, code in answers.items() if code in wrong} == {}
+    assert len(operations) > 30
+
+
+async def test_the_worker_takes_the_parameters_that_the_reference_names(here: World) -> None:
+    _, document = await here.ask("GET", "/openapi.json")
+    refused = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            named = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
+            query = "&".join(f"{name}=x" for name in named if name != "token")
+            place = re.sub(r"\{\w+\}", "x", path)
+            said = (await refusal(here, method.upper(), f"{place}?{query}")).get("message", "")
+            if "unknown query" in said:
+                refused.append((method, path, said))
+
+    assert refused == []

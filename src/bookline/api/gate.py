@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -101,6 +102,11 @@ class Gate:
         if scope["method"] == "HEAD":  # whatever GET answers, without its body
             scope, send = {**scope, "method": "GET"}, _head_of(send)
         await self._http(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document of the routes behind here."""
+        document: dict[str, Any] = self._app.openapi()  # type: ignore[attr-defined]
+        return document
 
     async def let_watchers_go(self) -> None:
         """Ends all watching, and returns when the watchers have been told."""
