@@ -15,25 +15,47 @@ from pathlib import Path
 
 import uvloop
 from common import made_up_books, median_ms, sandbox_process, show, show_machine
+from dbos import DBOS
 from imports import Upstream, alone, at_once, bookline, joined
 
 from bookline.api.serving import COLLECT_AT
+from bookline.engine import dbos_statements
 from bookline.engine.dbos import DbosEngine
+from bookline.stores.brief_writes import BriefWrites, Item
 
 ALONE, MANY = 40, 200
 CORES = os.sched_getaffinity(0)
 COLLECTOR = gc.get_threshold()
+in_the_loop = BriefWrites.put
+
+
+class InThreads(DbosEngine):
+    """Prepared statements, in DBOS' thread alone."""
+
+    def _prepare(self, _path: Path, dbos: DBOS) -> None:
+        dbos_statements.prepare(dbos._sys_db)
+
+
+def no_brief_writes(_self: BriefWrites, _item: Item) -> bool:
+    return False
 
 
 def as_dbos() -> None:
-    """DBOS' own statements, every core, Python's own garbage collector thresholds."""
+    """DBOS' own statements, threads, every core, Python's own garbage collector thresholds."""
+    BriefWrites.put = no_brief_writes  # type: ignore[method-assign]
     joined.DbosEngine = partial(DbosEngine, prepared=False)  # type: ignore[misc, assignment]
     os.sched_setaffinity(0, CORES)
     gc.set_threshold(*COLLECTOR)
 
 
+def in_threads() -> None:
+    as_dbos()
+    joined.DbosEngine = InThreads  # type: ignore[misc]
+
+
 def prepared() -> None:
     as_dbos()
+    BriefWrites.put = in_the_loop  # type: ignore[method-assign]
     joined.DbosEngine = DbosEngine  # type: ignore[misc]
 
 
@@ -54,10 +76,11 @@ def everything() -> None:
 
 LEVERS: dict[str, Callable[[], None]] = {
     "DBOS' own statements": as_dbos,
-    "prepared statements": prepared,
-    "prepared, one core": one_core,
-    "prepared, rarer garbage collection": collector,
-    "prepared, one core, rarer collection": everything,
+    "prepared statements, through threads": in_threads,
+    "prepared, from the event loop": prepared,
+    "from the event loop, one core": one_core,
+    "from the event loop, rarer collection": collector,
+    "from the event loop, both": everything,
 }
 
 
