@@ -24,11 +24,12 @@ _run = Handle._run
 
 def _where(handle: Handle) -> str:
     """Which coroutine, or which function; a request's coroutine by what it was last in."""
-    callback: Any = handle._callback
+    callback: Any = getattr(handle, "_callback")  # noqa: B009 - which has no type
     task = getattr(callback, "__self__", None)
     if not isinstance(task, asyncio.Task):
-        return getattr(callback, "__qualname__", repr(callback))
-    name, coroutine = [], task.get_coro()
+        return str(getattr(callback, "__qualname__", repr(callback)))
+    name: list[str] = []
+    coroutine: Any = task.get_coro()
     while coroutine is not None and len(name) < 30:
         name.append(getattr(coroutine, "__qualname__", type(coroutine).__name__))
         coroutine = getattr(coroutine, "cr_await", None)
@@ -49,6 +50,6 @@ def _tell(*_: object) -> None:
 
 if __name__ == "__main__":
     Handle._run = _watched  # type: ignore[method-assign]
-    uvloop.run = asyncio.run
+    uvloop.run = asyncio.run  # type: ignore[assignment]
     signal.signal(signal.SIGUSR2, _tell)
     runpy.run_module("bookline", run_name="__main__", alter_sys=True)

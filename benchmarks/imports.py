@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 from common import made_up_books, median_ms, percentile, sandbox_process, show, show_machine
 
-from bookline import app as joined
+from bookline import app as joining
 from bookline.app import App, running
 from bookline.engine.job_run import World
 from bookline.engine.memory import MemoryEngine
@@ -27,6 +27,8 @@ from bookline.net.aiohttp_http import AiohttpHttp
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.settings import read_settings
 
+joined: Any = joining
+"""The module in which the application's parts are named, to put others there."""
 ALONE, MANY, AT_ONCE, FINISHED = 150, 300, 50, 10_000
 
 
@@ -171,12 +173,12 @@ async def measure(environment: dict[str, str], url: str) -> dict[str, float]:
             full = await alone(app, ends, await made_up_books(url, ALONE, "978997"))
             full_rate, _ = await at_once(app, ends, await made_up_books(url, MANY, "978996"))
     with tempfile.TemporaryDirectory() as name:
-        real, joined.DbosEngine = joined.DbosEngine, NoEngine  # type: ignore[assignment, misc]
-        joined.Upkeep.run = asyncio.Event().wait  # type: ignore[assignment, method-assign]
+        real, joined.DbosEngine = joined.DbosEngine, NoEngine
+        joined.Upkeep.run = asyncio.Event().wait
         async with bookline(environment, Path(name)) as (app, ends):
             bare = await alone(app, ends, await made_up_books(url, ALONE, "978995"))
             bare_rate, bare_cpu = await at_once(app, ends, await made_up_books(url, MANY, "978994"))
-        joined.DbosEngine = real  # type: ignore[misc]
+        joined.DbosEngine = real
     return {
         "overhead_p50_ms": median_ms(overhead),
         "overhead_p95_ms": percentile(overhead, 0.95) * 1000,

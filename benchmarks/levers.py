@@ -42,21 +42,21 @@ def no_brief_writes(_self: BriefWrites, _item: Item) -> bool:
 
 def as_dbos() -> None:
     """DBOS' own statements, threads, every core, Python's own garbage collector thresholds."""
-    BriefWrites.put = no_brief_writes  # type: ignore[method-assign]
-    joined.DbosEngine = partial(DbosEngine, prepared=False)  # type: ignore[misc, assignment]
+    BriefWrites.put = no_brief_writes  # type: ignore[method-assign, assignment]
+    joined.DbosEngine = partial(DbosEngine, prepared=False)
     os.sched_setaffinity(0, CORES)
     gc.set_threshold(*COLLECTOR)
 
 
 def in_threads() -> None:
     as_dbos()
-    joined.DbosEngine = InThreads  # type: ignore[misc]
+    joined.DbosEngine = InThreads
 
 
 def prepared() -> None:
     as_dbos()
     BriefWrites.put = in_the_loop  # type: ignore[method-assign]
-    joined.DbosEngine = DbosEngine  # type: ignore[misc]
+    joined.DbosEngine = DbosEngine
 
 
 def one_core() -> None:

@@ -91,7 +91,7 @@ def _is_taken(node: ast.stmt, only: Sequence[str], but: Sequence[str]) -> bool:
 
 
 def _first(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(one.lineno for one in decorators)])
 
 
@@ -104,9 +104,10 @@ def _code_lines(text: str) -> set[int]:
 def _no_logic(node: ast.AST) -> Iterator[int]:
     """Lines of docstrings, of strings below fields, and of imports."""
     for inner in ast.walk(node):
-        is_text = isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant)
-        if is_text or isinstance(inner, ast.Import | ast.ImportFrom):
-            yield from range(inner.lineno, inner.end_lineno + 1)
+        if isinstance(inner, ast.Import | ast.ImportFrom) or (
+            isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant)
+        ):
+            yield from range(inner.lineno, (inner.end_lineno or inner.lineno) + 1)
 
 
 def _branches(node: ast.AST) -> int:

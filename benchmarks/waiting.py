@@ -18,8 +18,10 @@ import aiohttp
 from common import percentile, sandbox_process, show, show_machine
 
 from bookline.job import ImportInput, Job
+from bookline.stores.database import Session
 from bookline.stores.job_rows import INSERT, insertion
 from bookline.stores.opening import open_stores
+from bookline.values import Json
 
 WAITING = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 ASKED, REST_SECONDS, PORTION = 200, 5.0, 5_000
@@ -48,9 +50,9 @@ async def lay_in(folder: Path) -> list[str]:
         ]
         values = [insertion(job, first + place) for place, job in enumerate(jobs)]
 
-        def work(session: object, values: list[object] = values) -> None:
+        def work(session: Session, values: list[Json] = values) -> None:
             for one in values:
-                session.execute(INSERT, one)  # type: ignore[attr-defined]
+                session.execute(INSERT, one)
 
         await stores.journal.database.write(work)
     stores.journal.close()

@@ -89,7 +89,7 @@ class Watcher(asyncio.Protocol):
                     self._since = at + 0.2  # what comes before is the replay
                     self.opened.set_result(None)
                 elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                    self.story.hear(event.data, self._since, at)
+                    self.story.hear(bytes(event.data), self._since, at)
         self._came.clear()
         self._send()
 
@@ -185,7 +185,8 @@ async def one_import(client: aiohttp.ClientSession, sandbox: str, server: Server
 async def idle(client: aiohttp.ClientSession, sandbox: str, server: Server) -> None:
     isbns = await made_up_books(sandbox, 1, "978997")
     await fault(client, sandbox, kind="503", retry_after=60)  # a minute in which nothing happens
-    gate, opened = asyncio.Semaphore(CONNECT_AT_ONCE), []
+    gate = asyncio.Semaphore(CONNECT_AT_ONCE)
+    opened: list[int] = []
     await asyncio.sleep(5)  # the embedder's weights are loaded in the background
     before, cpu = server.resident_kb(), server.cpu_seconds()
     await asyncio.sleep(REST_SECONDS)
