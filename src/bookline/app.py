@@ -28,6 +28,7 @@ from bookline.caller_limits import CallerLimits
 from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
 from bookline.embedders.opening import open_embedder
+from bookline.embedders.together import EmbedderTogether
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import World
 from bookline.engine.leases import Leases
@@ -213,6 +214,14 @@ async def running(
             book=SaveBook(library, fallback, objects, now_ms),
         )
 
+        batch_steps = replace(
+            steps,
+            metadata=FetchMetadata(
+                _providers(settings, http, together=True), pace=pace, complete=settings.complete
+            ),
+            embedding=GenerateEmbedding(embedder and EmbedderTogether(embedder)),
+        )
+
         measures = Measures()
         journal.fanout.measure_lag = measures.heard
         node = Leases(journal.database) if settings.postgres_url else Locks(folder / "nodes")
@@ -231,12 +240,15 @@ async def running(
             measures=measures,
             span=span,
         )
-        of_workflow = replace(world, steps=wrap_steps(steps))
         engine = DbosEngine(
             settings.postgres_url or folder / "engine.db",
-            of_workflow,
+            replace(world, steps=wrap_steps(steps)),
             node.living,
-            batch_world=replace(of_workflow, runs=RunsTogether(journal, journal, now_ms)),
+            batch_world=replace(
+                world,
+                steps=wrap_steps(batch_steps),
+                runs=RunsTogether(journal, journal, now_ms),
+            ),
             does_imports=does_imports,
         )
         await engine.launch()
@@ -427,8 +439,12 @@ async def _look(rollouts: Rollouts) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _providers(settings: Settings, http: AiohttpHttp) -> Sequence[MetadataProvider]:
-    """Those that can be asked, in the order in which ``auto`` asks them."""
+def _providers(
+    settings: Settings, http: AiohttpHttp, *, together: bool = False
+) -> Sequence[MetadataProvider]:
+    """Those that can be asked, in the order in which ``auto`` asks them. ``together``: for many
+    books at the same time, where a provider takes such questions.
+    """
     every: dict[str, MetadataProvider] = {
         "google_books": GoogleBooks(
             http.for_provider("google_books"),
@@ -440,11 +456,13 @@ def _providers(settings: Settings, http: AiohttpHttp) -> Sequence[MetadataProvid
             http.for_provider("openlibrary"),
             settings.openlibrary_url,
             settings.openlibrary_covers_url,
+            together=together,
         ),
         "isbndb": IsbnDb(
             http.for_provider("isbndb"),
             settings.isbndb_url,
             settings.isbndb_api_key.get_secret_value(),
+            together=together,
         ),
     }
     return [every[name] for name in settings.usable_sources]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from bookline.book import Book, Embedding, Metadata
+from bookline.errors import BooklineError
 from bookline.isbn import Isbn
 from bookline.job import ImportInput, Job, Warned
 from bookline.progress.batches import Candidate
@@ -172,6 +173,17 @@ class Embedder(Protocol):
 
     async def embed(self, text: str) -> Embedding:
         """Raises: EmbeddingRefused, ProviderDown, SlowDown, WrongKey."""
+        ...
+
+
+class EmbedderOfMany(Embedder, Protocol):
+    """One that takes many texts in one question."""
+
+    async def embed_many(self, texts: Sequence[str]) -> Sequence[Embedding | BooklineError]:
+        """One question: for each text its vector, or what is wrong with it alone.
+
+        Raises: as ``embed``, for what holds for all.
+        """
         ...
 
 

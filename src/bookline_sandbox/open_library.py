@@ -66,7 +66,7 @@ class OpenLibrary:
     def endpoints(self) -> list[Endpoint]:
         """What app.py serves."""
         paths = {
-            "/openlibrary/api/books": (_asked_by_bibkeys, self.api_books),
+            "/openlibrary/api/books": (self._asked_by_bibkeys, self.api_books),
             "/openlibrary/isbn/{isbn}.json": (_asked_by_isbn, self.isbn),
             "/openlibrary/books/OL{number:int}M.json": (self._asked_by_number, self.edition),
             "/openlibrary/works/OL{number:int}W.json": (self._asked_by_number, self.work),
@@ -77,6 +77,17 @@ class OpenLibrary:
             Endpoint(path=path, route=ROUTE, asked=asked, answer=answer, failure=failure)
             for path, (asked, answer) in paths.items()
         ]
+
+    def _asked_by_bibkeys(self, call: Call) -> tuple[str, ...]:
+        return tuple(self._isbn_of(key) for key in _bibkeys(call))
+
+    def _isbn_of(self, bibkey: str) -> str:
+        book = self._by_olid(bibkey)
+        return book.isbn13 if book else canonical(bibkey.rpartition(":")[2])
+
+    def _by_olid(self, bibkey: str) -> Book | None:
+        number = re.fullmatch(r"OLID:OL(\d+)M", bibkey, re.IGNORECASE)
+        return self._catalogue.find_number(int(number[1])) if number else None
 
     def _asked_by_number(self, call: Call) -> tuple[str, ...]:
         book = self._catalogue.find_number(int(call.params["number"]))
@@ -118,9 +129,7 @@ class OpenLibrary:
     def _by_bibkey(self, key: str, shelf: Shelf) -> Book | None:
         kind, _, value = key.rpartition(":")
         if kind.upper() == "OLID":
-            number = re.fullmatch(r"OL(\d+)M", value)
-            found = self._catalogue.find_number(int(number[1])) if number else None
-            return shelf.seen(found, ROUTE)
+            return shelf.seen(self._by_olid(key), ROUTE)
         return shelf.find(value, ROUTE)
 
     def _value(self, make: Any, key: str, book: Book, host: str, *, cached: bool) -> bytes:
@@ -192,10 +201,6 @@ def _asked_nothing(call: Call) -> tuple[str, ...]:
 
 def _asked_by_isbn(call: Call) -> tuple[str, ...]:
     return (canonical(call.params["isbn"]),)
-
-
-def _asked_by_bibkeys(call: Call) -> tuple[str, ...]:
-    return tuple(canonical(key.rpartition(":")[2]) for key in _bibkeys(call))
 
 
 def _bibkeys(call: Call) -> list[str]:

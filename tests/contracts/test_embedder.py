@@ -6,7 +6,7 @@ import logging
 import math
 import struct
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from bookline.book import Embedding
 from bookline.embedders.local import DIRECT_CHARS, WordLlama
 from bookline.embedders.openai_compatible import OpenAiCompatible
 from bookline.embedders.opening import open_embedder
+from bookline.embedders.together import EmbedderTogether
 from bookline.embedders.workers_ai import WorkersAi
 from bookline.errors import (
     EmbeddingRefused,
@@ -28,7 +29,7 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.net.aiohttp_http import AiohttpHttp
-from bookline.ports import Answer, Embedder, Http
+from bookline.ports import Answer, EmbedderOfMany, Http
 from bookline_sandbox import Sandbox
 
 LOCAL = WordLlama()  # loads at its first text, once for all tests
@@ -52,7 +53,7 @@ class Says:
 
 @dataclass
 class Subject:
-    embedder: Embedder
+    embedder: EmbedderOfMany
     dimensions: int
 
 
@@ -101,6 +102,38 @@ async def test_any_text_has_a_vector(subject: Subject) -> None:
         assert (await subject.embedder.embed(text)).to_bytes()
 
 
+async def test_many_texts_have_the_vectors_that_each_has_alone(subject: Subject) -> None:
+    texts = ["Emma by Jane Austen.", "half \ud83d of a character", "the whale " * 300, "."]
+
+    many = await subject.embedder.embed_many(texts)
+
+    for text, vector in zip(texts, many, strict=True):
+        alone = await subject.embedder.embed(text)
+        assert isinstance(vector, Embedding)
+        assert (vector.model, vector.dimensions) == (alone.model, alone.dimensions)
+        assert cosine(vector, alone) == pytest.approx(1.0, abs=1e-5)
+
+
+async def test_texts_that_come_at_the_same_time_are_one_question(subject: Subject) -> None:
+    real, asked = subject.embedder.embed_many, []
+
+    class Counted:
+        model = subject.embedder.model
+        embed = subject.embedder.embed
+
+        async def embed_many(self, texts: Sequence[str]) -> Any:
+            asked.append(texts)
+            return await real(texts)
+
+    together = EmbedderTogether(Counted())
+    texts = [f"book {number}" for number in range(20)]
+
+    vectors = await asyncio.gather(*map(together.embed, texts))
+
+    assert asked == [texts]
+    assert len({vector.to_bytes() for vector in vectors}) == 20
+
+
 def cosine(one: Embedding, other: Embedding) -> float:
     form = f"<{one.dimensions}f"
     a, b = struct.unpack(form, one.to_bytes()), struct.unpack(form, other.to_bytes())
@@ -109,7 +142,7 @@ def cosine(one: Embedding, other: Embedding) -> float:
 
 
 # ------------------------------------------------------------------ services that fail
-def services(http: Http) -> list[Embedder]:
+def services(http: Http) -> list[EmbedderOfMany]:
     return [
         WorkersAi(http, url="https://api.example/ai/run/", key="s3cret", model="m"),
         OpenAiCompatible(http, url="https://api.example/v1/", key="s3cret", model="m"),
@@ -128,6 +161,28 @@ def wrapped(vector: object, index: int) -> Answer:
         {"data": [{"object": "embedding", "index": 0, "embedding": vector}]},
     )[index]
     return Answer(status=200, body=json.dumps(form).encode())
+
+
+def many_wrapped(vectors: Sequence[object], index: int) -> Answer:
+    """The services' form for several texts; OpenAI's rows may come in any order."""
+    rows = [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+    form: Any = ({"result": {"data": vectors}}, {"data": rows[::-1]})[index]
+    return Answer(status=200, body=json.dumps(form).encode())
+
+
+async def test_each_text_gets_its_own_vector_or_its_own_error(index: int) -> None:
+    vectors = [[1.0, 2.0], [1.0, "x"], [3.0, 4.0]]
+
+    found = await services(Says(many_wrapped(vectors, index)))[index].embed_many(["a", "b", "c"])
+
+    assert [found[0], found[2]] == [Embedding.of("m", [1.0, 2.0]), Embedding.of("m", [3.0, 4.0])]
+    assert isinstance(found[1], EmbeddingRefused)
+
+
+@pytest.mark.parametrize("vectors", [[], [[1.0]], [[1.0]] * 3], ids=["none", "fewer", "more"])
+async def test_an_answer_for_other_texts_is_an_outage(index: int, vectors: list[object]) -> None:
+    with pytest.raises(ProviderDown):
+        await services(Says(many_wrapped(vectors, index)))[index].embed_many(["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from bookline.settings import read_settings
 from bookline.steps.joined import AllSteps
 from bookline.stores.brief_writes import BriefWrites
 from bookline.stores.journal import SqlJournal
+from bookline.stores.runs_together import RunsTogether
 
 legacy = joined.legacy_room()
 METHODS = {
@@ -66,6 +67,8 @@ def arm(step: str, edge: str, killer: Killer) -> None:
         _around(SqlJournal, "reopen", killer, before=edge == "unopened")
     elif edge in {"unclaimed", "claimed"}:
         _around(SqlJournal, "claim", killer, before=edge == "unclaimed")
+    elif edge in {"writing", "written"}:  # what many imports of a batch say together
+        _around(RunsTogether, "_write", killer, before=edge == "writing")
     elif edge in {"removing", "removed"}:  # retention takes a finished job out of the engine's book
         _around(engine.DbosEngine, "remove", killer, before=edge == "removing")
 

@@ -9,15 +9,17 @@ Source:   https://github.com/dleemiller/WordLlama, 0.4.0: tokenizer and weights 
 import importlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bookline.book import Embedding
 from bookline.embedders.vectors import plain
-from bookline.errors import EmbeddingRefused, Refused
+from bookline.errors import BooklineError, EmbeddingRefused, Refused
 from bookline.threads import in_thread
+from bookline.together import outcome_of
 
 MODEL = "wordllama-l2-supercat-256"
 _CONFIG, _DIMENSIONS = "l2_supercat", 256
@@ -52,6 +54,13 @@ class WordLlama:
             return self._embed(text)
         return await in_thread(self._embed, text)
 
+    async def embed_many(self, texts: Sequence[str]) -> Sequence[Embedding | BooklineError]:
+        """Each as ``embed`` gives it, or the error that this raises."""
+        await self.load()
+        if sum(map(len, texts)) <= DIRECT_CHARS:
+            return self._embed_many(texts)
+        return await in_thread(self._embed_many, texts)
+
     def _load(self) -> None:
         with self._loading:
             if self._loaded is not None:
@@ -70,7 +79,15 @@ class WordLlama:
                 raise EmbeddingRefused(f"wordllama cannot be loaded: {error}") from error
 
     def _embed(self, text: str) -> Embedding:
-        vector = self._loaded.embed(plain(text) or " ")[0].astype("<f4")
+        return self._normal(self._loaded.embed(plain(text) or " ")[0])
+
+    def _embed_many(self, texts: Sequence[str]) -> Sequence[Embedding | BooklineError]:
+        vectors = self._loaded.embed([plain(text) or " " for text in texts])
+        return [outcome_of(partial(self._normal, vector)) for vector in vectors]
+
+    def _normal(self, averages: Any) -> Embedding:
+        """Of length one. Raises: EmbeddingRefused."""
+        vector = averages.astype("<f4")
         length = float(vector.dot(vector)) ** 0.5
         if not length > 0.0:
             raise EmbeddingRefused("the text has no word that the model knows")

@@ -6,11 +6,15 @@ Source:   https://developers.cloudflare.com/workers-ai/models/bge-m3/ (``{"text"
           are under ``response``). 1,024 numbers; pooling ``cls`` unless asked otherwise.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 from bookline.book import Embedding
 from bookline.embedders.vectors import check, plain, read_vector
-from bookline.errors import ProviderDown, Refused
+from bookline.errors import BooklineError, ProviderDown, Refused
 from bookline.ports import Answer, Http
 from bookline.providers.answers import read_json
+from bookline.together import outcome_of
 
 NAME = "Workers AI"
 DEFAULT_MODEL = "@cf/baai/bge-m3"
@@ -39,12 +43,27 @@ class WorkersAi:
         answer = await self._http.post(self._url, json=asked, headers=self._headers)
         return self.read(answer)
 
+    async def embed_many(self, texts: Sequence[str]) -> Sequence[Embedding | BooklineError]:
+        """Each as ``embed`` gives it, or its own error. Raises: as ``embed``."""
+        asked = {"text": [plain(text) for text in texts]}
+        answer = await self._http.post(self._url, json=asked, headers=self._headers)
+        rows = self._rows(answer)
+        if len(rows) != len(texts):
+            raise ProviderDown(f"{NAME} answered with other vectors than were asked for")
+        return [outcome_of(partial(self._vector, row)) for row in rows]
+
     def read(self, answer: Answer) -> Embedding:
         """The vector of an answer, without asking anybody."""
+        rows = self._rows(answer)
+        return self._vector(rows[0] if rows else None)
+
+    def _rows(self, answer: Answer) -> Sequence[object]:
         check(NAME, self.model, answer)
         result = read_json(NAME, answer).get("result")
         if not isinstance(result, dict):  # ``null`` beside ``"success": false``
             raise ProviderDown(f"{NAME} answered without a result")
         rows = result.get("data", result.get("response"))
-        first = rows[0] if isinstance(rows, list) and rows else None
-        return read_vector(self.model, first, dimensions=_DIMENSIONS.get(self.model))
+        return rows if isinstance(rows, list) else ()
+
+    def _vector(self, row: object) -> Embedding:
+        return read_vector(self.model, row, dimensions=_DIMENSIONS.get(self.model))

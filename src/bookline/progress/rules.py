@@ -170,10 +170,10 @@ def begin(
     if known is not None and known.attempt == mark.attempt and known.token != mark.token:
         return row, Attempt(died=True)
     marks = {name: one for name, one in row.marks.items() if name in beside}
-    row = shows(row, at or (step, mark.attempt))
-    job = replace(row.job, updated_ms=mark.begun_ms)
-    row = replace(row, job=job, marks={**marks, step: mark})
-    return spend(row, spent_ms), Attempt()
+    shown, attempt = at or (step, mark.attempt)
+    job = replace(row.job, step=shown, attempt=attempt, updated_ms=mark.begun_ms)
+    spent_ms = max(row.spent_ms, spent_ms)
+    return replace(row, job=job, marks={**marks, step: mark}, spent_ms=spent_ms), Attempt()
 
 
 def shows(row: JobRow, at: Place) -> JobRow:

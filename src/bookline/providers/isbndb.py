@@ -1,4 +1,4 @@
-"""ISBNdb: one book by its ISBN-13.
+"""ISBNdb: one book by its ISBN-13, or many at once.
 
 Way:      steps/metadata.py → here → ports.Http
 Source:   ISBNdb's OpenAPI 2.7.0, and the older field names that its answers still use.
@@ -6,11 +6,13 @@ Rule 1:   a record counts only if one of its ISBN fields is the ISBN asked for.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from bookline.book import Metadata
-from bookline.errors import BookNotFound, MetadataIncomplete, ProviderDown, SlowDown
+from bookline.errors import BooklineError, BookNotFound, MetadataIncomplete, ProviderDown, SlowDown
 from bookline.isbn import Isbn
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json, read_retry_after
@@ -28,9 +30,12 @@ from bookline.providers.reading import (
     read_url,
     with_https,
 )
+from bookline.together import Together, outcome_of
 from bookline.values import Json
 
 _TITLE: Final = "ISBNdb"
+MOST_AT_ONCE: Final = 100  # of the Basic plan, OpenAPI 2.7.0; each counts as one call
+MANY_SECONDS: Final = 6.0  # our choice
 _ADVICE: Final = (
     "check BOOKLINE_ISBNDB_API_KEY, and that BOOKLINE_ISBNDB_URL is the host of the key's plan"
 )
@@ -41,17 +46,28 @@ class IsbnDb:
 
     name = "isbndb"
 
-    def __init__(self, http: Http, base_url: str, api_key: str) -> None:
+    def __init__(self, http: Http, base_url: str, api_key: str, *, together: bool = False) -> None:
+        """``together``: those who ask at the same time are asked for in one question."""
         self._http = http
         self._url = base_url.rstrip("/")
         self._headers = {"Authorization": api_key} if api_key else None
+        many = Together(self._find_many, self._find, most=MOST_AT_ONCE, limit_seconds=MANY_SECONDS)
+        self._ask = many.ask if together else self._find
 
     async def find(self, isbn: Isbn) -> Metadata:
         """The record of this ISBN; one question.
 
         Raises: as ``MetadataProvider.find``.
         """
+        return await self._ask(isbn)
+
+    async def _find(self, isbn: Isbn) -> Metadata:
         return read(isbn, await self._http.get(self._url + request(isbn), headers=self._headers))
+
+    async def _find_many(self, isbns: Sequence[Isbn]) -> Mapping[Isbn, Metadata | BooklineError]:
+        asked = {"isbns": [isbn.isbn13 for isbn in isbns]}
+        answer = await self._http.post(f"{self._url}/books", json=asked, headers=self._headers)
+        return read_many(isbns, answer)
 
 
 def request(isbn: Isbn) -> str:
@@ -71,8 +87,38 @@ def read(isbn: Isbn, answer: Answer) -> Metadata:
         if _NOT_FOUND.search(_message(found)):
             raise BookNotFound(f"{_TITLE} does not know {isbn}")
         raise ProviderDown(f"{_TITLE} answered with JSON that holds no book")
-    if not names_isbn([book.get(name) for name in ("isbn13", "isbn10", "isbn")], isbn):
+    if not _is_of(isbn, book):
         raise BookNotFound(f"{_TITLE} answered with another book than {isbn}")
+    return _read_book(isbn, book)
+
+
+def read_many(isbns: Sequence[Isbn], answer: Answer) -> Mapping[Isbn, Metadata | BooklineError]:
+    """The book, or the error, of each ISBN of an answer to many. Misses are silently absent in it,
+    and no order is promised.
+
+    Raises: as ``answers.check``; ProviderDown when it is no list of books.
+    """
+    check_answer(answer)
+    data = read_json(_TITLE, answer).get("data")
+    if not isinstance(data, list):
+        raise ProviderDown(f"{_TITLE} answered with JSON that is no list of books")
+    books = [book for book in data[: MOST_AT_ONCE * 2] if isinstance(book, dict)]
+    return {isbn: outcome_of(partial(_read_of_many, isbn, books)) for isbn in isbns}
+
+
+def _read_of_many(isbn: Isbn, books: Sequence[Json]) -> Metadata:
+    for book in books:
+        if _is_of(isbn, book):
+            return _read_book(isbn, book)
+    raise BookNotFound(f"{_TITLE} does not know {isbn}")
+
+
+def _is_of(isbn: Isbn, book: Json) -> bool:
+    return names_isbn([book.get(name) for name in ("isbn13", "isbn10", "isbn")], isbn)
+
+
+def _read_book(isbn: Isbn, book: Json) -> Metadata:
+    """Raises: MetadataIncomplete without a title."""
     title, subtitle = _read_titles(book)
     if title is None:
         raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")

@@ -1,6 +1,6 @@
 """Markdown, as Open Library's descriptions are written in, to plain text.
 
-Way:      open_library.py → here, before reading.read_description
+Way:      open_library_answers.py → here, before reading.read_description
 Rule 1:   only marks that cannot be meant as text: ``2 * 3``, ``snake_case``, ``[sic]`` stay.
 Rule 2:   the work is bounded by the length of the text.
 Source:   CommonMark 0.31; the footnotes are what Open Library's editors write (``([source][1])``).

@@ -9,37 +9,44 @@ Rule 2:   the first answer has the facts that matter. Whatever goes wrong after 
 """
 
 import logging
-import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from bookline.book import DESCRIPTION_CHARS, Metadata
-from bookline.errors import BooklineError, BookNotFound, MetadataIncomplete, ProviderDown
+from bookline.book import Metadata
+from bookline.errors import BooklineError, BookNotFound, ProviderDown
 from bookline.isbn import Isbn
-from bookline.ports import Answer, Http
-from bookline.providers.answers import check, read_json
-from bookline.providers.dates import read_date
-from bookline.providers.markdown import without_marks
-from bookline.providers.pages import read_pages
-from bookline.providers.reading import (
-    entries,
-    names_isbn,
-    read_authors,
-    read_categories,
-    read_description,
-    read_language,
-    read_publisher,
-    read_subtitle,
-    read_title,
-    read_url,
+from bookline.ports import Http
+from bookline.providers.answers import read_json
+from bookline.providers.open_library_answers import (
+    AUTHOR,
+    EDITION,
+    NAME,
+    RECORD,
+    TITLE,
+    WORK,
+    check_answer,
+    details_of,
+    holds,
+    is_edition,
+    keys_of,
+    only_of,
+    read,
+    read_edition,
+    read_found,
+    read_text,
+    request,
+    with_edition,
 )
+from bookline.providers.reading import read_authors, read_categories
 from bookline.time_limit import time_limit
+from bookline.together import Together, outcome_of
 from bookline.values import Json
 
-_TITLE: Final = "Open Library"
-_ADVICE: Final = "set BOOKLINE_CONTACT to an address: it blocks callers who name none"
+MOST_AT_ONCE: Final = 50  # our choice: an address of 2 KB
+MANY_SECONDS: Final = 6.0  # our choice
 MORE_SECONDS: Final = 3.0  # our choice, for all further questions together
 _MOST_AUTHORS_ASKED: Final = 5  # our choice: each is a question of its own
 _MOST_REDIRECTS: Final = 2  # from one record to another, after a merge
@@ -50,7 +57,7 @@ _log = logging.getLogger(__name__)
 class OpenLibrary:
     """Open Library, which needs no key but wants to know whom to write to."""
 
-    name = "openlibrary"
+    name = NAME
 
     def __init__(
         self,
@@ -59,25 +66,68 @@ class OpenLibrary:
         covers_url: str,
         *,
         more_seconds: float = MORE_SECONDS,
+        together: bool = False,
     ) -> None:
+        """``together``: those who ask at the same time are asked for in one question."""
         self._http = http
         self._more_seconds = more_seconds
         self._url = base_url.rstrip("/")
         self._covers_url = covers_url.rstrip("/")
+        books = Together(self._books, self._book, most=MOST_AT_ONCE, limit_seconds=MANY_SECONDS)
+        editions = Together(
+            self._editions, self._record, most=MOST_AT_ONCE, limit_seconds=more_seconds
+        )
+        self._ask_book = books.ask if together else self._book
+        self._ask_edition = editions.ask if together else self._record
 
     async def find(self, isbn: Isbn) -> Metadata:
         """The edition of this ISBN, as full as the further questions could make it.
 
         Raises: as ``MetadataProvider.find``.
         """
-        answer = await self._http.get(f"{self._url}/api/books", params=request(isbn))
         try:
-            book, key = read(isbn, answer, self._covers_url)
-        except (BookNotFound, ProviderDown) as failure:
-            if not _is_no_answer(answer, failure):
-                raise
+            book, key = await self._ask_book(isbn)
+        except BookNotFound:
             return await self._find_record(isbn)
         return await self._completed(isbn, book, key)
+
+    async def _book(self, isbn: Isbn) -> tuple[Metadata, str]:
+        """The book of the first question, and the key of its record.
+
+        Raises: BookNotFound where that says nothing: ``{}`` when the Books API knows nothing, and
+        when it has stumbled over a record or lost its database (``bare except`` in dynlinks.py).
+        """
+        answer = await self._http.get(f"{self._url}/api/books", params=request(isbn))
+        try:
+            return read(isbn, answer, self._covers_url)
+        except ProviderDown as failure:
+            if answer.status < 500:
+                raise
+            raise BookNotFound(f"{TITLE} has no answer for {isbn}") from failure
+
+    async def _books(
+        self, isbns: Sequence[Isbn]
+    ) -> Mapping[Isbn, tuple[Metadata, str] | BooklineError]:
+        answer = await self._http.get(f"{self._url}/api/books", params=request(*isbns))
+        check_answer(answer)
+        found = read_json(TITLE, answer)
+        return {
+            isbn: outcome_of(partial(read_found, isbn, only_of(isbn, found), self._covers_url))
+            for isbn in isbns
+        }
+
+    async def _editions(self, keys: Sequence[str]) -> Mapping[str, Json | BooklineError]:
+        """The editions' records by their keys, those that the Books API gives in full."""
+        names = {key: f"OLID:{key.removeprefix('/books/')}" for key in keys if is_edition(key)}
+        asked = {"bibkeys": ",".join(names.values()), "format": "json", "jscmd": "details"}
+        answer = await self._http.get(f"{self._url}/api/books", params=asked)
+        check_answer(answer)
+        found = read_json(TITLE, answer)
+        return {
+            key: record
+            for key, name in names.items()
+            if (record := details_of(found.get(name))) is not None and record.get("key") == key
+        }
 
     async def _find_record(self, isbn: Isbn) -> Metadata:
         """The edition by its own address: what counts where the Books API knows nothing.
@@ -85,10 +135,10 @@ class OpenLibrary:
         Raises: BookNotFound for a 404 alone, and as ``answers.check``.
         """
         edition = await self._record(f"/isbn/{isbn.isbn13}")
-        if not _holds(isbn, edition):
-            raise BookNotFound(f"{_TITLE} does not know {isbn}")
+        if not holds(isbn, edition):
+            raise BookNotFound(f"{TITLE} does not know {isbn}")
         book = read_edition(isbn, edition, self._covers_url)
-        keys = _keys([edition], _EDITION)
+        keys = keys_of([edition], EDITION)
         key = keys[0] if keys else f"/isbn/{isbn.isbn13}"
         return await self._completed(isbn, book, key, edition)
 
@@ -104,27 +154,27 @@ class OpenLibrary:
                 async for better in fuller:
                     book = better
         except (BooklineError, TimeoutError) as error:
-            _log.info("%s: no further facts: %s", _TITLE, type(error).__name__)
+            _log.info("%s: no further facts: %s", TITLE, type(error).__name__)
         return book
 
     async def _fuller(
         self, isbn: Isbn, book: Metadata, key: str, edition: Json | None
     ) -> AsyncGenerator[Metadata, None]:
         """The book after each further answer."""
-        edition = edition if edition is not None else await self._record(key)
-        if not _holds(isbn, edition):
+        edition = edition if edition is not None else await self._ask_edition(key)
+        if not holds(isbn, edition):
             return
         book = with_edition(book, edition, self._covers_url)
         yield book
         if book.authors and book.description:
             return
-        author_keys = _keys(edition.get("authors"), _AUTHOR)
-        if work_keys := _keys(edition.get("works"), _WORK):
+        author_keys = keys_of(edition.get("authors"), AUTHOR)
+        if work_keys := keys_of(edition.get("works"), WORK):
             work = await self._record(work_keys[0])
-            author_keys = author_keys or _keys(work.get("authors"), _AUTHOR)
+            author_keys = author_keys or keys_of(work.get("authors"), AUTHOR)
             book = replace(
                 book,
-                description=book.description or _read_text(work.get("description")),
+                description=book.description or read_text(work.get("description")),
                 categories=book.categories or read_categories(work.get("subjects")),
             )
             yield book
@@ -143,7 +193,7 @@ class OpenLibrary:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = await self._http.get(f"{self._url}{key}.json")
             check_answer(answer)
-            record = read_json(_TITLE, answer)
+            record = read_json(TITLE, answer)
             kind = record.get("type")
             kind = kind.get("key") if isinstance(kind, dict) else kind
             if kind == "/type/delete":
@@ -151,173 +201,7 @@ class OpenLibrary:
             if kind != "/type/redirect":
                 return record
             location = record.get("location")
-            if not isinstance(location, str) or not _RECORD.fullmatch(location):
+            if not isinstance(location, str) or not RECORD.fullmatch(location):
                 break
             key = location
-        raise BookNotFound(f"{_TITLE} has deleted a record")
-
-
-def check_answer(answer: Answer) -> None:
-    """Raises: as ``answers.check``."""
-    check(_TITLE, answer, advice=_ADVICE)
-
-
-# ------------------------------------------------------------------ the Books API
-def request(isbn: Isbn) -> Mapping[str, str]:
-    """The parameters of the first question, with both forms of the ISBN at once."""
-    keys = ",".join(f"ISBN:{form}" for form in isbn.forms)
-    return {"bibkeys": keys, "format": "json", "jscmd": "data"}
-
-
-def read(isbn: Isbn, answer: Answer, covers_url: str) -> tuple[Metadata, str]:
-    """The book, and the key of its record.
-
-    Raises: BookNotFound, MetadataIncomplete, and as ``answers.check``.
-    """
-    check_answer(answer)
-    found = read_json(_TITLE, answer)
-    known = [data for form in isbn.forms if (data := found.get(f"ISBN:{form}")) is not None]
-    if found and not known:
-        raise ProviderDown(f"{_TITLE} answered with JSON that is not about this book")
-    if not all(isinstance(data, dict) for data in known):
-        raise ProviderDown(f"{_TITLE} answered with JSON that holds no book")
-    right = [data for data in known if _holds(isbn, data.get("identifiers"))]
-    if not right:
-        raise BookNotFound(f"{_TITLE} does not know {isbn}")
-    for data in right:
-        if title := read_title(data.get("title")):
-            return _read_data(isbn, title, data, covers_url)
-    raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")
-
-
-def _holds(isbn: Isbn, identifiers: object) -> bool:
-    if not isinstance(identifiers, dict):
-        return False
-    return any(names_isbn(identifiers.get(name), isbn) for name in ("isbn_13", "isbn_10"))
-
-
-def _read_data(isbn: Isbn, title: str, data: Json, covers_url: str) -> tuple[Metadata, str]:
-    keys = _keys([data], _EDITION)
-    book = Metadata(
-        isbn=isbn.isbn13,
-        isbn10=isbn.isbn10,
-        title=title,
-        subtitle=read_subtitle(data.get("subtitle")),
-        authors=read_authors(data.get("authors")),
-        publisher=read_publisher(data.get("publishers")),
-        publication_date=read_date(data.get("publish_date")),
-        page_count=_read_pages(data),
-        categories=read_categories(data.get("subjects")),
-        cover_url=_read_cover(data.get("cover"), covers_url),
-        source=OpenLibrary.name,
-        source_id=keys[0].removeprefix("/books/") if keys else None,
-    )
-    return book, keys[0] if keys else f"/isbn/{isbn.isbn13}"
-
-
-_COVER: Final = re.compile(r"/b/id/(-?[0-9]{1,18})-[SML]\.jpg", re.ASCII)
-
-
-def _read_cover(links: object, covers_url: str) -> str | None:
-    if not isinstance(links, dict):
-        return None
-    for size in ("large", "medium", "small"):
-        url = read_url(links.get(size))
-        if url is None:
-            continue
-        numbered = _COVER.search(url)
-        return _cover_url(int(numbered[1]), covers_url) if numbered else url
-    return None
-
-
-def _cover_url(number: int, covers_url: str) -> str | None:
-    # Without default=false a picture that is not there is a 1×1 GIF with status 200.
-    return f"{covers_url}/b/id/{number}-L.jpg?default=false" if number > 0 else None
-
-
-def _is_no_answer(answer: Answer, failure: Exception) -> bool:
-    """The Books API says ``{}`` when it knows nothing, and when it has stumbled over a record or
-    lost its database (``bare except`` in dynlinks.py); both look alike, so the record is asked for.
-    """
-    return isinstance(failure, BookNotFound) or answer.status >= 500
-
-
-def _read_pages(record: Json) -> int | None:
-    """``number_of_pages``, else the count in ``pagination``."""
-    return read_pages(record.get("number_of_pages")) or read_pages(record.get("pagination"))
-
-
-def _read_text(value: object) -> str | None:
-    """A description: Markdown, by Open Library's own editor."""
-    text = value.get("value") if isinstance(value, dict) else value
-    if not isinstance(text, str):
-        return None
-    return read_description(without_marks(text[: DESCRIPTION_CHARS * 4]))
-
-
-def read_edition(isbn: Isbn, edition: Json, covers_url: str) -> Metadata:
-    """The book of an edition's record. Raises: MetadataIncomplete without a title."""
-    title = read_title(edition.get("title")) or read_title(edition.get("full_title"))
-    if title is None:
-        raise MetadataIncomplete(f"{_TITLE} knows {isbn} without a title")
-    book = Metadata(isbn=isbn.isbn13, isbn10=isbn.isbn10, title=title, source=OpenLibrary.name)
-    return with_edition(book, edition, covers_url)
-
-
-# ------------------------------------------------------------------ the records
-_EDITION: Final = re.compile(r"/books/OL[0-9]{1,18}M", re.ASCII)
-_WORK: Final = re.compile(r"/works/OL[0-9]{1,18}W", re.ASCII)
-_AUTHOR: Final = re.compile(r"/authors/OL[0-9]{1,18}A", re.ASCII)
-_RECORD: Final = re.compile("|".join(kind.pattern for kind in (_EDITION, _WORK, _AUTHOR)), re.ASCII)
-
-
-def with_edition(book: Metadata, edition: Json, covers_url: str) -> Metadata:
-    """The book with what only the edition's record tells."""
-    return replace(
-        book,
-        subtitle=book.subtitle or read_subtitle(edition.get("subtitle")),
-        description=book.description or _read_text(edition.get("description")),
-        publisher=book.publisher or read_publisher(edition.get("publishers")),
-        publication_date=book.publication_date or read_date(edition.get("publish_date")),
-        page_count=book.page_count or _read_pages(edition),
-        language=book.language or _read_language(edition.get("languages")),
-        categories=book.categories or read_categories(edition.get("subjects")),
-        cover_url=book.cover_url or _read_covers(edition.get("covers"), covers_url),
-        source_id=book.source_id or _read_id(edition),
-    )
-
-
-def _read_language(languages: object) -> str | None:
-    """The first of the languages, from keys such as ``/languages/eng``."""
-    for entry in entries(languages):
-        key = entry.get("key") if isinstance(entry, dict) else entry
-        if isinstance(key, str) and (tag := read_language(key.removeprefix("/languages/"))):
-            return tag
-    return None
-
-
-def _read_covers(numbers: object, covers_url: str) -> str | None:
-    """The first picture that is one: the list may begin with -1 or null."""
-    for number in entries(numbers):
-        if type(number) is int and 0 < number < 10**18:  # True is an int, and no picture
-            return _cover_url(number, covers_url)
-    return None
-
-
-def _read_id(edition: Json) -> str | None:
-    keys = _keys([edition], _EDITION)
-    return keys[0].removeprefix("/books/") if keys else None
-
-
-def _keys(values: object, kind: re.Pattern[str]) -> list[str]:
-    """The different keys of a kind in a list of ``{"key"}`` or ``{"author": {"key"}}``.
-
-    An edition was seen that names the same three authors seventy times.
-    """
-    found: dict[str, None] = {}
-    for value in entries(values):
-        entry = value.get("author", value) if isinstance(value, dict) else value
-        key = entry.get("key") if isinstance(entry, dict) else entry
-        if isinstance(key, str) and kind.fullmatch(key):
-            found[key] = None
-    return list(found)
+        raise BookNotFound(f"{TITLE} has deleted a record")

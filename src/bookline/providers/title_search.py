@@ -16,7 +16,7 @@ from bookline.errors import BookNotFound, ProviderDown
 from bookline.isbn import find_isbn
 from bookline.ports import Answer, Http
 from bookline.progress.batches import Candidate
-from bookline.providers import google_books, isbndb, open_library
+from bookline.providers import google_books, isbndb, open_library_answers
 from bookline.providers.answers import read_json
 from bookline.providers.dates import read_date
 from bookline.providers.reading import (
@@ -120,7 +120,7 @@ def asked(text: str) -> str:
 # ------------------------------------------------------------------ answers
 def read_open_library(answer: Answer, covers_url: str) -> list[Candidate]:
     """Works with their best edition. Raises: as ``answers.check``."""
-    open_library.check_answer(answer)
+    open_library_answers.check_answer(answer)
     docs = _objects(read_json("Open Library", answer).get("docs"))
     return [one for doc in docs if (one := _read_doc(doc, covers_url)) is not None]
 
@@ -149,7 +149,7 @@ def _read_doc(doc: Json, covers_url: str) -> Candidate | None:
 def read_open_library_edition(answer: Answer) -> Candidate | None:
     """The edition of a record; None without an ISBN or title. Raises: as ``answers.check``."""
     try:
-        open_library.check_answer(answer)
+        open_library_answers.check_answer(answer)
     except BookNotFound:
         return None
     edition = read_json("Open Library", answer)

@@ -12,6 +12,7 @@ Rule 3:  what is here is thrown away at any time without loss: the journal's tab
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -252,7 +253,7 @@ class RunsTogether:
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             if self._writing is None:
-                self._writing = asyncio.create_task(self._write_all())
+                self._writing = asyncio.create_task(self._write_all(), context=Context())
         return asyncio.shield(self._next)
 
     async def _write_all(self) -> None:

@@ -25,7 +25,8 @@ from bookline.errors import (
     WrongKey,
 )
 from bookline.ports import Answer
-from bookline.providers.open_library import OpenLibrary, request
+from bookline.providers.open_library import OpenLibrary
+from bookline.providers.open_library_answers import request
 from bookline.values import Json
 
 BOOKS = "/api/books"

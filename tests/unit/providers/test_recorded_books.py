@@ -16,7 +16,7 @@ from test_recordings import PLACES, isbn_of, recorded
 
 from bookline.book import Metadata
 from bookline.isbn import find_isbn
-from bookline.providers import google_books, isbndb, open_library
+from bookline.providers import google_books, isbndb, open_library_answers
 
 TABLE = Path(__file__).with_name("recorded_books.tsv")
 COLUMNS = (
@@ -33,7 +33,7 @@ def books() -> Iterator[tuple[str, Metadata]]:
     for name, edition in recorded("openlibrary/editions"):
         numbers = [*edition.get("isbn_13", []), *edition.get("isbn_10", [])]
         if isbn := next((one for number in numbers if (one := find_isbn(number))), None):
-            book = open_library.read_edition(isbn, edition, "https://covers.example")
+            book = open_library_answers.read_edition(isbn, edition, "https://covers.example")
             yield f"openlibrary/{name}", book
     for name, saved in recorded("isbndb/books"):
         if isbn := find_isbn(saved["book"]["isbn13"]):
