@@ -1,6 +1,6 @@
 """Questions that come at the same time, asked as one.
 
-Way:      providers/, embedders/ → here, for the imports of batches
+Way:      providers/, embedders/ → here, for the imports of batches: they let single ones go first
 Rule 1:   who asks gets an answer or an error of its own. Where the many cannot be asked together
           (a broken or huge answer, one among them that the other side stumbles over), each is
           asked alone; only what holds for all of them (slow down, a wrong key) is told to all.
@@ -21,7 +21,7 @@ from contextvars import Context
 from typing import Generic, TypeVar
 
 from bookline.errors import BooklineError, SlowDown, WrongKey
-from bookline.time_limit import off_the_clock, time_limit
+from bookline.time_limit import gives_way, off_the_clock, time_limit
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -34,7 +34,8 @@ class Together(Generic[K, T]):
     """``ask_many`` gives an answer or an error for each key; for one that is missing it knows none.
 
     ``ask_one`` asks for one alone. At most ``most`` keys are asked for at once; the question may
-    take ``limit_seconds``, its waits for a turn aside.
+    take ``limit_seconds``, its waits for a turn aside. Who asks keeps its place ``at_work`` where
+    there are no such waits.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Together(Generic[K, T]):
         *,
         most: int,
         limit_seconds: float,
+        at_work: bool = False,
     ) -> None:
         self._ask_many = ask_many
         self._ask_one = ask_one
         self._most = most
         self._limit_seconds = limit_seconds
+        self._at_work = at_work
         self._waiting: deque[_Waiting[K, T]] = deque()
         self._asking: asyncio.Task[None] | None = None
 
@@ -63,7 +66,7 @@ class Together(Generic[K, T]):
         self._waiting.append((key, answer))
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask_all(), context=Context())
-        async with off_the_clock():
+        async with off_the_clock(at_work=self._at_work):
             found = await answer
         if found is None:
             return await self._ask_one(key)
@@ -88,8 +91,9 @@ class Together(Generic[K, T]):
         if len(keys) < 2:
             return {}
         try:
-            async with time_limit(self._limit_seconds):
-                return await self._ask_many(keys)
+            with gives_way():
+                async with time_limit(self._limit_seconds):
+                    return await self._ask_many(keys)
         except (SlowDown, WrongKey) as error:
             return dict.fromkeys(keys, error)
         except (BooklineError, TimeoutError) as error:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -116,6 +116,30 @@ async def test_the_whole_list_is_kept_in_its_order(bench: Bench) -> None:
     assert items[1].user_id == "ada"
     assert items[1].reading is not None
     assert items[1].reading["rating"] == 4
+
+
+async def test_jobs_that_begin_together_wait_in_the_order_of_their_items(bench: Bench) -> None:
+    """Whatever their sources; behind those of their batch that wait already."""
+    sources = ("auto", "isbndb", "auto", "isbndb", "openlibrary")
+    isbns = (A, B, C, "9780486415864", "9780743273565")
+    items = [{"isbn": isbn, "source": one} for isbn, one in zip(isbns, sources, strict=True)]
+    await bench.open(*items)
+
+    for indexes in ((0, 1, 2), (3, 4)):
+        jobs = {n: _waiting((await bench.items())[n]) for n in indexes}
+        await bench.stores.batches.begin(BATCH, jobs, {})
+
+    rows = await bench.stores.journal.database.read(
+        lambda db: db.execute("SELECT turn FROM jobs ORDER BY job_id")
+    )
+    turns = [row["turn"] for row in rows]
+    assert turns == sorted(set(turns))
+
+
+def _waiting(item: Item) -> Job:
+    job = _job(item, BATCH)
+    order = replace(job.order, job_id=f"waiting-{item.index}")
+    return replace(job, order=order, node=None, flow=BATCH)
 
 
 async def test_each_item_is_counted_in_exactly_one_state(bench: Bench) -> None:

@@ -33,6 +33,7 @@ CORE = {
     "ports",
     "time_limit",
     "patience",
+    "together",
 }
 """Standard library only, known to all."""
 
@@ -40,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "time_limit": set(),
     "patience": {"errors", "time_limit"},
+    "together": {"errors", "time_limit"},
     "threads": set(),
     "logs": set(),
     "observing": set(),
@@ -59,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.journal": {"job", "progress.events", "progress.records", "values"},
     "progress.rules": CORE,
     "progress.batches": {"job", "values"},
-    "ports": {"isbn", "book", "job", "progress.batches", "reading", "retries", "values"},
+    "ports": {"isbn", "book", "job", "progress.batches", "reading", "retries", "values", "errors"},
     "folders": {"errors"},
     "setting_values": set(),
     "settings": {"errors", "folders", "setting_values"},
@@ -72,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "circuit": set(),
     "measures": {"circuit"},
     "caller_limits": CORE,
-    "traces": set(),
+    "traces": {"observing"},
     "workflow": CORE,
     "steps": CORE,
     "providers": CORE,

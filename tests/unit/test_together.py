@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from bookline.errors import BooklineError, BookNotFound, ProviderDown, SlowDown, WrongKey
-from bookline.time_limit import off_the_clock, time_limit
+from bookline.time_limit import is_giving_way, off_the_clock, time_limit
 from bookline.together import Together
 
 
@@ -49,6 +49,21 @@ async def test_those_who_ask_at_the_same_time_are_one_question() -> None:
 
     assert answers == ["a!", "b!", "a!", "c!"]
     assert oracle.many == [["a", "b", "c"]]
+
+
+async def test_a_question_for_many_lets_single_imports_go_first() -> None:
+    oracle = Oracle()
+    gave_way = []
+
+    async def ask(keys: Sequence[str]) -> Mapping[str, str]:
+        gave_way.append(is_giving_way())
+        return dict.fromkeys(keys, "!")
+
+    oracle.together._ask_many = ask
+
+    await oracle.ask("a", "b")
+
+    assert gave_way == [True]
 
 
 async def test_one_alone_is_asked_for_alone() -> None:

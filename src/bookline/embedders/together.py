@@ -22,7 +22,11 @@ class EmbedderTogether:
         self.model = embedder.model
         self._embedder = embedder
         self._texts = Together(
-            self._many, embedder.embed, most=MOST_AT_ONCE, limit_seconds=MANY_SECONDS
+            self._many,
+            embedder.embed,
+            most=MOST_AT_ONCE,
+            limit_seconds=MANY_SECONDS,
+            at_work=True,
         )
 
     async def embed(self, text: str) -> Embedding:

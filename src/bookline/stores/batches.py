@@ -54,6 +54,20 @@ RECEIVING_MS = 3_600_000  # a list that is not whole after this time never will 
 
 _ITEM = "SELECT * FROM batch_items WHERE batch_id = :batch_id AND place = :place"
 
+# Only items that are still to be begun: one may be cancelled, or another process was faster.
+_TO_IMPORT = """SELECT place, isbn FROM batch_items
+                WHERE batch_id = :batch_id AND place IN :places AND todo = 'import'
+                ORDER BY place"""
+_JOB_OF = """SELECT jobs.* FROM batch_items JOIN jobs ON jobs.job_id = batch_items.job_id
+             WHERE batch_items.batch_id = :batch_id AND batch_items.isbn = :isbn
+               AND jobs.status <> 'cancelled'
+             ORDER BY jobs.created_ms DESC LIMIT 1"""
+_HAS_JOB = """UPDATE batch_items SET job_id = :job_id, todo = ''
+              WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import'"""
+_IS_THERE = f"""UPDATE batch_items SET state = :state, todo = '', title = :title
+                WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import'
+                RETURNING {TOLD}"""
+
 
 class SqlBatches:
     """Fills the port Batches. ``clock`` gives epoch milliseconds."""
@@ -398,47 +412,31 @@ class SqlBatches:
         """
 
         def work(session: Session, told: Told) -> Sequence[Job]:
-            opened = []
-            for index in sorted({*jobs, *there}):
-                rows = session.execute(_ITEM, {"batch_id": batch_id, "place": index})
-                if not rows or rows[0]["todo"] != IMPORT:
-                    continue  # it was cancelled, or another process was faster
-                item = read_item(rows[0])
-                same = {"batch_id": batch_id, "isbn": item.isbn}
-                if index in there:
-                    told += self._is_there(session, same, there[index])
+            turns, opened = _Turns(session), []
+            over: list[Item] = []
+            places = sorted({*jobs, *there})
+            begun: set[str] = set()
+            for row in session.execute(_TO_IMPORT, {"batch_id": batch_id, "places": places}):
+                same = {"batch_id": batch_id, "isbn": row["isbn"]}
+                if row["isbn"] in begun:
+                    continue  # with the first item of its ISBN
+                begun.add(row["isbn"])
+                if row["place"] in there:
+                    over += _is_there(session, same, there[row["place"]])
                     continue
-                known = session.execute(
-                    """SELECT jobs.* FROM batch_items JOIN jobs ON jobs.job_id = batch_items.job_id
-                       WHERE batch_items.batch_id = :batch_id AND batch_items.isbn = :isbn
-                         AND jobs.status <> 'cancelled'
-                       ORDER BY jobs.created_ms DESC LIMIT 1""",
-                    same,
-                )
-                job = read_job(known[0]) if known else jobs[index]
-                if not known:
-                    turn = turn_of(session, job) if job.node is None else 0
-                    session.execute(INSERT, insertion(job, turn))
-                    opened.append(job)
-                session.execute(
-                    """UPDATE batch_items SET job_id = :job_id, todo = ''
-                       WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import'""",
-                    {**same, "job_id": job.job_id},
-                )
-                told += follow(session, [job], self._clock())
+                known = session.execute(_JOB_OF, same)
+                job = read_job(known[0]) if known else jobs[row["place"]]
+                session.execute(_HAS_JOB, {**same, "job_id": job.job_id})
+                if known:
+                    told += follow(session, [job], self._clock())
+                    continue
+                session.execute(INSERT, insertion(job, turns.next(job)))
+                opened.append(job)
+            if over:
+                told += moved(session, batch_id, _in_order(over), self._clock())
             return opened
 
         return await self._log.write_and_tell(work, batch_id)
-
-    def _is_there(self, session: Session, same: Json, title: str) -> Told:
-        rows = session.execute(
-            """UPDATE batch_items SET state = :state, todo = '', title = :title
-               WHERE batch_id = :batch_id AND isbn = :isbn AND todo = 'import' RETURNING """
-            + TOLD,
-            {**same, "state": ALREADY_THERE, "title": title},
-        )
-        items = _in_order(map(read_told, rows))
-        return moved(session, same["batch_id"], items, self._clock())
 
     async def follow_job(self, job_id: str) -> None:
         """The items of a job that cannot be retried stand as it does; without one, as new ones."""
@@ -540,6 +538,32 @@ class SqlBatches:
             return len(gone) + 1
 
         return await self._database.write(work, "remove batches")
+
+
+def _is_there(session: Session, same: Json, title: str) -> list[Item]:
+    """The items of an ISBN that need no import."""
+    rows = session.execute(_IS_THERE, {**same, "state": ALREADY_THERE, "title": title})
+    return [read_told(row) for row in rows]
+
+
+class _Turns:
+    """The turns of jobs of one flow that begin to wait in one write; only the first of a source
+    has to be looked for: the next are behind it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._sources: set[str] = set()
+        self._last = 0
+
+    def next(self, job: Job) -> int:
+        """0 for a job that does not wait."""
+        if job.node is not None:
+            return 0
+        is_known = job.order.source in self._sources
+        self._sources.add(job.order.source)
+        self._last = self._last + 1 if is_known else turn_of(self._session, job)
+        return self._last
 
 
 def next_portion(items: Iterator[Item]) -> list[Item]:
