@@ -34,11 +34,12 @@ async def launched(
     postgres_server.drop_database(url)
 
 
-@pytest_asyncio.fixture(params=["dbos", "legacy"], loop_scope="module")
+@pytest_asyncio.fixture(params=["dbos", "in_batch", "legacy"], loop_scope="module")
 async def bench(
     request: pytest.FixtureRequest, on_dbos: DbosBench, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    if request.param == "dbos":
+    if request.param in {"dbos", "in_batch"}:
+        on_dbos.in_batch = request.param == "in_batch"
         yield on_dbos
         return
     made = LegacyBench(tmp_path, request.getfixturevalue("migrated_url"))

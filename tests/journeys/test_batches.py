@@ -160,6 +160,29 @@ async def test_many_items_all_arrive(api: Server, sandbox: Sandbox) -> None:
     assert [item["index"] for item in rest_of] == list(range(100, 150))
 
 
+async def test_a_single_import_beside_a_batch_does_not_wait_for_its_end(
+    api: Server, sandbox: Sandbox
+) -> None:
+    """The batch has ten times as many books as may be at work; the one that comes last is served
+    long before them, though it asks the same source.
+    """
+    [single, *isbns] = sandbox.make(641, "978993")
+    started = await opened(api, *isbns)
+    async with asyncio.timeout(STORY_SECONDS):
+        while not (await batch_of(api, started["batchId"]))["counts"]["completed"]:
+            await asyncio.sleep(0.01)
+
+    status, answer, _ = await api.post("/v2/import/workflow", {"isbn": single})
+    assert status == 202, answer
+    told = await api.story(answer["data"]["jobId"])
+    batch = await batch_of(api, started["batchId"])
+    await api.post(f"/v2/import/batch/{started['batchId']}/cancel")
+
+    assert told[-1]["status"] == "completed"
+    assert batch["status"] == "running"
+    assert batch["counts"]["completed"] < 320
+
+
 async def test_batches_are_listed_newest_first_with_their_number(api: Server) -> None:
     first, second = await opened(api, KNOWN), await opened(api, KNOWN)
 
