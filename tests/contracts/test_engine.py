@@ -1055,7 +1055,7 @@ async def test_a_record_that_was_refused_once_is_made_and_is_no_failure(
     on_dbos: DbosBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DBOS takes what kept it from recording for the step's outcome, and may get that recorded."""
-    monkeypatch.setattr(on_dbos.engine, "_at_once", None)  # by DBOS' step alone
+    monkeypatch.setattr(on_dbos.engine, "_keeper", None)  # by DBOS' step alone
     refusals = [StoreDown("the engine's database is away: disk full")]
 
     def refuse(*asked: Any) -> None:

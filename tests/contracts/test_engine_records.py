@@ -1,20 +1,27 @@
-"""Records that are written in the event loop: the rows that DBOS writes, and nobody waits."""
+"""Records that are not written by DBOS' step: the rows that DBOS writes, and nobody waits.
+
+In the event loop on SQLite, many in one transaction on PostgreSQL.
+"""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from test_engine import DOWN, METADATA, SAVE, UPLOAD, DbosBench, reboot
 
 from bookline.engine import dbos_at_once
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.dbos_at_once import AtOnce
+from bookline.engine.dbos_together import Together
 from bookline.errors import ProviderDown, StoreDown
 from bookline.job import CANCELLED, COMPLETED, FAILED, RUNNING
+from postgres_server import PostgresServer
+from store_fixtures import PRODUCTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,17 +33,40 @@ OF_A_PROCESS = {"creator_xid", "owner_xid", "executor_id"}
 
 
 class Kept:
-    """What ``AtOnce.record`` answered."""
+    """What the keepers answered."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[bool] = []
-        real = AtOnce.record
+        self._listen(monkeypatch, AtOnce)
+        self._listen(monkeypatch, Together)
 
-        def record(*args: Any) -> bool:
-            self.answers.append(real(*args))
-            return self.answers[-1]
+    def _listen(self, monkeypatch: pytest.MonkeyPatch, keeper: Any) -> None:
+        real = keeper.record
 
-        monkeypatch.setattr(AtOnce, "record", record)
+        async def record(*args: Any) -> bool:
+            answer: bool = await real(*args)
+            self.answers.append(answer)
+            return answer
+
+        monkeypatch.setattr(keeper, "record", record)
+
+
+@pytest.fixture(params=PRODUCTS)
+def new_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Where the next engine's database is: a new one on PostgreSQL; empty for a file."""
+    if request.param == "sqlite":
+        yield lambda: ""
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    made: list[str] = []
+
+    def new() -> str:
+        made.append(server.new_database())
+        return made[-1]
+
+    yield new
+    for url in made:
+        server.drop_database(url)
 
 
 @pytest.fixture
@@ -52,14 +82,19 @@ class OtherBench(DbosBench):
     async def boot(self) -> None:
         self.open_stores()
         self.engine = DbosEngine(
-            self.folder / "engine.db", self.world(), self.node.living, prepared=self.prepared
+            self.url or self.folder / "engine.db",
+            self.world(),
+            self.node.living,
+            prepared=self.prepared,
         )
         await self.engine.launch()
 
 
 @asynccontextmanager
-async def booted(folder: Path, *, prepared: bool = True) -> AsyncIterator[OtherBench]:
-    bench = OtherBench(folder)
+async def booted(
+    folder: Path, url: str = "", *, prepared: bool = True
+) -> AsyncIterator[OtherBench]:
+    bench = OtherBench(folder, url)
     bench.prepared = prepared
     bench.clear()
     bench.story_of = "here"
@@ -71,14 +106,16 @@ async def booted(folder: Path, *, prepared: bool = True) -> AsyncIterator[OtherB
         await bench.stop()
 
 
-async def test_what_is_written_at_once_is_what_dbos_writes(tmp_path: Path, kept: Kept) -> None:
+async def test_what_is_written_at_once_is_what_dbos_writes(
+    tmp_path: Path, kept: Kept, new_url: Callable[[], str]
+) -> None:
     """Success, retries, an optional part that fails, a failure and its retry, a cancel, a stop."""
     rows = []
     for prepared in (False, True):
-        folder = tmp_path / str(prepared)
-        async with booted(folder, prepared=prepared) as bench:
+        folder, url = tmp_path / str(prepared), new_url()
+        async with booted(folder, url, prepared=prepared) as bench:
             await whole_story(bench)
-        rows.append(all_rows(folder / "engine.db"))
+            rows.append(all_rows(bench))
 
     assert rows[0] == rows[1]
     assert len(rows[0]["operation_outputs"]) > 15
@@ -101,7 +138,7 @@ async def test_who_writes_elsewhere_holds_nobody_up(tmp_path: Path, kept: Kept) 
 
         assert (await bench.end()).status == COMPLETED
         assert bench.steps.calls.count(METADATA) == 1
-        assert len(recorded(tmp_path)) == 4
+        assert len(recorded(bench)) == 4
 
 
 async def test_no_start_and_no_end_waits_in_the_event_loop(
@@ -126,13 +163,15 @@ async def test_no_start_and_no_end_waits_in_the_event_loop(
     assert "Database connection failed" not in caplog.text
 
 
-async def test_what_is_anothers_now_is_not_recorded(tmp_path: Path, kept: Kept) -> None:
+async def test_what_is_anothers_now_is_not_recorded(
+    tmp_path: Path, kept: Kept, new_url: Callable[[], str]
+) -> None:
     """As of a process that was frozen, and whose import another one has taken up."""
-    async with booted(tmp_path) as bench:
+    async with booted(tmp_path, new_url()) as bench:
         bench.steps.held = {METADATA}
         await bench.start()
         await bench.reached(METADATA)
-        with closing(sqlite3.connect(tmp_path / "engine.db", timeout=10)) as db:
+        with opened(bench) as db:
             db.execute("UPDATE workflow_status SET owner_xid = 'another'")
             db.commit()
 
@@ -141,11 +180,13 @@ async def test_what_is_anothers_now_is_not_recorded(tmp_path: Path, kept: Kept) 
             await asyncio.sleep(0.002)
 
         assert kept.answers == [False]
-        assert recorded(tmp_path) == []
+        assert recorded(bench) == []
 
 
-async def test_what_was_taken_up_is_replayed_by_dbos(tmp_path: Path, kept: Kept) -> None:
-    async with booted(tmp_path) as bench:
+async def test_what_was_taken_up_is_replayed_by_dbos(
+    tmp_path: Path, kept: Kept, new_url: Callable[[], str]
+) -> None:
+    async with booted(tmp_path, new_url()) as bench:
         bench.steps.held = {SAVE}
         await bench.start()
         await bench.reached(SAVE)
@@ -196,24 +237,35 @@ async def whole_story(bench: DbosBench) -> None:
     await bench.engine.settle(bench.id("cancelled"))
 
 
-def recorded(folder: Path) -> list[Any]:
-    with closing(sqlite3.connect(folder / "engine.db")) as db:
-        return db.execute("SELECT function_name FROM operation_outputs").fetchall()
+@contextmanager
+def opened(bench: DbosBench) -> Iterator[Any]:
+    """The engine's tables, whatever product they are in."""
+    if bench.url:
+        with psycopg.connect(bench.url) as db:
+            db.execute("SET search_path = dbos")
+            yield db
+        return
+    with closing(sqlite3.connect(bench.folder / "engine.db", timeout=10)) as db:
+        yield db
 
 
-def all_rows(path: Path) -> dict[str, list[dict[str, Any]]]:
+def recorded(bench: DbosBench) -> list[Any]:
+    with opened(bench) as db:
+        found: list[Any] = db.execute("SELECT function_name FROM operation_outputs").fetchall()
+        return found
+
+
+def all_rows(bench: DbosBench) -> dict[str, list[dict[str, Any]]]:
     """Every row, without what is another one in each process and at each moment."""
-    with closing(sqlite3.connect(path)) as db:
-        db.row_factory = sqlite3.Row
-        return {
-            table: [plain(dict(row)) for row in db.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]
-            for table in (
-                "workflow_status",
-                "workflow_input",
-                "workflow_output",
-                "operation_outputs",
-            )
-        }
+    with opened(bench) as db:
+        found = {}
+        for table in (
+            "workflow_status", "workflow_input", "workflow_output", "operation_outputs"
+        ):  # fmt: skip
+            rows = db.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+            names = [column[0] for column in rows.description]
+            found[table] = [plain(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+        return found
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.dbos_statements",
         "engine.dbos_database",
         "engine.dbos_at_once",
+        "engine.dbos_together",
         "engine.dbos_records",
     },
     "engine.straight": CORE
@@ -131,6 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.leases": CORE | {"stores.database"},
     "engine.dbos_statements": set(),
     "engine.dbos_records": {"engine.dbos_at_once", "errors", "patience", "values"},
+    "engine.dbos_together": {"stores.postgres_lanes", "threads"},
     "engine.dbos_at_once": {
         "engine.dbos_database",
         "engine.dbos_statements",
@@ -183,6 +185,7 @@ MAY_USE: dict[str, set[str]] = {
         "engine.dbos_at_once",
         "engine.dbos_records",
         "engine.dbos_statements",
+        "engine.dbos_together",
     },
     "sqlalchemy": {"engine.dbos", "engine.dbos_database", "engine.dbos_statements"},
     "aiohttp": {"net", "cli", "client"},

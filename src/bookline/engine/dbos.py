@@ -26,7 +26,8 @@ from bookline import workflow
 from bookline.engine import dbos_statements
 from bookline.engine.dbos_at_once import AtOnce, Begun, begun, expect_end
 from bookline.engine.dbos_database import AWAY, open_engine_database
-from bookline.engine.dbos_records import DbosRecords, JsonRecords
+from bookline.engine.dbos_records import DbosRecords, JsonRecords, Keeper
+from bookline.engine.dbos_together import Together
 from bookline.engine.job_run import World, execute
 from bookline.engine.passing_on import Living, PassingOn
 from bookline.engine.places import Slot
@@ -77,7 +78,7 @@ class DbosEngine:
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
         self._closing = False
-        self._at_once: AtOnce | None = None
+        self._keeper: Keeper | None = None
         self._straight = Straight(batch_world or world, self._continue)
         self._slots: dict[str, Slot] = {}
         """The places of jobs that begin here, where they have one already."""
@@ -115,14 +116,12 @@ class DbosEngine:
         with _ours():
             DBOS.launch()
         _save_idle_work(dbos)
-        if self._prepared and isinstance(
-            self._where, Path
-        ):  # for PostgreSQL, DBOS prepares its own
+        if self._prepared:
             self._prepare(self._where, dbos)
 
-    def _prepare(self, path: Path, dbos: DBOS) -> None:
+    def _prepare(self, where: Path | str, dbos: DBOS) -> None:
         if dbos_statements.prepare(dbos._sys_db):
-            self._at_once = AtOnce(path, dbos)
+            self._keeper = AtOnce(where, dbos) if isinstance(where, Path) else Together(where, dbos)
         else:
             log.warning("imports take more CPU: %s", dbos_statements.why_not())
 
@@ -142,8 +141,8 @@ class DbosEngine:
         # DBOS leaves its own, stopped threads as the loop's default.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._database.engine.dispose()
-        if self._at_once is not None:
-            await self._at_once.close()
+        if self._keeper is not None:
+            await self._keeper.close()
 
     async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
         if in_batch:
@@ -254,7 +253,7 @@ class DbosEngine:
         task.add_done_callback(partial(self._ended, order.job_id))
         try:
             slot = self._slots.pop(order.job_id, None)
-            records = DbosRecords(self._at_once, self._beside.pop(order.job_id, {}))
+            records = DbosRecords(self._keeper, self._beside.pop(order.job_id, {}))
             outcome = await execute(order, records, self._world, cancel, rules, slot)
             expect_end()
             return outcome

@@ -101,18 +101,8 @@ class AtOnce:
             self._checkpoint = asyncio.ensure_future(in_thread(self._make_checkpoint))
             self._checkpoint.add_done_callback(self._go_on)
 
-    def record(self, place: int, name: str, began_ms: int, output: str) -> bool:
-        """Whether this workflow's record of a step is there now; if not, nothing is."""
-        result = {
-            "workflow_uuid": DBOS.workflow_id,
-            "function_id": place,
-            "function_name": name,
-            "started_at_epoch_ms": began_ms,
-            "output": output,
-            "error": None,
-            "serialization": self._database.serializer.name(),
-            "child_workflow_id": None,
-        }
+    async def record(self, result: Any) -> bool:
+        """Whether DBOS' ``result`` of a step is recorded now; if not, nothing is."""
         ended_ms = time.time_ns() // 1_000_000
         try:
             with self.transaction() as session:

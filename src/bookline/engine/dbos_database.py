@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 from bookline.errors import StoreDown
 from bookline.stores.postgres_session import connection_defaults
 
-CONNECTIONS = 4  # our choice: what DBOS does at once on PostgreSQL
+CONNECTIONS = 3  # our choice: what DBOS does at once on PostgreSQL; and one keeps records
 PROBE_SQLITE = "SELECT 1 FROM sqlite_master LIMIT 1"
 PROBE_POSTGRES = "SELECT 1 FROM pg_class LIMIT 1"
 AWAY = "the engine's database is away"

@@ -1,6 +1,6 @@
 """Records of tries in DBOS' own table: by DBOS' step, or written at once where that is the same.
 
-Way:      job_run.py → here → DBOS, or dbos_at_once.py
+Way:      job_run.py → here → DBOS, or dbos_at_once.py, dbos_together.py
 Rule 1:   written at once only what began in this process: nothing of it was recorded before, so
           there is nothing to replay. What was resumed or rewound is DBOS' own step in all.
 Rule 2:   a record that could not be written at once is DBOS' to make, with its own errors.
@@ -10,12 +10,12 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from dbos import DBOS, StepReservation
 from dbos._serialization import Serializer
 
-from bookline.engine.dbos_at_once import AtOnce, begun
+from bookline.engine.dbos_at_once import begun
 from bookline.errors import StoreDown
 from bookline.patience import until_it_is_back
 from bookline.values import Json
@@ -46,18 +46,28 @@ def _plain(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} does not belong in a record")
 
 
+class Keeper(Protocol):
+    """Who writes records down where there is nothing to replay."""
+
+    async def record(self, result: Any) -> bool:
+        """Whether DBOS' ``result`` of a step is known to be recorded."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class DbosRecords:
     """Fills the port Records, within a workflow of DBOS."""
 
     def __init__(
-        self, at_once: AtOnce | None = None, known: Mapping[str, Json] = MappingProxyType({})
+        self, keeper: Keeper | None = None, known: Mapping[str, Json] = MappingProxyType({})
     ) -> None:
-        """``at_once`` is used for what began in this process.
+        """``keeper`` is used for what began in this process.
 
         A step's ``known`` outcome is recorded as that of its next try, which is not done.
         """
         self._known = dict(known)
-        self._at_once = at_once if begun.get() else None
+        self._keeper = keeper if begun.get() else None
         self._serializer = JsonRecords()
 
     def reserve(self) -> StepReservation:
@@ -81,10 +91,22 @@ class DbosRecords:
             place._used = False  # once more, where the database did not take it
             return await place.run_async({"name": name}, recorded)
 
-        if self._at_once is not None:
+        if self._keeper is not None:
             began_ms = time.time_ns() // 1_000_000
             outcome = await recorded()
-            text = self._serializer.serialize(outcome)
-            if self._at_once.record(place.step_id, name, began_ms, text):
+            if await self._keeper.record(self._result(place, name, began_ms, outcome)):
                 return outcome
         return await until_it_is_back(ask)
+
+    def _result(self, place: StepReservation, name: str, began_ms: int, outcome: Json) -> Any:
+        """As DBOS names it."""
+        return {
+            "workflow_uuid": DBOS.workflow_id,
+            "function_id": place.step_id,
+            "function_name": name,
+            "started_at_epoch_ms": began_ms,
+            "output": self._serializer.serialize(outcome),
+            "error": None,
+            "serialization": self._serializer.name(),
+            "child_workflow_id": None,
+        }

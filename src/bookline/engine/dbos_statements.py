@@ -82,16 +82,17 @@ def why_not() -> str | None:
 
 def prepare(database: SystemDatabase) -> bool:
     """Whether this handle now uses the statements below. Touches this one object, no class."""
-    if why_not() is not None or type(database) is not SQLiteSystemDatabase:
+    if why_not() is not None:
         return False
     for replacement in (
-        _execute_prepared,
         _check_operation_execution_txn,
         _check_owner_txn,
         _record_operation_result_txn,
         _update_workflow_outcome_in_transaction,
     ):
         setattr(database, replacement.__name__, MethodType(replacement, database))
+    if type(database) is SQLiteSystemDatabase:  # on PostgreSQL DBOS has its own
+        database._execute_prepared = MethodType(_execute_prepared, database)  # type: ignore[method-assign]
     return True
 
 

@@ -41,7 +41,7 @@ class Connections:
         self.schema = schema
         self.is_closed = False
         self._line = Line(url, schema)
-        self._lanes = [Lane(self._line, number) for number in range(LANES)]
+        self._lanes = [Lane(self._line, f"writer-{number}") for number in range(LANES)]
         self.news = Messenger(self._line, f"{schema}_news")
         self._turns = itertools.count()
         self._readers = Readers(self._line, READERS, "postgres-reader")

@@ -138,13 +138,11 @@ class _Lost(StoreDown):
 class Lane:
     """One thread that writes, in the order in which it is asked to."""
 
-    def __init__(self, line: Line, number: int) -> None:
+    def __init__(self, line: Line, name: str) -> None:
         self._holder = _Holder(line)
         self._queue: queue.Queue[_Item | None] = queue.Queue(QUEUE_MOST)
         self._is_closed = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"postgres-writer-{number}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=f"postgres-{name}", daemon=True)
         self._thread.start()
 
     def put(self, work: Work[T], keys: Sequence[str]) -> "Future[T]":
@@ -241,10 +239,12 @@ def nothing(session: Session) -> None:
 
 def _begin(keys: set[str]) -> str:
     """One round trip: a transaction, and its locks in an order that all nodes keep."""
-    locks = "".join(
-        f"; SELECT pg_advisory_xact_lock({lock})" for lock in sorted(map(lock_of, keys))
-    )
-    return f"BEGIN{locks}"
+    if not keys:
+        return "BEGIN"
+    locks = ",".join(map(str, sorted(map(lock_of, keys))))
+    # One answer, however many they are; unnest keeps the order.
+    each = f"unnest('{{{locks}}}'::bigint[]) AS lock"
+    return f"BEGIN; SELECT count(pg_advisory_xact_lock(lock)) FROM {each}"
 
 
 def lock_of(key: str) -> int:

@@ -46,10 +46,10 @@ class PostgresSession:
     """Fills the port Session on one connection."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def execute(self, sql: str, values: Mapping[str, object] = _NOTHING) -> Sequence[DictRow]:
-        cursor = self._connection.execute(_translated(sql), values)
+        cursor = self.connection.execute(_translated(sql), values)
         return cursor.fetchall() if cursor.description is not None else ()
 
 
