@@ -32,7 +32,7 @@ in_the_loop = BriefWrites.put
 class InThreads(DbosEngine):
     """Prepared statements, in DBOS' thread alone."""
 
-    def _prepare(self, _path: Path, dbos: DBOS) -> None:
+    def _prepare(self, _where: Path | str, dbos: DBOS) -> None:
         dbos_statements.prepare(dbos._sys_db)
 
 

@@ -24,8 +24,22 @@ class Server:
         return int(line.split()[1])
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
+
+
+def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
+    """What a process has used; ``with_children``: with its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    used = fields[11:15] if with_children else fields[11:13]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def postgres_cpu(folder: Path) -> float:
+    """Seconds of all processes of the server below ``folder``, those that have ended too."""
+    postmaster = int((folder / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    nanoseconds = (Path(f"/proc/{child}/schedstat").read_text().split()[0] for child in children)
+    return sum(map(int, nanoseconds)) / 1e9 + cpu_seconds(postmaster, with_children=True)
 
 
 def free_port() -> int:

@@ -125,7 +125,7 @@ def _watched_there(
 ) -> Sequence[Any]:
     asker = sys._getframe(1).f_globals["__name__"]
     if _is_watched(asker, sql, _known_there):
-        found = scans_on_postgres(self._connection, sql, values)
+        found = scans_on_postgres(self.connection, sql, values)
         _scans.extend(f"{one}: {sql}" for one in found)
     return _execute_there(self, sql, values)
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from stack import Server, seqs, server, statuses
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 ISBN = "9780451524935"
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 TAKEN_OVER_SECONDS = 30.0  # as docs/contract.md promises
+CONNECTIONS_OF_A_NODE = 10  # docs/scale.md
 
 
 @pytest.fixture
@@ -206,3 +208,21 @@ async def test_a_short_chaos_of_three_nodes_loses_and_doubles_nothing() -> None:
 
     assert process.returncode == 0, said.decode()
     assert b"nothing lost, nothing doubled" in said
+
+
+async def test_a_node_takes_ten_connections(
+    nodes: tuple[Server, Server], sandbox: Sandbox, postgres_url: str
+) -> None:
+    """As docs/scale.md says: however many imports, lists and searches it is asked for."""
+    one, other = nodes
+    await asyncio.gather(*(one.finished(isbn) for isbn in sandbox.make(20)))
+    await asyncio.gather(*(one.get("/v2/books/search", params={"q": "a"}) for _ in range(20)))
+    await other.stop()
+
+    with psycopg.connect(postgres_url) as asking:
+        rows = asking.execute(
+            """SELECT pid FROM pg_stat_activity
+               WHERE datname = current_database() AND pid != pg_backend_pid()"""
+        ).fetchall()
+
+    assert 5 < len(rows) <= CONNECTIONS_OF_A_NODE

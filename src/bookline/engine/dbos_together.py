@@ -27,7 +27,7 @@ class Together:
 
     def __init__(self, url: str, dbos: DBOS) -> None:
         self._database: Any = dbos._sys_db
-        self._lane = Lane(Line(url, self._database.schema), "records")
+        self._lane = Lane(Line(url, str(self._database.schema)), "records")
 
     async def record(self, result: Any) -> bool:
         """Whether DBOS' ``result`` of a step is recorded now; if not, it may be all the same."""

@@ -54,7 +54,7 @@ async def test_what_has_no_index_on_postgresql_is_seen(postgres_url: str, tmp_pa
 
     def plans(session: Session) -> list[list[str]]:
         assert isinstance(session, PostgresSession)
-        ask = partial(scans_on_postgres, session._connection)
+        ask = partial(scans_on_postgres, session.connection)
         return [
             ask("SELECT * FROM events WHERE message = :x", {"x": "x"}),
             ask("DELETE FROM import_records WHERE code = :x", {"x": "x"}),
