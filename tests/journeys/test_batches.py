@@ -495,13 +495,25 @@ async def test_a_preview_says_what_is_in_a_file_and_starts_nothing(api: Server) 
     [
         (b"", 400, "UNREADABLE_FILE"),
         (b"nothing in here\n", 400, "UNREADABLE_FILE"),
+        (b"isbn,title\n", 400, "UNREADABLE_FILE"),
+        (b"[]", 400, "UNREADABLE_FILE"),
         (b"PK\x03\x04" + bytes(40), 415, "UNSUPPORTED_FORMAT"),
         (b"%PDF-1.7\n", 415, "UNSUPPORTED_FORMAT"),
         (b'["9780451524935", ', 400, "UNREADABLE_FILE"),
         (f"isbn\n{KNOWN}\n".encode() * 25_001, 413, "PAYLOAD_TOO_LARGE"),
         (io.BytesIO(b"isbn\n" + b"x" * (20 * 1024 * 1024)), 413, "PAYLOAD_TOO_LARGE"),
     ],
-    ids=["empty", "no list", "xlsx", "pdf", "broken JSON", "rows", "bytes"],
+    ids=[
+        "empty",
+        "no list",
+        "a header",
+        "no entries",
+        "xlsx",
+        "pdf",
+        "broken JSON",
+        "rows",
+        "bytes",
+    ],
 )
 async def test_a_file_that_cannot_be_read_is_refused_with_what_was_seen(
     api: Server, data: Any, status: int, code: str

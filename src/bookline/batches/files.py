@@ -5,10 +5,12 @@ Way:      api/, cli/ → here → shelves/, items.py, there.py
 
 import asyncio
 from collections.abc import Collection
+from itertools import chain
 
 from bookline.batches.items import items_of_rows
 from bookline.batches.service import BatchOrder
 from bookline.batches.there import AlreadyThere
+from bookline.shelves.encoding import unreadable
 from bookline.shelves.file import LibraryFile
 from bookline.shelves.preview import preview, to_json
 from bookline.threads import ask_loop, in_thread
@@ -18,9 +20,16 @@ def order_of_file(
     file: LibraryFile, data: bytes, *, source: str, name: str | None, refresh: bool,
     idempotency_key: str | None = None, caller: str = "",
 ) -> BatchOrder:  # fmt: skip
-    """The batch that a file asks for; its rows are read when the batch is kept."""
+    """The batch that a file asks for; all rows but the first are read when the batch is kept.
+
+    Raises: Refused (UNREADABLE_FILE) for a header without rows, or a first row that is broken.
+    """
+    rows = file.rows()
+    first = next(rows, None)
+    if first is None:
+        raise unreadable("The file has a header and no rows. Export your library again.")
     return BatchOrder(
-        items=items_of_rows(file.rows(), source),
+        items=items_of_rows(chain([first], rows), source),
         name=name,
         format=file.format,
         source=source,
