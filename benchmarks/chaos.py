@@ -103,6 +103,7 @@ class Chaos:
 
     async def start_nodes(self) -> None:
         await asyncio.gather(*(node.start(self._environment) for node in self._nodes))
+        self._began = time.monotonic()
 
     async def order(self, client: aiohttp.ClientSession, isbns: list[str]) -> None:
         """Single imports all the time, spread over what is left of it."""
@@ -127,7 +128,9 @@ class Chaos:
         ]  # fmt: skip
         first = self.chance.sample(every, len(every))
         while self.left > 0:
-            await asyncio.sleep(min(self.chance.uniform(*DISTURB_EVERY_SECONDS), self._seconds / 6))
+            await asyncio.sleep(
+                min(self.chance.uniform(*DISTURB_EVERY_SECONDS), self._seconds / 10)
+            )
             disturb = first.pop() if first else self.chance.choice([*every, self.kill, self.freeze])
             self.done[disturb.__name__] += 1
             task = asyncio.ensure_future(disturb())
