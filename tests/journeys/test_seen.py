@@ -59,6 +59,8 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist() -> None:
         measures.import_ended("workflow", outcome, 1)
     measures.try_ended("fetch-metadata", "value", 1)
     measures.answered("GET", 200)
+    measures.circuit("openlibrary", "closed")
+    measures.posted("taken")
     known = set(re.findall(r"^(bookline_\w+?)[{ ]", measures.exposition().decode(), re.MULTILINE))
 
     for file in ("dashboard.json", "alerts.yml"):
