@@ -23,6 +23,7 @@ SOURCES = WORKER.parent / "src"
 MODULES = WORKER / "python_modules"
 ENTRY = WORKER / "main"  # wrangler takes all that lies beside the entry as it is
 ADAPTERS = "on_cloudflare"
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 UNUSED = ("asgi.py", "workers/asgi.py", "workers/wsgi.py")
 PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper", "object_schema"}
 """What the runtime and its SDK bring, and what is written here."""
@@ -118,23 +119,34 @@ def without_types(source: str) -> str:
     """The module without the types of its functions' arguments and results."""
     lines = source.encode().splitlines()
     tree = ast.parse(source)
-    spans = [span for node in ast.walk(tree) for span in types_of(node, lines)]
+    fields = {
+        id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body
+    }
+    others = (node for node in ast.walk(tree) if id(node) not in fields or not is_field(node))
+    spans = [span for node in others for span in types_of(node, lines)]
     for line, start, end in sorted(spans, reverse=True):
         lines[line] = lines[line][:start] + lines[line][end:]
     return b"\n".join(lines).decode() + "\n"
+
+
+def is_field(node: ast.AST) -> bool:
+    """Whether its type says something when it runs: in a class, as a dataclass reads it."""
+    return isinstance(node, ast.AnnAssign)
 
 
 def types_of(node: ast.AST, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
     """(line, from, to) of what a node says of types; not those that go over a line's end."""
     if isinstance(node, ast.arg) and node.annotation is not None:
         start, kind = node.col_offset + len(node.arg.encode()), node.annotation
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        start, kind = node.target.end_col_offset or 0, node.annotation
+    elif isinstance(node, DEFINITIONS) and node.returns is not None:
         kind = node.returns
         start = lines[kind.lineno - 1].rfind(b"->", 0, kind.col_offset)
     else:
         return
     if start >= 0 and node.lineno <= kind.lineno == kind.end_lineno:
-        if isinstance(node, ast.arg) and node.lineno != kind.lineno:
+        if not isinstance(node, DEFINITIONS) and node.lineno != kind.lineno:
             return
         yield kind.lineno - 1, start, kind.end_col_offset or start
 
