@@ -232,6 +232,8 @@ async def main() -> None:
     show_machine()
     gc.disable()
     async with sandbox_process() as (sandbox, environment):
+        # No limit for one address, which all watchers share.
+        environment["BOOKLINE_TRUSTED_PROXIES"] = "127.0.0.1"
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
