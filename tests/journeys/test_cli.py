@@ -392,7 +392,7 @@ def test_the_library_can_be_listed_shown_and_searched(served: Run) -> None:
     assert found["items"][0]["book"]["title"] == "The Hobbit"
 
 
-@pytest.mark.parametrize("where", ["served", "embedded"])
+@pytest.mark.parametrize("where", ["served", pytest.param("embedded", marks=pytest.mark.slow)])
 def test_a_book_is_edited_exported_and_deleted(
     where: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -517,6 +517,7 @@ def test_an_open_address_without_keys_is_refused(embedded: Run) -> None:
     assert "BOOKLINE_API_KEYS" in done.stderr
 
 
+@pytest.mark.slow
 async def test_the_demo_goes_as_it_should(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
     demo = await asyncio.create_subprocess_exec(

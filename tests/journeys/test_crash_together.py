@@ -13,7 +13,9 @@ BOOKS = 12
 SOURCES = ("google_books", "openlibrary", "isbndb")
 
 
-@pytest.mark.parametrize("nth", ["1", "2", "3", "4", "5"])
+@pytest.mark.parametrize(
+    "nth", ["2", "4", *(pytest.param(nth, marks=pytest.mark.slow) for nth in ("1", "3", "5"))]
+)
 @pytest.mark.parametrize("edge", ["writing", "written"])
 async def test_a_kill_around_a_write_of_many_loses_and_doubles_nothing(
     tmp_path: Path, edge: str, nth: str
@@ -21,6 +23,7 @@ async def test_a_kill_around_a_write_of_many_loses_and_doubles_nothing(
     await _killed(tmp_path, "any", edge, nth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edge", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_kill_at_any_edge_of_one_books_step_harms_no_book(

@@ -137,6 +137,7 @@ async def test_an_outage_of_20_s_fails_nothing(
             await outlive(node, line, sandbox, 20.0)
 
 
+@pytest.mark.slow
 async def test_with_two_hosts_a_node_goes_to_the_one_that_answers(
     sandbox: Sandbox, postgres_url: str, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_auto_goes_past_it_on_every_node(sandbox: Sandbox, tmp_path: Path) -> None:
     env = sandbox.settings()
     async with server(env, tmp_path / "data") as node, server(env, tmp_path / "data") as other:
