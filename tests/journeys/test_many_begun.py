@@ -34,7 +34,7 @@ async def test_more_begun_imports_than_go_into_one_statement_continue(tmp_path: 
     async with Sandbox() as sandbox:
         isbns = sandbox.make(BEGUN)
         env = sandbox.settings() | {"BOOKLINE_EMBEDDER": "none"}
-        sandbox.faults.add(kind="hang", route="google_books", isbn="*", times=None)
+        sandbox.faults.add(kind="hang", route="covers", isbn="*", times=None)
         async with server(env | {"BOOKLINE_AT_WORK": str(BEGUN)}, data) as api:
             orders = [{"isbn": isbn, "source": "google_books"} for isbn in isbns]
             started = [await api.post("/v2/import/workflow", order) for order in orders]
