@@ -234,7 +234,7 @@ class Hub:
 
     async def _is_over(self, watch: Watch) -> bool:
         """All was handed out, and no more will come unless somebody retries the job."""
-        story = await self._find(watch.job_id)
+        story = await self._find(watch.job_id, watch.seq)
         if story is None:
             return True
         if story.last_seq > watch.seq:
@@ -242,12 +242,15 @@ class Hub:
             return False
         return story.is_over
 
-    async def _find(self, job_id: str) -> Job | Batch | None:
-        """The job or batch. The watchers that ask within one pass of the loop share the answer."""
-        if job_id not in self._found:
-            self._found[job_id] = await self.find(job_id)
+    async def _find(self, job_id: str, seq: int) -> Job | Batch | None:
+        """The job or batch, no older than this event of it. The watchers that ask within one pass
+        of the loop share the answer.
+        """
+        known = self._found.get(job_id)
+        if job_id not in self._found or (known is not None and known.last_seq < seq):
+            self._found[job_id] = known = await self.find(job_id)
             asyncio.get_running_loop().call_soon(self._found.clear)
-        return self._found[job_id]
+        return known
 
     def _hear(self, events: Sequence[Event]) -> None:
         ready: dict[str, list[Event]] = defaultdict(list)

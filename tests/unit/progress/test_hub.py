@@ -208,6 +208,24 @@ async def test_a_retry_while_the_failure_is_told_keeps_the_watcher(
     assert seen == [1, 2, 3]
 
 
+async def test_an_end_that_comes_while_the_story_is_looked_up_is_an_end(
+    journal: SqlJournal,
+) -> None:
+    """What was looked up before it does not count any more, not even in the same pass."""
+
+    async def find(job_id: str) -> Job | None:
+        job = await journal.find(job_id)
+        if job is not None and not job.is_over:
+            await complete(journal)
+            await asyncio.sleep(0.01)  # until the watcher has heard it
+        return job
+
+    async with running(Hub(find, journal)) as hub:
+        journal.tell("job", some("before"))
+
+        assert await Watcher(hub).end() == [1, 2]
+
+
 async def test_a_stopping_server_lets_its_watchers_go(hub: Hub) -> None:
     watchers = [Watcher(hub) for _ in range(3)]
     await until(lambda: hub.watchers == 3)
