@@ -120,14 +120,26 @@ def perform(
     asked: Asked, work: Callable[[], Coroutine[Any, Any, int]], *, fast: bool = False
 ) -> None:
     """Runs a command to its exit code; ``fast`` takes the quicker event loop, for servers."""
+    told: list[int] = []
 
     async def stoppable() -> int:
-        task = asyncio.current_task()
-        if task is not None:
-            with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def stop(number: int, _: object = None) -> None:
+            """Each time by a cancel; asyncio's own handler breaks into whatever is being done at
+            the second.
+            """
+            told.append(number)
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel)
+
+        if before == signal.default_int_handler:  # else it is ignored, as behind `nohup … &`
+            signal.signal(signal.SIGINT, stop)
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signal.SIGTERM, stop, signal.SIGTERM)
         return await work()
 
+    before = signal.getsignal(signal.SIGINT)
     try:
         if fast:
             import uvloop
@@ -147,10 +159,23 @@ def perform(
     except OSError as error:
         asked.complain("INTERNAL_ERROR", str(error))
         code = FAILED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         say(asked.interrupted)
-        code = INTERRUPTED
-    except asyncio.CancelledError:
-        say(asked.interrupted)
-        code = TERMINATED
+        code = TERMINATED if told[:1] == [signal.SIGTERM] else INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
     raise typer.Exit(code)
+
+
+def ask_line() -> str:
+    """A line of stdin with its end, empty at the end of the input. Ctrl-C ends the command.
+
+    Raises: CancelledError.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline()
+    except KeyboardInterrupt:
+        raise asyncio.CancelledError from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, asked_of
+from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, ask_line, asked_of
 from bookline.cli.batch_view import BatchView, is_good, sentence
 from bookline.cli.import_commands import LimitOption, read_pages, with_client
 from bookline.cli.views import result, say
@@ -223,7 +223,7 @@ def _ask(item: Json, left: int) -> str:
         fits = f"{one['score']:.0%}"
         say(f"  {number}  {clean(one['title'])} · {clean(by)}  {year}  {one['isbn']}  {fits}")
     say("number, ISBN, s to skip, Enter to leave it open, q to stop: ")
-    line = sys.stdin.readline()
+    line = ask_line()
     return line.strip() if line else "q"
 
 
