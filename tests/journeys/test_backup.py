@@ -1,11 +1,13 @@
 """A backup of a running Bookline, put back elsewhere, is that Bookline at that moment."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,39 @@ async def test_the_commands_say_what_they_did(sandbox: Sandbox, tmp_path: Path) 
     assert "move it away first" in over.stderr
     assert restored.returncode == 0
     assert "and 1 covers" in restored.stdout
+
+
+async def test_only_covers_are_taken_from_the_folder_and_as_one_file_each(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server(sandbox.settings(), tmp_path / "data") as running:
+        await running.finished(ISBN)
+    kept = tmp_path / "data" / "objects"
+    (kept / "checks").mkdir(exist_ok=True)
+    (kept / "checks" / "write").write_bytes(b"")
+    (kept / "covers" / f"{OTHER}.jpg#1").write_bytes(b"half of a cover")
+    cover = kept / "covers" / f"{ISBN}.jpg"
+    removed = kept / "covers" / "9799999999999.jpg"
+    removed.write_bytes(b"taken away during the backup")
+    digest = hashlib.file_digest
+
+    def replaced_behind_its_hash(file: BufferedReader, name: str) -> object:
+        made = digest(file, name)
+        if file.name == str(cover):
+            (kept / "new").write_bytes(b"another cover")
+            (kept / "new").rename(cover)
+            removed.unlink()
+        return made
+
+    monkeypatch.setattr(hashlib, "file_digest", replaced_behind_its_hash)
+
+    made = back_up(settings_of(tmp_path / "data"), tmp_path / "file")
+
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    restore(settings_of(tmp_path / "new"), tmp_path / "file")
+    covers = [path.name for path in (tmp_path / "new" / "objects").rglob("*") if path.is_file()]
+    assert made.to_json()["covers"] == 1
+    assert covers == [cover.name]
 
 
 def bookline(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":

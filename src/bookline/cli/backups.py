@@ -27,6 +27,7 @@ from bookline.errors import Refused, StoreDown
 from bookline.folders import holds_databases, make_private
 from bookline.settings import Settings
 from bookline.stores.key_value import FILE_NAME as FALLBACK
+from bookline.stores.memory_objects import is_key
 from bookline.stores.obstore_objects import FOLDER as COVERS
 from bookline.values import Json
 
@@ -68,8 +69,7 @@ def back_up(settings: Settings, target: Path) -> Backup:
             number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(number, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
                 for name, path in _files(settings, Path(room)):
-                    made.hashes[name] = _hash(path)
-                    archive.add(path, name, recursive=False)
+                    _add(archive, made, name, path)
                 _add_list(archive, made)
             draft.replace(target)
         finally:
@@ -104,11 +104,11 @@ def _files(settings: Settings, room: Path) -> Iterator[tuple[str, Path]]:
             yield name, _copied(folder / name, room / name)
     if (secret := settings.data_dir / SECRET_FILE).exists():
         yield SECRET_FILE, secret
-    covers = settings.data_dir / COVERS
-    if not settings.object_store_url and covers.exists():
-        for path in sorted(covers.rglob("*")):
-            if path.is_file():
-                yield f"{COVERS}/{path.relative_to(covers).as_posix()}", path
+    kept = settings.data_dir / COVERS
+    if not settings.object_store_url:
+        for path in sorted((kept / "covers").glob("*")):
+            if is_key(path.name):  # not a write that is under way
+                yield f"{COVERS}/{path.relative_to(kept).as_posix()}", path
 
 
 def _copied(path: Path, to: Path) -> Path:
@@ -119,6 +119,18 @@ def _copied(path: Path, to: Path) -> Path:
     ):
         source.backup(target)
     return to
+
+
+def _add(archive: tarfile.TarFile, made: Backup, name: str, path: Path) -> None:
+    """Adds a file as it is when opened; one that has been removed since is left out."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:  # opened once: a cover may be replaced between its hash and its copy
+        made.hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        archive.addfile(archive.gettarinfo(arcname=name, fileobj=file), file)
 
 
 def _hash(path: Path) -> str:

@@ -50,9 +50,14 @@ class MemoryObjects:
         return self._attributes[key]
 
 
+def is_key(text: str) -> bool:
+    """Whether this is plain names joined by slashes: no ``..``, no root."""
+    return len(text) <= LONGEST_KEY_CHARS and _KEY.fullmatch(text) is not None
+
+
 def refuse_key(key: str) -> None:
-    """Raises: Refused unless the key is plain names joined by slashes: no ``..``, no root."""
-    if len(key) > LONGEST_KEY_CHARS or not _KEY.fullmatch(key):
+    """Raises: Refused unless ``is_key``."""
+    if not is_key(key):
         raise Refused("INVALID_REQUEST", "this is no key of the object store")
 
 
