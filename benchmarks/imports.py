@@ -18,17 +18,18 @@ from typing import Any
 import uvloop
 from common import made_up_books, median_ms, percentile, sandbox_process, show, show_machine
 
-from bookline import app as joining
+from bookline import methods
 from bookline.app import App, running
 from bookline.engine.job_run import World
 from bookline.engine.memory import MemoryEngine
+from bookline.engine.upkeep import Upkeep
 from bookline.imports import Order
 from bookline.net.aiohttp_http import AiohttpHttp
 from bookline.net.cover_fetcher import GuardedCoverFetcher
 from bookline.settings import read_settings
 
-joined: Any = joining
-"""The module in which the application's parts are named, to put others there."""
+joined: Any = methods
+"""The module in which the engine is named, to put another there."""
 ALONE, MANY, AT_ONCE, FINISHED = 150, 300, 50, 10_000
 
 
@@ -174,7 +175,7 @@ async def measure(environment: dict[str, str], url: str) -> dict[str, float]:
             full_rate, _ = await at_once(app, ends, await made_up_books(url, MANY, "978996"))
     with tempfile.TemporaryDirectory() as name:
         real, joined.DbosEngine = joined.DbosEngine, NoEngine
-        joined.Upkeep.run = asyncio.Event().wait
+        Upkeep.run = asyncio.Event().wait  # type: ignore[method-assign, assignment]
         async with bookline(environment, Path(name)) as (app, ends):
             bare = await alone(app, ends, await made_up_books(url, ALONE, "978995"))
             bare_rate, bare_cpu = await at_once(app, ends, await made_up_books(url, MANY, "978994"))

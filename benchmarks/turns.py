@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import show, show_machine
 
-from bookline.app import now_ms
+from bookline.clocks import now_ms
 from bookline.net.pace import SharedPace
 from bookline.ports import Answer
 from bookline.progress.journal import Limits

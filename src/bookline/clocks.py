@@ -1,12 +1,17 @@
-"""How old something is, where the wall clock may have been set.
+"""What time it is, and how old something is where the wall clock may have been set.
 
-Way:     app.py makes one at start → engine/upkeep.py, migration/rollouts.py
+Way:     app.py makes a ``Steady`` at start → engine/upkeep.py, migration/rollouts.py
 Rule 1:  a clock that jumps makes nothing old: what removes or judges by age asks ``Steady``.
 Units:   epoch milliseconds.
 """
 
 import time
 from collections.abc import Callable
+
+
+def now_ms() -> int:
+    """By the wall clock of this machine."""
+    return time.time_ns() // 1_000_000
 
 
 class Steady:

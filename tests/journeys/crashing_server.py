@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bookline import app as joined
 from bookline import patience, workflow
 from bookline.cli.serving import serve_until_told
 from bookline.engine import dbos as engine
 from bookline.engine import dbos_records, dbos_statements
 from bookline.engine.job_run import JobRun
+from bookline.methods import legacy_room
 from bookline.progress.events import WORKFLOW_RETRY, News
 from bookline.settings import read_settings
 from bookline.steps.joined import AllSteps
@@ -26,7 +26,7 @@ from bookline.stores.brief_writes import BriefWrites
 from bookline.stores.journal import SqlJournal
 from bookline.stores.runs_together import RunsTogether
 
-legacy = joined.legacy_room()
+legacy = legacy_room()
 METHODS = {
     "fetch-metadata": "fetch_metadata",
     "upload-cover": "upload_cover",

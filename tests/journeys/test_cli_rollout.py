@@ -23,8 +23,8 @@ ISBN, OTHER, NOT_A_BOOK = "9780451524935", "9780061120084", "9780000000019"
 RUN_SECONDS = 60.0
 # A deployment whose legacy importer has been deleted.
 GONE = """
-import bookline.app
-bookline.app.LEGACY_ROOM = "bookline.gone"
+import bookline.methods
+bookline.methods.LEGACY_ROOM = "bookline.gone"
 """
 
 

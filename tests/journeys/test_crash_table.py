@@ -22,7 +22,7 @@ from test_crash import (
     until_told,
 )
 
-from bookline import app
+from bookline.methods import legacy_room
 from bookline_sandbox import Sandbox
 
 DOCS = Path(__file__).parents[2] / "docs" / "the-way-of-an-import.md"
@@ -40,7 +40,7 @@ PLACES = {
     "after the end, before the engine's outcome": "ended",
 }
 """Row of the table → where crashing_server.py dies."""
-METHODS = ("workflow", "legacy") if app.legacy_room() else ("workflow",)
+METHODS = ("workflow", "legacy") if legacy_room() else ("workflow",)
 ENDS = ("completed", "failed", "cancelled", "retried")
 MOST_ASKED = {"completed": 3, "failed": 7, "cancelled": 3, "retried": 6}
 """Questions to Google Books: each try once (an unknown ISBN takes three), and one try that died."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stack import server
 
-from bookline.app import legacy_room
+from bookline.methods import legacy_room
 from bookline_sandbox import Sandbox
 
 DUMPS = Path(__file__).parent / "first_version"

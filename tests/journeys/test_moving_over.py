@@ -261,7 +261,7 @@ async def test_jobs_that_the_old_importer_left_open_are_told_of_at_start(
         )
         await api.until(answer["data"]["jobId"], "running")
         await api.kill()
-    gone = "import bookline.app\nbookline.app.LEGACY_ROOM = 'bookline.gone'"
+    gone = "import bookline.methods\nbookline.methods.LEGACY_ROOM = 'bookline.gone'"
 
     async with server(sandbox.settings(), tmp_path / "data", before=gone) as after:
         assert "1 legacy jobs are open, and there is no legacy importer any more" in after.log

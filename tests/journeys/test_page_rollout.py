@@ -21,7 +21,7 @@ expect = playwright_api.expect
 HAS_LEGACY = importlib.util.find_spec("bookline.migration.legacy") is not None
 with_legacy = pytest.mark.skipif(not HAS_LEGACY, reason="the legacy importer is deleted")
 # A deployment whose legacy importer has been deleted.
-GONE = 'import bookline.app; bookline.app.LEGACY_ROOM = "bookline.gone"\n'
+GONE = 'import bookline.methods; bookline.methods.LEGACY_ROOM = "bookline.gone"\n'
 BOOKS = ("9780451524935", "9780061120084", "9780142437247")
 NOT_A_BOOK = "9780000000019"
 

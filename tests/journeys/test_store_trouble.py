@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from test_crash import Server, check_story, get, stack, story
 
-from bookline import app
+from bookline.methods import legacy_room
 
 AWAY_SECONDS = 4.0
 MINUTE_SECONDS = 59.5  # to fill the disk and to empty it takes the rest of a minute
@@ -114,7 +114,7 @@ async def test_a_disk_that_is_full_for_a_minute_fails_loses_and_doubles_nothing(
     tmp_path: Path, small_disk: Path
 ) -> None:
     """Imports by both methods and a batch are running, and each is watched all the time."""
-    methods = ("workflow", "legacy") if app.legacy_room() else ("workflow",)
+    methods = ("workflow", "legacy") if legacy_room() else ("workflow",)
     async with stack(tmp_path, "-", "never", "1") as (sandbox, server, client):
         isbns = sandbox.make(30)
         sandbox.faults.add(SLOW)

@@ -15,11 +15,11 @@ from bookline.api.files import FILE_BODY, read_file
 from bookline.api.keys import Tokens
 from bookline.api.openapi import PICTURES, binary, event_stream, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit, Token
-from bookline.app import now_ms
 from bookline.batches.failed import failed_pieces, is_table
 from bookline.batches.files import order_of_file, preview_of
 from bookline.batches.items import items_of_json
 from bookline.batches.service import BatchOrder, Opened, opened_json
+from bookline.clocks import now_ms
 from bookline.live import session, sse
 from bookline.shelves.file import open_library_file
 from bookline.threads import in_thread

@@ -17,7 +17,8 @@ from bookline.api.envelope import success
 from bookline.api.keys import Keys, Tokens
 from bookline.api.openapi import event_stream, failures, json_body
 from bookline.api.peers import know_peer
-from bookline.app import App, now_ms
+from bookline.app import App
+from bookline.clocks import now_ms
 from bookline.errors import Refused, StoreDown
 from bookline.job import Job
 from bookline.live import session, sse, websocket

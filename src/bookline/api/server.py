@@ -30,9 +30,11 @@ from bookline.api.page import router as page_router
 from bookline.api.rollout_routes import router as rollout_router
 from bookline.api.route_table import read_routes
 from bookline.api.routes import router
-from bookline.app import legacy_room, now_ms, running
+from bookline.app import running
+from bookline.clocks import now_ms
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
+from bookline.methods import legacy_room
 from bookline.setting_values import is_loopback
 from bookline.settings import Role, Settings, read_settings
 from bookline.threads import in_thread

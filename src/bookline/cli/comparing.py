@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from bookline.app import App, now_ms, running
+from bookline.app import App, running
+from bookline.clocks import now_ms
 from bookline.imports import Order
 from bookline.isbn import read_isbn
 from bookline.job import METHODS

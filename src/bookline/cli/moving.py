@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bookline.api.keys import SECRET_FILE
-from bookline.app import legacy_room, now_ms
+from bookline.clocks import now_ms
 from bookline.engine.locks import Locks
 from bookline.errors import Refused
 from bookline.folders import holds_databases
+from bookline.methods import legacy_room
 from bookline.settings import read_settings
 from bookline.stores import journal_schema, library_schema
 from bookline.stores.moving import move_tables

@@ -19,7 +19,7 @@ def redeliver(ctx: typer.Context, json: JsonOption = False) -> None:
     asked = asked_of(ctx, None, json)
 
     async def work() -> int:
-        from bookline.app import now_ms
+        from bookline.clocks import now_ms
         from bookline.settings import read_settings
         from bookline.stores.opening import open_storage, stores_in
 
