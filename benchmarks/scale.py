@@ -16,6 +16,7 @@ import psycopg
 from common import show, show_machine
 from processes import postgres_cpu
 
+from bookline.clocks import SharedClock
 from bookline.engine.leases import Leases
 from bookline.job import SOURCES
 from bookline.stores.journal import SqlJournal
@@ -53,7 +54,7 @@ async def queue_looks(journals: list[SqlJournal]) -> None:
 
 
 async def sweeps(journals: list[SqlJournal]) -> None:
-    nodes = [Leases(one.database) for one in journals]
+    nodes = [Leases(one.database, SharedClock()) for one in journals]
 
     async def sweep(node: Leases) -> None:
         async with node.only_one("recovery"):
@@ -72,7 +73,7 @@ async def beats(journals: list[SqlJournal], url: str) -> None:
                 "FROM generate_series(1, %s) AS i ON CONFLICT DO NOTHING",
                 (count,),
             )
-        nodes = [Leases(one.database) for one in journals]
+        nodes = [Leases(one.database, SharedClock()) for one in journals]
 
         async def beat(node: Leases) -> None:
             await node._database.write(node._beat, node.node_id)

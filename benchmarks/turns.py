@@ -14,7 +14,6 @@ from pathlib import Path
 
 from common import show, show_machine
 
-from bookline.clocks import now_ms
 from bookline.net.pace import SharedPace
 from bookline.ports import Answer
 from bookline.progress.journal import Limits
@@ -53,7 +52,7 @@ async def cpu_us(ask: Ask) -> float:
 
 async def measure(url: str, folder: Path, rounds: int) -> None:
     storage = open_storage(url, folder)
-    stores = stores_in(storage, now_ms)
+    stores = stores_in(storage, storage.clock)
     ways = {"one statement a question": one_by_one, "a line": in_line}
     took: dict[str, list[float]] = {name: [] for name in ways}
     asks = {name: way(stores.limits) for name, way in ways.items()}

@@ -22,7 +22,7 @@ from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
 from bookline.caller_limits import CallerLimits
 from bookline.checks import checks_of
-from bookline.clocks import Steady, now_ms
+from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.queue import Queue
@@ -125,8 +125,8 @@ async def running(
     async with AsyncExitStack() as stack:
         stack.callback(set_up_traces())
         kept = open_kept(settings, stack)
-        stores, journal = kept.stores, kept.stores.journal
-        steady = Steady(now_ms, await journal.last_moment())
+        stores, journal, clock = kept.stores, kept.stores.journal, kept.clock
+        steady = Steady(clock, await journal.last_moment())
         outside = open_outside(settings, kept, stack)
         steps = steps_of(settings, kept, outside)
         measures = Measures()
@@ -137,7 +137,7 @@ async def running(
         )  # fmt: skip
         remember_kept(settings)
         rollouts = Rollouts(
-            stores.rollout, journal, clock=now_ms, steady=steady,
+            stores.rollout, journal, clock=clock, steady=steady,
             start_percent=settings.workflow_rollout_percent,
             has_legacy=methods.legacy is not None,
             deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
@@ -148,7 +148,7 @@ async def running(
         measures.watchers.set_function(lambda: hub.watchers)
         measures.running.set_function(lambda: methods.running)
         recovery = Recovery(
-            methods.node, methods.engine, journal, now_ms, lambda: methods.places.room
+            methods.node, methods.engine, journal, clock, lambda: methods.places.room
         )
         queue = Queue(journal, methods.by_name, methods.places, recovery, methods.node.node_id)
         upkeep = Upkeep(
@@ -179,17 +179,17 @@ async def running(
 
         imports = Imports(
             journal, methods.by_name, usable=settings.usable_sources, node=methods.node.node_id,
-            clock=now_ms, choose=rollouts.choose, queue=queue,
+            clock=clock, choose=rollouts.choose, queue=queue,
         )  # fmt: skip
         shelf = Shelf(
             kept.library, Aside(kept.fallback), kept.objects, imports,
-            embedder=outside.embedder, read_picture=read_picture, clock=now_ms,
+            embedder=outside.embedder, read_picture=read_picture, clock=clock,
         )  # fmt: skip
         there = AlreadyThere(
             shelf.find_many, journal.find, usable=settings.usable_sources,
-            completes=settings.complete, clock=now_ms,
+            completes=settings.complete, clock=clock,
         )  # fmt: skip
-        batches = Batches(stores.batches, imports, clock=now_ms)
+        batches = Batches(stores.batches, imports, clock=clock)
         feeder = Feeder(
             store=stores.batches, batches=batches, imports=imports,
             keep_readings=shelf.keep_readings, there=there.titles,
@@ -197,7 +197,7 @@ async def running(
         )  # fmt: skip
         look_ups = LookUps(
             store=stores.batches, look_up=_look_up(settings, outside),
-            only_one=methods.node.only_one, clock=now_ms, retry_scale=settings.retry_scale,
+            only_one=methods.node.only_one, clock=clock, retry_scale=settings.retry_scale,
             feed=feeder.stir,
         )  # fmt: skip
         batches.stir = partial(_stir, feeder, look_ups)
@@ -248,10 +248,10 @@ def _open_webhooks(
     stack.push_async_callback(post.aclose)
     webhooks = Webhooks(
         kept.stores.webhooks, post, read_secret(settings.webhook_secret.get_secret_value()),
-        only_one=methods.node.only_one, clock=now_ms, scale=settings.retry_scale,
+        only_one=methods.node.only_one, clock=kept.clock, scale=settings.retry_scale,
         count=measures.posted,
     )  # fmt: skip
-    kept.stores.journal.posts_ends = now_ms
+    kept.stores.journal.posts_ends = kept.clock
     stack.callback(kept.stores.journal.subscribe(webhooks.hear))
     return webhooks
 

@@ -1,7 +1,10 @@
 """What time it is, and how old something is where the wall clock may have been set.
 
-Way:     app.py makes a ``Steady`` at start → engine/upkeep.py, migration/rollouts.py
-Rule 1:  a clock that jumps makes nothing old: what removes or judges by age asks ``Steady``.
+Way:     stores/opening.py says whose time holds → app.py hands it to all who keep a time;
+         app.py makes a ``Steady`` of it → engine/upkeep.py, migration/rollouts.py
+Rule 1:  a time that is kept for other processes is by one clock: this machine's where they share a
+         folder, the database server's where they share one.
+Rule 2:  a clock that jumps makes nothing old: what removes or judges by age asks ``Steady``.
 Units:   epoch milliseconds.
 """
 
@@ -12,6 +15,38 @@ from collections.abc import Callable
 def now_ms() -> int:
     """By the wall clock of this machine."""
     return time.time_ns() // 1_000_000
+
+
+class SharedClock:
+    """The time for all processes of a deployment: this machine's, until a server says its own.
+
+    Then it is the server's, read without asking: what it said last, and the time since by a clock
+    that nobody sets. It may be off by half of the fastest round trip, which is less than all else
+    that a write waits for. ``passed`` gives seconds that only rise. May be called in any thread.
+    """
+
+    def __init__(
+        self,
+        here: Callable[[], int] = now_ms,
+        passed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._here = here
+        self.passed = passed
+        self._ahead_ms: float | None = None
+
+    def __call__(self) -> int:
+        ahead_ms = self._ahead_ms
+        return self._here() if ahead_ms is None else round(self.passed() * 1000 + ahead_ms)
+
+    def hear(self, said_ms: int, asked_at: float) -> None:
+        """The server said this, to a question that was asked at this time by ``passed``.
+
+        Changes no more than that proves wrong.
+        """
+        least = said_ms - self.passed() * 1000
+        most = said_ms - asked_at * 1000
+        known = self._ahead_ms
+        self._ahead_ms = (least + most) / 2 if known is None else min(max(known, least), most)
 
 
 class Steady:

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bookline.clocks import now_ms
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.job_run import World
 from bookline.engine.leases import Leases
@@ -77,7 +76,9 @@ async def open_methods(
     Raises: StoreDown.
     """
     journal, folder = kept.stores.journal, settings.database_dir
-    node = Leases(journal.database) if settings.postgres_url else Locks(folder / "nodes")
+    node = (
+        Leases(journal.database, kept.clock) if settings.postgres_url else Locks(folder / "nodes")
+    )
     node.open()
     stack.callback(node.close)
     places = Places(settings.at_work if does_imports else 0)
@@ -88,7 +89,7 @@ async def open_methods(
             deadline_seconds=settings.job_deadline_seconds, retry_scale=settings.retry_scale
         ),
         node=node.node_id,
-        clock=now_ms,
+        clock=kept.clock,
         places=places,
         measures=measures,
         span=span,
@@ -100,7 +101,7 @@ async def open_methods(
         batch_world=replace(
             world,
             steps=wrap_steps(batch_steps),
-            runs=RunsTogether(journal, journal, now_ms),
+            runs=RunsTogether(journal, journal, kept.clock),
         ),
         does_imports=does_imports,
     )

@@ -8,7 +8,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from bookline.clocks import now_ms
+from bookline.clocks import SharedClock
 from bookline.embedders.opening import open_embedder
 from bookline.embedders.together import EmbedderTogether
 from bookline.errors import StoreDown
@@ -39,6 +39,7 @@ class Kept:
     """Where things are kept."""
 
     storage: Storage
+    clock: SharedClock
     stores: Stores
     library: SqlLibrary | None
     """None where the settings switch it off."""
@@ -61,7 +62,7 @@ def open_kept(settings: Settings, stack: AsyncExitStack) -> Kept:
     _open_folders(settings)
     storage = open_storage(settings.postgres_url, settings.database_dir)
     stack.callback(storage.close)
-    stores = stores_in(storage, now_ms)
+    stores = stores_in(storage, storage.clock)
     stack.callback(stores.journal.close)
     library = None
     if settings.library:
@@ -71,6 +72,7 @@ def open_kept(settings: Settings, stack: AsyncExitStack) -> Kept:
     stack.push_async_callback(fallback.close)
     return Kept(
         storage=storage,
+        clock=storage.clock,
         stores=stores,
         library=library,
         fallback=fallback,
@@ -107,9 +109,9 @@ def steps_of(settings: Settings, kept: Kept, outside: Outside) -> AllSteps:
         metadata=FetchMetadata(
             providers_of(settings, outside.http), pace=outside.pace, complete=settings.complete
         ),
-        cover=UploadCover(outside.covers, read_picture, kept.objects, now_ms),
+        cover=UploadCover(outside.covers, read_picture, kept.objects, kept.clock),
         embedding=GenerateEmbedding(outside.embedder),
-        book=SaveBook(kept.library, kept.fallback, kept.objects, now_ms),
+        book=SaveBook(kept.library, kept.fallback, kept.objects, kept.clock),
     )
 
 

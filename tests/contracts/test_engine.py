@@ -272,7 +272,9 @@ class KeptBench(Bench):
         self.storage = open_storage(self.url, self.folder)
         self.journal = stores_in(self.storage, now_ms).journal
         self.node: Nodes = (
-            Leases(self.journal.database) if self.url else Locks(self.folder / "nodes")
+            Leases(self.journal.database, self.storage.clock)
+            if self.url
+            else Locks(self.folder / "nodes")
         )
         self.node.open()
         self.node_id = self.node.node_id

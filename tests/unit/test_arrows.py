@@ -94,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": CORE | {"progress"},
     "net": CORE
     | {"circuit", "engine.places", "setting_values", "providers.answers"},  # Rate; Retry-After
-    "stores": CORE | {"threads", "progress", "webhooks"},
+    "stores": CORE | {"clocks", "threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
     "engine.spending": set(),
@@ -129,7 +129,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.straight": CORE
     | {"workflow", "engine.job_run", "engine.places", "engine.tries", "logs"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},
-    "engine.leases": CORE | {"stores.database"},
+    "engine.leases": CORE | {"clocks", "stores.database", "stores.postgres_session"},
     "engine.dbos_statements": set(),
     "engine.dbos_records": {"engine.dbos_at_once", "errors", "patience", "values"},
     "engine.dbos_together": {"stores.postgres_lanes", "threads"},

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bookline.api.keys import SECRET_FILE
-from bookline.clocks import now_ms
 from bookline.engine.locks import Locks
 from bookline.errors import Refused
 from bookline.folders import holds_databases
@@ -45,7 +44,7 @@ async def _take_secret_along(folder: Path, url: str) -> None:
     """Tokens that were given out stay good."""
     storage = open_storage(url, folder)
     try:
-        stores = stores_in(storage, now_ms)
+        stores = stores_in(storage, storage.clock)
         await stores.secrets.keep("tokens", (folder / SECRET_FILE).read_text("utf-8").strip())
         stores.journal.close()
     finally:

@@ -19,16 +19,15 @@ def redeliver(ctx: typer.Context, json: JsonOption = False) -> None:
     asked = asked_of(ctx, None, json)
 
     async def work() -> int:
-        from bookline.clocks import now_ms
         from bookline.settings import read_settings
         from bookline.stores.opening import open_storage, stores_in
 
         settings = read_settings()
         storage = open_storage(settings.postgres_url, settings.database_dir)
         try:
-            stores = stores_in(storage, now_ms)
+            stores = stores_in(storage, storage.clock)
             try:
-                count = await stores.webhooks.again(now_ms())
+                count = await stores.webhooks.again(storage.clock())
             finally:
                 stores.journal.close()
         finally:

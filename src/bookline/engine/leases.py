@@ -16,8 +16,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
+from bookline.clocks import SharedClock
 from bookline.errors import StoreDown
 from bookline.stores.database import Database, Row, Session
+from bookline.stores.postgres_session import NOW_MS
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +27,15 @@ BEAT_SECONDS = 2.0  # our choice
 DEAD_SECONDS = 10.0  # our choice: docs/contract.md promises that imports go on within 30 s
 _CHORE_MS = int(DEAD_SECONDS * 1000)  # who is taken for dead has lost its chore, too
 OPEN_SECONDS = 10.0
-_NOW = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-_BEAT = f"""INSERT INTO nodes (node, seen_ms) VALUES (:node, {_NOW})
-            ON CONFLICT (node) DO UPDATE SET seen_ms = excluded.seen_ms"""
+_BEAT = f"""INSERT INTO nodes (node, seen_ms) VALUES (:node, {NOW_MS})
+            ON CONFLICT (node) DO UPDATE SET seen_ms = excluded.seen_ms RETURNING seen_ms"""
 _LEAVE = "DELETE FROM nodes WHERE node = :node"
 _LOOK = "SELECT node, seen_ms FROM nodes"
 _BURY = "DELETE FROM nodes WHERE node = :node AND seen_ms = :seen_ms"
-_TAKE = f"""INSERT INTO moments (name, at_ms) VALUES (:name, {_NOW} + {_CHORE_MS})
+_TAKE = f"""INSERT INTO moments (name, at_ms) VALUES (:name, {NOW_MS} + {_CHORE_MS})
             ON CONFLICT (name) DO UPDATE SET at_ms = excluded.at_ms
-            WHERE moments.at_ms <= {_NOW} RETURNING at_ms"""
-_HOLD = f"""UPDATE moments SET at_ms = {_NOW} + {_CHORE_MS}
+            WHERE moments.at_ms <= {NOW_MS} RETURNING at_ms"""
+_HOLD = f"""UPDATE moments SET at_ms = {NOW_MS} + {_CHORE_MS}
             WHERE name = :name AND at_ms = :at_ms RETURNING at_ms"""
 _GIVE = "DELETE FROM moments WHERE name = :name AND at_ms = :at_ms"
 
@@ -42,10 +43,18 @@ _GIVE = "DELETE FROM moments WHERE name = :name AND at_ms = :at_ms"
 class Leases:
     """Fills the port Nodes with rows of the journal's table ``nodes``."""
 
-    def __init__(self, database: Database, steady: Callable[[], float] = time.monotonic) -> None:
-        """``steady`` gives seconds that only rise."""
+    def __init__(
+        self,
+        database: Database,
+        clock: SharedClock,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock`` hears with each beat what time it is there; ``steady`` gives seconds that only
+        rise.
+        """
         self.node_id = f"node-{uuid.uuid4().hex[:16]}"
         self._database = database
+        self._clock = clock
         self._steady = steady
         self._watched: dict[str, tuple[int, float]] = {}
         """Node → its last beat, and for how many seconds it has stood still."""
@@ -94,7 +103,9 @@ class Leases:
                     await self._database.write(partial(_execute, _GIVE, given), name)
 
     def _beat(self, session: Session) -> None:
-        session.execute(_BEAT, {"node": self.node_id})
+        asked_at = self._clock.passed()
+        rows = session.execute(_BEAT, {"node": self.node_id})
+        self._clock.hear(rows[0]["seen_ms"], asked_at)
 
     async def _hold_chores(self) -> None:
         async with self._holding:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bookline.clocks import SharedClock
 from bookline.stores import journal_schema, library_schema
 from bookline.stores.batches import SqlBatches
 from bookline.stores.database import Database, Migration
@@ -42,6 +43,9 @@ class Stores:
 class Storage(Protocol):
     """Where all tables of a deployment lie."""
 
+    clock: SharedClock
+    """The time that holds for all processes which share them."""
+
     def nearest(self) -> NearestVectors:
         """How the nearest vectors are found there."""
         ...
@@ -59,6 +63,7 @@ class Files:
     """A folder with a SQLite file for each store. Fills the port Storage."""
 
     def __init__(self, folder: Path) -> None:
+        self.clock = SharedClock()
         self._folder = folder
 
     def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
@@ -75,7 +80,8 @@ class Server:
     """A PostgreSQL database. Fills the port Storage."""
 
     def __init__(self, url: str) -> None:
-        self._connections = Connections(url)
+        self.clock = SharedClock()
+        self._connections = Connections(url, self.clock)
 
     def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
         return Postgres(self._connections, name, migrations)

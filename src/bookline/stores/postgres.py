@@ -18,11 +18,17 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import sql as quoting
 
+from bookline.clocks import SharedClock
 from bookline.errors import StoreDown
 from bookline.stores.database import BooklineNewer, Keys, Migration, PerProduct, Work, run_script
 from bookline.stores.postgres_lanes import Lane, Line, Readers, in_words, nothing
 from bookline.stores.postgres_news import Messenger
-from bookline.stores.postgres_session import Connection, PostgresSession, translated_schema
+from bookline.stores.postgres_session import (
+    NOW_MS,
+    Connection,
+    PostgresSession,
+    translated_schema,
+)
 
 T = TypeVar("T")
 
@@ -36,8 +42,10 @@ MIGRATING = 0x626F6F6B  # the advisory lock of whoever changes the schema
 class Connections:
     """The lanes and readers of one process, shared by all its stores. ``close`` ends all."""
 
-    def __init__(self, url: str, schema: str = "bookline") -> None:
+    def __init__(self, url: str, clock: SharedClock, schema: str = "bookline") -> None:
+        """``clock`` hears the server's."""
         self.url = url
+        self._clock = clock
         self.schema = schema
         self.is_closed = False
         self._line = Line(url, schema)
@@ -68,6 +76,7 @@ class Connections:
         try:
             with self._line.open() as connection:
                 _migrate(connection, self.schema, name, migrations)
+                _tell_time(connection, self._clock)
         except psycopg.Error as error:
             raise StoreDown(f"cannot open {name}: {in_words(error)}") from error
 
@@ -162,6 +171,13 @@ def _migrate(
         {"name": name, "version": len(migrations)},
     )
     connection.execute("COMMIT")
+
+
+def _tell_time(connection: Connection, clock: SharedClock) -> None:
+    asked_at = clock.passed()
+    row = connection.execute(f"SELECT {NOW_MS} AS now_ms").fetchone()
+    if row is not None:
+        clock.hear(row["now_ms"], asked_at)
 
 
 def _want_vectors(connection: Connection) -> None:

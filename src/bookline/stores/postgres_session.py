@@ -29,6 +29,8 @@ SESSION = """
     SET idle_in_transaction_session_timeout = '5s';
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
 """
+NOW_MS = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+"""The server's clock: epoch milliseconds."""
 _TOKEN = re.compile(r"('(?:[^']|'')*')|\bIN :(\w+)|(?<![:\w]):(\w+)|(%)")
 _WORDS = {
     "WITHOUT ROWID": "",

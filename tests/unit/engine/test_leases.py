@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bookline.clocks import SharedClock
 from bookline.engine.leases import BEAT_SECONDS, DEAD_SECONDS, Leases
 from bookline.stores.database import Database
 from bookline.stores.opening import open_storage, stores_in
@@ -35,7 +36,7 @@ async def watch(watcher: Leases, steady: Steady, seconds: float, *beating: Lease
 
 
 async def test_who_begins_is_seen_and_who_leaves_is_not(database: Database) -> None:
-    one, other = Leases(database), Leases(database)
+    one, other = Leases(database, SharedClock()), Leases(database, SharedClock())
     one.open()
     assert await one.living() == {one.node_id}
 
@@ -49,7 +50,11 @@ async def test_who_begins_is_seen_and_who_leaves_is_not(database: Database) -> N
 
 async def test_a_beat_that_stands_still_is_a_death(database: Database) -> None:
     steady = Steady()
-    one, other, third = Leases(database, steady), Leases(database), Leases(database)
+    one, other, third = (
+        Leases(database, SharedClock(), steady),
+        Leases(database, SharedClock()),
+        Leases(database, SharedClock()),
+    )
     for node in (one, other, third):
         node.open()
 
@@ -64,7 +69,7 @@ async def test_a_beat_that_stands_still_is_a_death(database: Database) -> None:
 async def test_who_did_not_watch_takes_nobody_for_dead(database: Database, away: float) -> None:
     """Frozen itself, or without the database: others could not be seen beating."""
     steady = Steady()
-    one, other = Leases(database, steady), Leases(database)
+    one, other = Leases(database, SharedClock(), steady), Leases(database, SharedClock())
     one.open()
     other.open()
     await one.living()
@@ -76,7 +81,7 @@ async def test_who_did_not_watch_takes_nobody_for_dead(database: Database, away:
 
 async def test_who_only_slept_is_alive_with_its_next_beat(database: Database) -> None:
     steady = Steady()
-    one, other = Leases(database, steady), Leases(database)
+    one, other = Leases(database, SharedClock(), steady), Leases(database, SharedClock())
     one.open()
     other.open()
     assert await watch(one, steady, 2 * DEAD_SECONDS) == {one.node_id}
@@ -87,7 +92,7 @@ async def test_who_only_slept_is_alive_with_its_next_beat(database: Database) ->
 
 
 async def test_one_node_at_a_time_does_a_chore(database: Database) -> None:
-    one, other = Leases(database), Leases(database)
+    one, other = Leases(database, SharedClock()), Leases(database, SharedClock())
 
     async with (
         one.only_one("sweep") as first,
@@ -102,7 +107,7 @@ async def test_one_node_at_a_time_does_a_chore(database: Database) -> None:
 
 async def test_a_chore_is_lost_no_later_than_its_node_is_dead(database: Database) -> None:
     """Or a node that dies while it looks for what dead ones left would hold that up."""
-    async with Leases(database).only_one("sweep"):  # and dies in it
+    async with Leases(database, SharedClock()).only_one("sweep"):  # and dies in it
         [row] = await database.look_up(
             lambda session: session.execute(
                 """SELECT at_ms - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
