@@ -22,6 +22,7 @@ from bookline.merging import laid_over
 from bookline.ports import BookQuery
 from bookline.reading import Reading, ReadingOf
 from bookline.stores import library_lists
+from bookline.stores.catalogue import conditions, trigrams
 from bookline.stores.database import Session
 from bookline.stores.library import SqlLibrary
 from bookline.stores.opening import (
@@ -32,7 +33,7 @@ from bookline.stores.opening import (
 )
 from bookline.stores.vectors import by_index
 from bookline.values import iso
-from store_fixtures import PRODUCTS
+from store_fixtures import PRODUCTS, OpenLibrary
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
@@ -487,6 +488,97 @@ async def test_the_best_match_is_the_title_itself_then_its_beginning(library: An
     page = await library.list(BookQuery(q="dune", sort="match"), limit=3, cursor=None)
 
     assert [book.isbn for book in page.items] == [DUNE, MOBY_DICK, EMMA]
+
+
+async def test_the_best_of_few_and_of_many_matches_are_the_same(
+    shelf: AnyLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shelf.keep(a_book(MOBY_DICK, title="Emma 2 and Emma"))
+    await shelf.keep(a_book(DUNE, title="The other Emma"))
+
+    async def best(q: str, limit: int) -> list[str]:
+        query = BookQuery(q=q, sort="match")
+        return [book.isbn for book in (await shelf.list(query, limit=limit, cursor=None)).items]
+
+    questions = [(q, limit) for q in ("emma", "emma 2", "e", "a", "") for limit in (1, 3, 9)]
+    few = [await best(*question) for question in questions]
+    monkeypatch.setattr(library_lists, "FEW", 0)
+
+    assert [await best(*question) for question in questions] == few
+    assert few[2] == [MOBY_DICK, EMMA_2, DUNE]
+
+
+async def test_the_total_is_exact_however_many_write_at_once(open_library: OpenLibrary) -> None:
+    """Two processes keep, keep again and remove the same books; then all is counted."""
+    both = open_library(), open_library()
+    isbns = [f"978{number:010}" for number in range(300)]
+
+    async def one(library: SqlLibrary, isbn: str) -> None:
+        await library.keep(a_book(isbn))
+        await library.keep(a_book(isbn, job="job-2"))
+        if int(isbn) % 3 == 0:
+            await library.remove(isbn, [])
+            await library.remove(isbn, [])
+
+    await asyncio.gather(*(one(library, isbn) for library in both for isbn in isbns))
+
+    page = await both[0].list(BookQuery(), limit=1, cursor=None)
+    listed = [book.isbn async for book in _all_of(both[1])]
+    assert page.total == len(listed)
+    assert {isbn for isbn in isbns if int(isbn) % 3} <= set(listed)
+
+
+async def _all_of(library: SqlLibrary) -> AsyncIterator[Book]:
+    after = ""
+    while books := await library.walk(after, 200, None):
+        for book in books:
+            yield book
+        after = books[-1].isbn
+
+
+async def test_the_total_on_postgresql_is_the_sum_of_few_rows(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    """It does not grow with the library, and a write that is taken back does not count."""
+    storage = open_storage(migrated_url, tmp_path)
+    library = library_in(storage)
+    for number in range(250):
+        await library.keep(a_book(f"978{number:010}"))
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute("DELETE FROM bookline.catalogue")
+        connection.rollback()
+
+    def rows(session: Session) -> int:
+        return len(session.execute("SELECT id FROM catalogue_changes"))
+
+    assert await library.database.write(rows) < 100
+    assert (await library.list(BookQuery(), limit=1, cursor=None)).total == 250
+    storage.close()
+
+
+async def test_a_word_is_found_by_its_trigrams_on_postgresql(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    storage = open_storage(migrated_url, tmp_path)
+    library = library_in(storage)
+    await library.keep(a_book(title="Das Füßchen — 鯨の歌を聴け", authors=("Łukasz Orbitowski",)))
+
+    async def plan(query: BookQuery) -> str:
+        def work(session: Session) -> str:
+            session.execute("SET LOCAL enable_seqscan = off")
+            terms, values = conditions(query)
+            where = " AND ".join([*trigrams(values), *terms])
+            rows = session.execute(f"EXPLAIN SELECT isbn FROM catalogue WHERE {where}", values)
+            return "\n".join(str(row["QUERY PLAN"]) for row in rows)
+
+        return await library.database.write(work)
+
+    for query in (BookQuery(q="sschen"), BookQuery(q="の歌を 鯨"), BookQuery(author="orbit lu")):
+        assert "catalogue_trigrams" in await plan(query), query
+        assert await _walk(library, query) == [MOBY_DICK], query
+    assert "catalogue_trigrams" not in await plan(BookQuery(q="鯨"))
+    assert await _walk(library, BookQuery(q="鯨")) == [MOBY_DICK]
+    storage.close()
 
 
 async def test_a_cursor_of_another_sort_is_refused(shelf: AnyLibrary) -> None:

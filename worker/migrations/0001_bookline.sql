@@ -1,4 +1,5 @@
 CREATE TABLE writes (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+CREATE VIEW catalogue_size AS SELECT count(*) AS total FROM catalogue;
 CREATE TABLE "books" ( isbn TEXT PRIMARY KEY, document TEXT NOT NULL, embedding_model TEXT, updated_at TEXT NOT NULL, locked TEXT NOT NULL DEFAULT '[]' );
 CREATE TABLE catalogue ( isbn TEXT PRIMARY KEY, searched TEXT NOT NULL, authors TEXT NOT NULL, title_key TEXT NOT NULL, author_key TEXT NOT NULL, year_key INTEGER NOT NULL, language TEXT NOT NULL, updated_at TEXT NOT NULL );
 CREATE TABLE reading ( isbn TEXT NOT NULL, user_id TEXT NOT NULL, document TEXT NOT NULL, updated_at TEXT NOT NULL, PRIMARY KEY (user_id, isbn) );

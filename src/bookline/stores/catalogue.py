@@ -19,6 +19,7 @@ from bookline.isbn import read_isbn
 from bookline.ports import BookQuery
 from bookline.stores.cursors import read_cursor, write_cursor
 
+TRIGRAM = 3  # characters
 MOST_WORDS = 50  # D1 takes 100 values in one statement
 _MARKS = re.compile("[\u0300-\u036f]")
 _BLANKS = re.compile(r"[\s\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d\0]+")
@@ -108,6 +109,18 @@ def conditions(query: BookQuery) -> tuple[list[str], dict[str, object]]:
         language = query.language.lower()
         values |= {"language": language, "variant": f"{language}-"}
     return terms, values
+
+
+def trigrams(values: Mapping[str, object]) -> list[str]:
+    """For the words among the values of ``conditions``: what the index of trigrams is asked for.
+
+    No more than they say themselves, since authors are searched, too; nothing for shorter words.
+    """
+    return [
+        f"trigrams(searched) @> trigrams(:{name})"
+        for name, word in values.items()
+        if name.startswith(("searched_", "authors_")) and len(str(word)) >= TRIGRAM
+    ]
 
 
 def _contain(

@@ -55,11 +55,16 @@ _REMOVE = tuple(
 
 
 class SqlLibrary:
-    """Fills the port Books. ``nearest`` is the product's way to the nearest vectors."""
+    """Fills the port Books. ``nearest`` is the product's way to the nearest vectors;
+    ``has_trigrams`` says whether it has an index of the catalogue's trigrams.
+    """
 
-    def __init__(self, database: Database, nearest: NearestVectors) -> None:
+    def __init__(
+        self, database: Database, nearest: NearestVectors, *, has_trigrams: bool = False
+    ) -> None:
         self.database = database
         self._nearest = nearest
+        self._has_trigrams = has_trigrams
 
     async def keep(self, book: Book) -> Book:
         """The book as it now stands. Safe twice, and in any order.
@@ -113,7 +118,7 @@ class SqlLibrary:
     # -------------------------------------------------------------- lists and searches
     async def list(self, query: BookQuery, *, limit: int, cursor: str | None) -> Page[Book]:
         """With ``total``. Raises: Refused for a cursor that is not of this list."""
-        asked = library_lists.asked(query, limit, cursor)
+        asked = library_lists.asked(query, limit, cursor, has_trigrams=self._has_trigrams)
         return await self.database.read(asked)
 
     async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:

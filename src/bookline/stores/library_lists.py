@@ -1,21 +1,30 @@
 """The library's lists and searches, as pieces of work for a Database.
 
 Way:     library.py → here → catalogue.py for what is asked by
-Rule 1:  a literal search reads the narrow catalogue once (10 ms for 50,000 books), so nothing has
-         to be kept beside it. Few matches are sorted here, by code points as the products do; many
-         are found on a walk along the sort's index, which is short then.
+Rule 1:  a literal search reads the narrow catalogue once (10 ms for 50,000 books in a file), or
+         the index of its trigrams where the product has one. Few matches are sorted here, by code
+         points as the products do; many are found on a walk along the sort's index, which is
+         short then.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from bookline.book import Book, Embedding
 from bookline.ports import BookQuery, Found
 from bookline.reading import Reading, read_stored
-from bookline.stores.catalogue import SORTS, Sort, conditions, fold, read_place, write_place
+from bookline.stores.catalogue import (
+    SORTS,
+    Sort,
+    conditions,
+    fold,
+    read_place,
+    trigrams,
+    write_place,
+)
 from bookline.stores.database import Row, Session
 from bookline.values import Page
 
@@ -23,6 +32,7 @@ NearestVectors = Callable[[Session, Embedding, int], Sequence[tuple[str, float]]
 """ISBN and cosine of the nearest vectors, nearest first. Raises: EmbeddingRefused."""
 
 FEW = 1_000  # matches that are sorted here rather than found on a walk along an index
+LAST_CHARACTER = "\U0010ffff"  # of Unicode
 Place = tuple[Any, ...]
 """A row's values of a sort's columns, the last one its ISBN."""
 _FROM = """
@@ -41,29 +51,41 @@ _WITHOUT_VECTOR = (
 )
 _MANY = _WITHOUT_VECTOR + "WHERE books.isbn IN :isbns"
 _WALK = _WITHOUT_VECTOR + "WHERE books.isbn > :after ORDER BY books.isbn LIMIT :limit"
-_BEST = """
-    CASE WHEN title_key = :whole THEN 0 WHEN instr(title_key, :whole) = 1 THEN 1 ELSE 2 END
-"""
 
 
-def asked(query: BookQuery, limit: int, cursor: str | None) -> Callable[[Session], Page[Book]]:
-    """The work that answers the question. Raises: Refused for a cursor of another list."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question as its statements need it."""
+
+    terms: Sequence[str]
+    indexed: Sequence[str]
+    """The same, and what lets an index find them where there are few."""
+    values: Mapping[str, object]
+
+
+def asked(
+    query: BookQuery, limit: int, cursor: str | None, *, has_trigrams: bool
+) -> Callable[[Session], Page[Book]]:
+    """The work that answers the question. Raises: Refused for a cursor of another list.
+
+    ``has_trigrams``: the product has an index of the catalogue's trigrams.
+    """
     terms, values = conditions(query)
-    where = f"WHERE {' AND '.join(terms)}" if terms else ""
+    question = _Asked(terms, [*(trigrams(values) if has_trigrams else ()), *terms], values)
     if query.sort == "match":
-        return partial(_best, where, {**values, "whole": fold(query.q)}, limit)
+        return partial(_best, question, fold(query.q), limit)
     place = None if cursor is None else read_place(query.sort, cursor)
     sort = SORTS[query.sort]
 
     def work(session: Session) -> Page[Book]:
-        found = _few(session, sort, where, values) if terms else None
+        found = _few(session, sort, question) if terms else None
         if found is not None:
             total, rows = len(found), found
             if place is not None:
                 rows = [row for row in found if (row < place if sort.descending else row > place)]
         else:
-            total = _count(session, where, values)
-            rows = _walked(session, sort, terms, values, place, limit + 1)
+            total = _count(session, question)
+            rows = _walked(session, sort, question, place, limit + 1)
         books = _in_order(session, [row[-1] for row in rows[:limit]])
         next_cursor = write_place(query.sort, rows[limit - 1]) if len(rows) > limit else None
         return Page(items=books, next_cursor=next_cursor, total=total)
@@ -71,13 +93,11 @@ def asked(query: BookQuery, limit: int, cursor: str | None) -> Callable[[Session
     return work
 
 
-def _few(
-    session: Session, sort: Sort, where: str, values: Mapping[str, object]
-) -> list[Place] | None:
-    """The places of all matches, in order; None where there are many. Reads the catalogue once."""
+def _few(session: Session, sort: Sort, question: _Asked) -> list[Place] | None:
+    """The places of all matches, in order; None where there are many."""
     rows = session.execute(
-        f"SELECT {', '.join(sort.columns)} FROM catalogue {where} LIMIT :few",
-        {**values, "few": FEW + 1},
+        f"SELECT {', '.join(sort.columns)} FROM catalogue {_where(question.indexed)} LIMIT :few",
+        {**question.values, "few": FEW + 1},
     )
     if len(rows) > FEW:
         return None
@@ -85,12 +105,7 @@ def _few(
 
 
 def _walked(
-    session: Session,
-    sort: Sort,
-    terms: Sequence[str],
-    values: Mapping[str, object],
-    place: Place | None,
-    limit: int,
+    session: Session, sort: Sort, question: _Asked, place: Place | None, limit: int
 ) -> list[Place]:
     """The next matches on a walk along the sort's index."""
     end = " DESC" if sort.descending else ""
@@ -100,30 +115,47 @@ def _walked(
         if place is None
         else {f"at_{name}": part for name, part in zip(sort.columns, place, strict=True)}
     )
+    terms = question.terms
     if place is not None:
         sign = "<" if sort.descending else ">"
         places = ", ".join(f":at_{column}" for column in sort.columns)
         terms = [*terms, f"({', '.join(sort.columns)}) {sign} ({places})"]
-    where = f"WHERE {' AND '.join(terms)}" if terms else ""
     rows = session.execute(
-        f"SELECT {', '.join(sort.columns)} FROM catalogue {where} ORDER BY {order} LIMIT :limit",
-        {**values, **at, "limit": limit},
+        f"SELECT {', '.join(sort.columns)} FROM catalogue {_where(terms)} "
+        f"ORDER BY {order} LIMIT :limit",
+        {**question.values, **at, "limit": limit},
     )
     return [_place(sort, row) for row in rows]
+
+
+def _where(terms: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(terms)}" if terms else ""
 
 
 def _place(sort: Sort, row: Row) -> Place:
     return tuple(row[column] for column in sort.columns)
 
 
-def _best(where: str, values: Mapping[str, object], limit: int, session: Session) -> Page[Book]:
-    """The best matches: one page, and no more."""
-    rows = session.execute(
-        f"SELECT isbn FROM catalogue {where} ORDER BY {_BEST}, title_key || '', isbn LIMIT :limit",
-        {**values, "limit": limit},
-    )
-    books = _in_order(session, [row["isbn"] for row in rows])
+def _best(question: _Asked, whole: str, limit: int, session: Session) -> Page[Book]:
+    """One page, and no more: the title itself, then what begins with it, then the others."""
+    by_title = SORTS["title"]
+    found = _few(session, by_title, question) if question.terms else None
+    if found is not None:
+        found.sort(key=lambda place: not place[0].startswith(whole))
+    else:
+        found = _walked(session, by_title, _beginning(question, whole), None, limit)
+        if len(found) < limit:
+            others = _walked(session, by_title, question, None, limit + len(found))
+            found += [place for place in others if not place[0].startswith(whole)]
+    books = _in_order(session, [place[-1] for place in found[:limit]])
     return Page(items=books, next_cursor=None)
+
+
+def _beginning(question: _Asked, whole: str) -> _Asked:
+    """Only the books whose titles begin so; the title itself is the first of them."""
+    terms = [*question.terms, "title_key >= :whole", "title_key < :behind"]
+    values = {**question.values, "whole": whole, "behind": whole + LAST_CHARACTER}
+    return _Asked(terms, terms, values)
 
 
 def near(
@@ -168,8 +200,11 @@ def _read_document(row: Row) -> Book:
     return replace(Book.from_stored(json.loads(row["document"])), reading=reading)
 
 
-def _count(session: Session, where: str, values: Mapping[str, object]) -> int:
-    rows = session.execute(f"SELECT count(*) AS total FROM catalogue {where}", values)
+def _count(session: Session, question: _Asked) -> int:
+    asked_of = f"count(*) AS total FROM catalogue {_where(question.indexed)}"
+    if not question.terms:
+        asked_of = "total FROM catalogue_size"
+    rows = session.execute(f"SELECT {asked_of}", question.values)
     return int(rows[0]["total"])
 
 

@@ -7,7 +7,7 @@ import json
 
 from bookline.book import Book
 from bookline.stores.catalogue import KEEP_ENTRY, entry
-from bookline.stores.database import Migration, Row, Session
+from bookline.stores.database import Migration, PerProduct, Row, Session
 from bookline.values import Json
 
 COLUMNS = """
@@ -161,6 +161,60 @@ def books_to_catalogue(session: Session) -> None:
         session.execute(KEEP_ENTRY, entry(Book.from_stored(json.loads(row["document"]))))
 
 
+def trigrams_and_size(session: Session) -> None:
+    """On PostgreSQL: an index of the catalogue's trigrams, and a size that need not be counted."""
+    for statement in (*_TRIGRAMS, *_SIZE):
+        session.execute(statement)
+
+
+_TRIGRAMS = (
+    """CREATE FUNCTION trigrams(text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+       RETURN ARRAY(SELECT DISTINCT substr($1, at::int, 3)
+                    FROM generate_series(1, length($1) - 2) AS at)""",
+    """CREATE INDEX catalogue_trigrams ON catalogue USING gin (trigrams(searched))
+       WITH (gin_pending_list_limit = 1024)""",
+)
+"""Of what the server has by itself: pg_trgm would be one more thing to install. What was kept last
+waits in a list of at most 1 MB, which a search reads through: a book costs 0.2 ms instead of 1."""
+
+_SIZE = (
+    "CREATE TABLE catalogue_changes (id bigint GENERATED ALWAYS AS IDENTITY, books bigint)",
+    "INSERT INTO catalogue_changes (books) SELECT count(*) FROM catalogue",
+    """CREATE FUNCTION count_catalogue() RETURNS trigger LANGUAGE plpgsql
+       SET search_path FROM CURRENT AS $$
+       DECLARE number bigint;
+       BEGIN
+           INSERT INTO catalogue_changes (books)
+               SELECT CASE TG_OP WHEN 'DELETE' THEN -count(*) ELSE count(*) END
+               FROM changed HAVING count(*) > 0
+               RETURNING id INTO number;
+           IF number % 100 = 0 THEN
+               WITH gone AS (
+                   DELETE FROM catalogue_changes WHERE ctid = ANY(ARRAY(
+                       SELECT ctid FROM catalogue_changes FOR UPDATE SKIP LOCKED))
+                   RETURNING books)
+               INSERT INTO catalogue_changes (books)
+                   SELECT sum(books) FROM gone HAVING count(*) > 0;
+           END IF;
+           RETURN NULL;
+       END $$""",
+    """CREATE TRIGGER catalogue_more AFTER INSERT ON catalogue REFERENCING NEW TABLE AS changed
+       FOR EACH STATEMENT EXECUTE FUNCTION count_catalogue()""",
+    """CREATE TRIGGER catalogue_less AFTER DELETE ON catalogue REFERENCING OLD TABLE AS changed
+       FOR EACH STATEMENT EXECUTE FUNCTION count_catalogue()""",
+    """CREATE VIEW catalogue_size AS
+       SELECT coalesce(sum(books), 0)::bigint AS total FROM catalogue_changes""",
+)
+"""Each write adds a row with how many books it brought, so no two wait for each other as they would
+for one counter; every hundredth adds up those that nobody else has locked. A trigger, because
+nodes of an earlier version may still write."""
+
+TRIGRAMS_AND_SIZE = PerProduct(
+    sqlite="CREATE VIEW catalogue_size AS SELECT count(*) AS total FROM catalogue;",
+    postgres=trigrams_and_size,
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     COLUMNS, DOCUMENTS, columns_to_documents, IN_PLACE, CATALOGUE, books_to_catalogue,
+    TRIGRAMS_AND_SIZE,
 )  # fmt: skip

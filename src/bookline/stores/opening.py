@@ -45,6 +45,8 @@ class Storage(Protocol):
 
     clock: SharedClock
     """The time that holds for all processes which share them."""
+    has_trigrams: bool
+    """Whether the library's texts have an index of their trigrams there."""
 
     def nearest(self) -> NearestVectors:
         """How the nearest vectors are found there."""
@@ -62,6 +64,8 @@ class Storage(Protocol):
 class Files:
     """A folder with a SQLite file for each store. Fills the port Storage."""
 
+    has_trigrams = False
+
     def __init__(self, folder: Path) -> None:
         self.clock = SharedClock()
         self._folder = folder
@@ -78,6 +82,8 @@ class Files:
 
 class Server:
     """A PostgreSQL database. Fills the port Storage."""
+
+    has_trigrams = True
 
     def __init__(self, url: str) -> None:
         self.clock = SharedClock()
@@ -105,7 +111,8 @@ def stores_in(storage: Storage, clock: Clock) -> Stores:
 
 def library_in(storage: Storage) -> SqlLibrary:
     """Raises: StoreDown, BooklineNewer."""
-    return SqlLibrary(storage.tables("library", library_schema.MIGRATIONS), storage.nearest())
+    tables = storage.tables("library", library_schema.MIGRATIONS)
+    return SqlLibrary(tables, storage.nearest(), has_trigrams=storage.has_trigrams)
 
 
 def open_stores(folder: Path, clock: Clock) -> Stores:

@@ -149,6 +149,7 @@ def _migrate(
 ) -> None:
     session = PostgresSession(connection)
     connection.execute("BEGIN")
+    connection.execute("SET LOCAL statement_timeout = 0")  # an index of a large table takes longer
     session.execute("SELECT pg_advisory_xact_lock(:lock)", {"lock": MIGRATING})
     _want_vectors(connection)
     connection.execute(
