@@ -17,6 +17,8 @@ PYTHON ?= python3
 # More workers than cores: many tests wait for processes, not for the processor.
 JOBS ?= 4
 BIN := .venv/bin
+# The tests start hundreds of processes: compile for the first, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 # Without compiling all of it: what is imported is compiled then, most is never.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := $(if $(wildcard constraints.txt),-c constraints.txt)

@@ -1,13 +1,35 @@
 """For all tests: what a machine's load must not decide, and a browser for those of the page."""
 
+import asyncio
 from collections.abc import Iterator
-from typing import Any
+from selectors import SelectorKey
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("bookline", deadline=None)
 settings.load_profile("bookline")
+
+
+@pytest.fixture
+async def quick_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop's clock stands still while anything can be done, and jumps to what comes next
+    when nothing can: no wait takes time, and no stall of the machine counts as one. Only for what
+    stays in the loop, without threads and processes.
+    """
+    loop: Any = asyncio.get_running_loop()
+    select, now = loop._selector.select, loop.time()
+
+    def jump(timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        nonlocal now
+        ready = select(timeout if timeout is None else 0)
+        if not ready and timeout is not None:
+            now += timeout
+        return cast("list[tuple[SelectorKey, int]]", ready)
+
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(loop._selector, "select", jump)
 
 
 @pytest.fixture(scope="module")

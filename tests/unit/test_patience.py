@@ -11,6 +11,8 @@ from bookline.errors import StoreDown
 from bookline.patience import Patience, from_store, patient, until_it_is_back
 from bookline.time_limit import goes_aside, time_limit
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from bookline import tasks as module
 from bookline.logs import Seldom
 from bookline.tasks import Tasks
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:

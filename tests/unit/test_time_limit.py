@@ -6,6 +6,8 @@ import pytest
 
 from bookline.time_limit import off_the_clock, time_limit
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 SHORT = 0.02
 LONG = 0.05
 

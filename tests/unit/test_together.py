@@ -9,6 +9,8 @@ from bookline.errors import BooklineError, BookNotFound, ProviderDown, SlowDown,
 from bookline.time_limit import is_giving_way, off_the_clock, time_limit
 from bookline.together import Together
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 
 class Oracle:
     """Answers ``k`` with ``k!``; says what it was asked."""

@@ -15,6 +15,8 @@ from bookline.progress.events import completed
 from bookline.stores.opening import Stores, stores_in_memory
 from bookline.webhooks import GIVE_UP_MS, Webhooks, read_secret, sign
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 

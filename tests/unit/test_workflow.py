@@ -22,6 +22,8 @@ from bookline.workflow import (
     rules,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 ISBN = "9780142437247"
 ORDER = ImportInput(job_id="job", isbn=ISBN, input_isbn="0142437247")
 BOOK = Metadata(

@@ -38,6 +38,8 @@ from bookline.workflow import (
     UPLOAD_COVER,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 settings.register_profile("a busy machine fails no test", deadline=None)
 settings.load_profile("a busy machine fails no test")
 

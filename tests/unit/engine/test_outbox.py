@@ -11,6 +11,8 @@ from bookline.engine.outbox import RIDE_SECONDS, Outbox
 from bookline.errors import StoreDown
 from bookline.progress.events import News, milestone
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 
 class Journal:
     """Refuses so many times, then keeps each news once."""

@@ -8,6 +8,8 @@ import pytest
 from bookline.engine import passing_on
 from bookline.engine.passing_on import MOST_SECONDS, PassingOn
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 
 class Bench:
     def __init__(self) -> None:

@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from bookline.engine.places import Places, Slot
+
+pytestmark = pytest.mark.usefixtures("quick_time")
 
 
 async def test_a_place_is_held_and_given_back() -> None:
