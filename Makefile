@@ -8,6 +8,7 @@
 # make worker          the Cloudflare Worker, built; its bench installed (needs npm)
 # make worker-dev      the Worker on this machine, with the sandbox behind it, until Ctrl-C
 # make worker-check    its tests on Cloudflare's own runtime and engine, and what would be deployed
+# make worker-check-slow   300 imports on it, and the runtime killed amid them; some minutes
 # make serve           the server, on the settings of the environment and .env
 # make clean           all that make made; your data stays
 #
@@ -26,7 +27,7 @@ BUILT_FROM := pyproject.toml $(wildcard constraints.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-without-legacy check loc-report serve clean programs \
-	worker worker-dev worker-check
+	worker worker-dev worker-check worker-check-slow
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -65,6 +66,9 @@ worker-dev: worker
 
 worker-check: worker
 	$(BIN)/python -m pytest worker/tests -n 2 --dist loadfile $(ARGS)
+
+worker-check-slow: worker
+	$(BIN)/python -m pytest worker/tests -n 0 -m slow $(ARGS)
 
 worker/node_modules/.made: worker/package.json
 	@command -v npm >/dev/null || { \

@@ -2,28 +2,26 @@
 
 Way:     make worker → here; wrangler and the bench take the folder as it is
 Rule 1:  which of our modules go along is read from their imports, beginning at ``worker/src``: no
-         list. They are ours line for line, but for docstrings, comments and what types alone need.
+         list. They are ours line for line, but for what slimming.py takes away.
 Rule 2:  a module that needs a third-party package stops the build: none is there in the Worker.
 """
 
 import ast
-import io
 import shutil
 import subprocess
 import sys
-import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from d1_schema import schemas_of_objects
 from page_files import lay_page
+from slimming import slim, without_types, without_words
 
 WORKER = Path(__file__).parent
 SOURCES = WORKER.parent / "src"
 MODULES = WORKER / "python_modules"
 ENTRY = WORKER / "main"  # wrangler takes all that lies beside the entry as it is
 ADAPTERS = "on_cloudflare"
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 UNUSED = ("asgi.py", "workers/asgi.py", "workers/wsgi.py")
 PLATFORM = {"workers", "pyodide", "js", "_pyodide_entrypoint_helper", "object_schema"}
 """What the runtime and its SDK bring, and what is written here."""
@@ -44,12 +42,12 @@ def main() -> None:
     print(f"{len(needed)} modules of ours, {size:,} bytes")
 
 
-def lay(paths: Iterable[Path], root: Path) -> None:
+def lay(paths: Iterable[Path], root: Path, shorten: Callable[[str], str] = slim) -> None:
     """The files as they go along, each at its place below ``root``."""
     for path in paths:
         target = MODULES / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(without_words(path.read_text("utf-8")), "utf-8")
+        target.write_text(shorten(path.read_text("utf-8")), "utf-8")
 
 
 def lay_sdk() -> None:
@@ -66,7 +64,12 @@ def lay_sdk() -> None:
     )
     for path in UNUSED:  # bridges to other frameworks; a Worker starts faster without them
         (MODULES / path).unlink(missing_ok=True)
-    lay(MODULES.rglob("*.py"), MODULES)
+    for path in MODULES.rglob("*.pyi"):
+        path.unlink()
+    for path in MODULES.glob("*.dist-info/*"):  # all that pip keeps but the name and version
+        if path.name not in {"METADATA", "licenses"}:
+            path.unlink()
+    lay(MODULES.rglob("*.py"), MODULES, lambda source: without_words(without_types(source)))
     stamp.write_text(wanted)
 
 
@@ -80,7 +83,7 @@ def closure(start: Path) -> list[Path]:
     todo = [*sorted(start.rglob("*.py")), *sorted(ENTRY.glob("*.py"))]
     while todo:
         path = todo.pop()
-        for name in imported(ast.parse(path.read_text("utf-8"))):
+        for name in imported(ast.parse(slim(path.read_text("utf-8")))):
             top = name.split(".")[0]
             if top == "bookline":
                 new = [one for one in files_of(name) if one not in found]
@@ -89,66 +92,6 @@ def closure(start: Path) -> list[Path]:
             elif top not in sys.stdlib_module_names and top not in PLATFORM | own:
                 raise SystemExit(f"{path} imports {top}, which the Worker does not have")
     return sorted(found)
-
-
-def without_words(source: str) -> str:
-    """The module without its docstrings, comments, the types of its functions and what is in its
-    protocols, each line where it was: half as large.
-    """
-    source = without_types(source)
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            line, column = token.start
-            lines[line - 1] = lines[line - 1][:column].rstrip()
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
-            continue
-        if isinstance(node.value.value, str):
-            first, last = node.lineno - 1, node.end_lineno or node.lineno
-            lines[first] = lines[first][: node.col_offset] + '""'
-            lines[first + 1 : last] = [""] * (last - first - 1)
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
-            first, last = node.body[0].lineno - 1, node.end_lineno or 0
-            lines[first:last] = [" " * node.body[0].col_offset + "..."] + [""] * (last - first - 1)
-    return "\n".join(lines) + "\n"
-
-
-def without_types(source: str) -> str:
-    """The module without the types of its functions' arguments and results."""
-    lines = source.encode().splitlines()
-    tree = ast.parse(source)
-    fields = {
-        id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body
-    }
-    others = (node for node in ast.walk(tree) if id(node) not in fields or not is_field(node))
-    spans = [span for node in others for span in types_of(node, lines)]
-    for line, start, end in sorted(spans, reverse=True):
-        lines[line] = lines[line][:start] + lines[line][end:]
-    return b"\n".join(lines).decode() + "\n"
-
-
-def is_field(node: ast.AST) -> bool:
-    """Whether its type says something when it runs: in a class, as a dataclass reads it."""
-    return isinstance(node, ast.AnnAssign)
-
-
-def types_of(node: ast.AST, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
-    """(line, from, to) of what a node says of types; not those that go over a line's end."""
-    if isinstance(node, ast.arg) and node.annotation is not None:
-        start, kind = node.col_offset + len(node.arg.encode()), node.annotation
-    elif isinstance(node, ast.AnnAssign) and node.value is not None:
-        start, kind = node.target.end_col_offset or 0, node.annotation
-    elif isinstance(node, DEFINITIONS) and node.returns is not None:
-        kind = node.returns
-        start = lines[kind.lineno - 1].rfind(b"->", 0, kind.col_offset)
-    else:
-        return
-    if start >= 0 and node.lineno <= kind.lineno == kind.end_lineno:
-        if not isinstance(node, DEFINITIONS) and node.lineno != kind.lineno:
-            return
-        yield kind.lineno - 1, start, kind.end_col_offset or start
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

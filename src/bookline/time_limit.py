@@ -1,6 +1,8 @@
 """A limit for a try that stops its clock while the try waits for its turn, or for a store.
 
 Way:     engine/tries.py sets the limit; net/pace.py and patience.py stop the clock
+Rule 1:  the clock stands still while the whole process does (it was stopped, or has so much to do
+         that it does not come round): an answer that lies there is read, not cut.
 Units:   seconds.
 """
 
@@ -8,6 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
+
+LOOK_SECONDS = 1.0  # our choice: how often a try looks whether the process comes round
+LATE_SECONDS = 0.1  # our choice: what is usual
 
 Aside = Callable[[bool], AbstractAsyncContextManager[None]]
 """What else stands still meanwhile; told whether the try stays at work."""
@@ -19,16 +24,43 @@ _aside: ContextVar[Aside] = ContextVar("_aside", default=lambda at_work: nullcon
 
 @asynccontextmanager
 async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """Cuts the block after ``seconds``, less the time spent ``off_the_clock``.
+    """Cuts the block after ``seconds``, less the time spent ``off_the_clock`` and that in which the
+    process did not come round.
 
     Raises: TimeoutError.
     """
     async with asyncio.timeout(seconds) as limit:
         token = _limits.set((*_limits.get(), limit))
+        looks = _Looks(limit)
         try:
             yield
         finally:
+            looks.end()
             _limits.reset(token)
+
+
+class _Looks:
+    """Puts a limit off by as much as the event loop comes late."""
+
+    def __init__(self, limit: asyncio.Timeout) -> None:
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._plan()
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _plan(self) -> None:
+        self._due = self._loop.time() + LOOK_SECONDS
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        late, until = self._loop.time() - self._due, self._limit.when()
+        if self._limit.expired():
+            return
+        if until is not None and late > LATE_SECONDS:
+            self._limit.reschedule(until + late)
+        self._plan()
 
 
 @contextmanager

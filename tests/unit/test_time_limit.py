@@ -1,9 +1,11 @@
 """A try's limit: it cuts, and it stands still while the try waits for its turn."""
 
 import asyncio
+import time
 
 import pytest
 
+from bookline import time_limit as module
 from bookline.time_limit import off_the_clock, time_limit
 
 pytestmark = pytest.mark.usefixtures("quick_time")
@@ -130,3 +132,27 @@ async def test_two_tries_at_once_have_their_own_clocks() -> None:
 
     assert waited is None
     assert isinstance(worked, TimeoutError)
+
+
+async def test_what_was_answered_while_the_process_stood_still_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer was there in time; nobody came round to read it."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+
+    async with time_limit(0.2):
+        asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)
+
+
+async def test_a_limit_cuts_once_the_process_comes_round_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+
+    asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+
+    with pytest.raises(TimeoutError):
+        async with time_limit(0.2):
+            await hang()

@@ -102,5 +102,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """``vars`` beside those that name the sandbox; ``options`` are the bench's."""
     every = {**upstream.settings, "INSECURE": "on", "RETRY_SCALE": "0.05", **(vars or {})}
-    async with Bench(vars=every, **options) as bench, aiohttp.ClientSession(bench.url) as http:
-        yield World(bench, http)
+    async with Bench(vars=every, **options) as bench:
+        connector = aiohttp.TCPConnector(limit=0)  # any number of watchers
+        async with aiohttp.ClientSession(bench.url, connector=connector) as http:
+            yield World(bench, http)

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from bookline.errors import Refused, StoreDown
-from bookline.folders import write_once
 
 TOKEN_SECONDS = 7_200  # 2 h: docs/contract.md, Access
 SECRET_FILE = "token-secret"  # noqa: S105 - a name
@@ -73,6 +72,7 @@ def keep_secret(given: str, folder: Path) -> str:
 
     Raises: StoreDown when it cannot be kept, Refused for a kept one that is too short to be safe.
     """
+    from bookline.folders import write_once
     from bookline.settings import LEAST_SECRET
 
     if given:

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from bookline.progress.events import Event
 from bookline.progress.fanout import Fanout
-from bookline.stores import webhooks
 from bookline.stores.database import Database, Keys, Row, Session
 from bookline.stores.job_rows import read_event
 
@@ -127,6 +126,8 @@ class SqlEventLog:
             told.clear()
             value = work(session, told)
             if self.posts_ends is not None:
+                from bookline.stores import webhooks
+
                 for event in told:
                     if event.is_terminal:
                         webhooks.add(session, event.job_id, event.seq, self.posts_ends())

@@ -44,7 +44,7 @@ from on_cloudflare.plain import dump, load, now_ms
 log = logging.getLogger(__name__)
 
 Ended = tuple[Job, ImportRecord | None]
-NET_SECONDS = 5.0  # behind all that a try may wait for: the engine's limit is for one that hangs
+NET_SECONDS = 60.0  # behind all that a try may wait for: the engine's limit is for one that hangs
 
 
 class TryAgain(Exception):

@@ -1,0 +1,107 @@
+"""A module as it goes along in the Worker: without what only people and type checkers read.
+
+Way:      build.py → here
+Rule 1:   each line stays where it was, so that an error in the Worker's log leads to ours.
+Rule 2:   docstrings, comments, types, what is in protocols, and imports that nothing but types
+          needed: a module that types alone needed does not go along at all.
+"""
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterator, Sequence
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+IMPORTS = (ast.Import, ast.ImportFrom)
+
+
+def slim(source: str) -> str:
+    """The module; it does the same."""
+    return without_unused_imports(without_words(without_types(source)))
+
+
+def without_words(source: str) -> str:
+    """The module without docstrings, comments, and what is in its protocols."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            line, column = token.start
+            lines[line - 1] = lines[line - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node.value.value, str):
+            _put(lines, node, " " * node.col_offset + '""')
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+            first, last = node.body[0].lineno - 1, node.end_lineno or 0
+            lines[first:last] = [" " * node.body[0].col_offset + "..."] + [""] * (last - first - 1)
+    return "\n".join(lines) + "\n"
+
+
+def without_types(source: str) -> str:
+    """The module without its types. A field keeps its place for one, as a dataclass looks there."""
+    lines = source.encode().splitlines()
+    tree = ast.parse(source)
+    in_class = {
+        id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body
+    }
+    spans = [span for node in ast.walk(tree) for span in _types_of(node, lines, in_class)]
+    for line, start, end, instead in sorted(spans, reverse=True):
+        lines[line] = lines[line][:start] + instead + lines[line][end:]
+    return b"\n".join(lines).decode() + "\n"
+
+
+def without_unused_imports(source: str) -> str:
+    """The module without the names that it imports and does not use."""
+    tree, lines = ast.parse(source), source.splitlines()
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | _exported(tree)
+    for node in tree.body:
+        if not isinstance(node, IMPORTS):
+            continue
+        kept = [one for one in node.names if (one.asname or one.name.split(".")[0]) in used]
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            kept = node.names
+        node.names = kept
+        _put(lines, node, ast.unparse(node) if kept else "")
+    return "\n".join(lines) + "\n"
+
+
+def _exported(tree: ast.Module) -> set[str]:
+    """What ``__all__`` names; everything, where the module is there for its names alone."""
+    names = [
+        {one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant)}
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return set().union(*names)
+
+
+def _put(lines: list[str], node: ast.stmt, text: str) -> None:
+    """The text in the statement's place."""
+    first, last = node.lineno - 1, node.end_lineno or node.lineno
+    lines[first:last] = [text] + [""] * (last - first - 1)
+
+
+def _types_of(
+    node: ast.AST, lines: Sequence[bytes], in_class: set[int]
+) -> Iterator[tuple[int, int, int, bytes]]:
+    """(line, from, to, what stands there instead) of what a node says of types; not those that go
+    over a line's end.
+    """
+    instead = b""
+    if isinstance(node, ast.arg) and node.annotation is not None:
+        start, kind = node.col_offset + len(node.arg.encode()), node.annotation
+    elif isinstance(node, ast.AnnAssign) and id(node) in in_class:
+        start, kind, instead = node.target.end_col_offset or 0, node.annotation, b":0"
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        start, kind = node.target.end_col_offset or 0, node.annotation
+    elif isinstance(node, DEFINITIONS) and node.returns is not None:
+        kind = node.returns
+        start = lines[kind.lineno - 1].rfind(b"->", 0, kind.col_offset)
+    else:
+        return
+    if start >= 0 and node.lineno <= kind.lineno == kind.end_lineno:
+        if not isinstance(node, DEFINITIONS) and node.lineno != kind.lineno:
+            return
+        yield kind.lineno - 1, start, kind.end_col_offset or start, instead
