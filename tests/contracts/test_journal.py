@@ -1022,6 +1022,23 @@ async def test_own_jobs_that_nothing_has_moved_for_long_are_found(journal: Journ
     assert [job.job_id for job in left] == ["stuck"]
 
 
+async def test_own_jobs_are_looked_through_in_turns(journal: Journal) -> None:
+    """However many wait: a look reads so many, and those behind them are not hidden."""
+    names = {f"own-{number}" for number in range(5)}
+    for name in names:
+        await journal.open(replace(a_job(name, at_ms=1_000), node="own"))
+    await journal.open(replace(a_job("own-moved", at_ms=2_000), node="own"))
+    await journal.open(replace(a_job("own-other", at_ms=1_000), node="own", method="legacy"))
+
+    looks = [
+        await journal.left_by({"own"}, "own", 2_000, method="workflow", limit=2) for _ in range(8)
+    ]
+
+    assert all(len(look) <= 2 for look in looks)
+    for round_ in (looks[:4], looks[4:]):
+        assert sorted(job.job_id for look in round_ for job in look) == sorted(names)
+
+
 async def test_retention_removes_finished_jobs_with_their_events_and_nothing_else(
     journal: Journal, clock: Clock
 ) -> None:

@@ -465,6 +465,22 @@ async def test_what_is_removed_is_forgotten(tmp_path: Path) -> None:
     journal.close()
 
 
+async def test_own_rows_are_looked_through_in_turns(tmp_path: Path) -> None:
+    """However many wait: a look reads so many, and those behind them are not hidden."""
+    tables = pytest.importorskip("bookline.migration.legacy.state_table")
+    table = tables.StateTable(Sqlite(tmp_path / "legacy.db", legacy.MIGRATIONS))
+    for number, owner in enumerate(["own"] * 5 + ["gone"] * 3):
+        order = ImportInput(job_id=f"job-{number}", isbn=ISBN, input_isbn=ISBN)
+        await table.add(tables.JobState(order=order, owner=owner, updated_ms=1_000))
+
+    looks = [await table.left_by({"own"}, "own", 2_000, 2) for _ in range(3)]
+    table.close()
+
+    assert [[job.owner for job in look][:2] for look in looks] == [["gone", "gone"]] * 3
+    own = [job.order.job_id for look in looks for job in look[2:]]
+    assert own == [f"job-{number}" for number in range(5)]
+
+
 async def has_told(journal: Any, job_id: str, kind: str) -> bool:
     return any(one["type"] == kind for one in await story(journal, job_id))
 

@@ -279,8 +279,9 @@ class Upkeep(Protocol):
     async def left_by(
         self, alive: Collection[str], own: str, own_before_ms: int, *, method: str, limit: int
     ) -> Sequence[Job]:
-        """Open jobs of processes that are not alive, the first ``limit`` of them, and all own ones
-        that nothing has moved since then.
+        """Open jobs of processes that are not alive, the oldest ``limit`` of them; and of ``limit``
+        own ones, those that nothing has moved since then: the next call looks at the next ones,
+        and so round all of them.
         """
         ...
 

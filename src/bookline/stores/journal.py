@@ -63,6 +63,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         SqlEventLog.__init__(self, database)
+        SqlUpkeep.__init__(self, database)
         self._clock = clock
 
     def close(self) -> None:

@@ -12,8 +12,9 @@ from bookline.stores.job_rows import JOB, read_job
 _LEFT = f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND jobs.method = :method
             AND jobs.node IS NOT NULL AND NOT jobs.node IN :alive
             ORDER BY jobs.created_ms LIMIT :limit"""
-_STUCK = f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND jobs.method = :method
-             AND jobs.node = :own AND jobs.updated_ms < :before_ms"""
+_OWN = """SELECT job_id, method, updated_ms FROM jobs WHERE status IN ('queued', 'running')
+          AND node = :own AND job_id > :after ORDER BY job_id LIMIT :limit"""
+_THESE = f"{JOB} WHERE jobs.job_id IN :ids"
 _LAST_MOMENTS = (
     "SELECT max(created_ms) AS at_ms FROM jobs",
     "SELECT max(updated_ms) AS at_ms FROM jobs WHERE status NOT IN ('queued', 'running')",
@@ -26,19 +27,31 @@ class SqlUpkeep:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._looked_through: dict[str, str] = {}
+        """Method → the last own job that ``left_by`` looked at."""
 
     async def left_by(
         self, alive: Collection[str], own: str, own_before_ms: int, *, method: str, limit: int
     ) -> Sequence[Job]:
         of_dead = {"alive": list(alive), "method": method, "limit": limit}
-        stuck = {"own": own, "before_ms": own_before_ms, "method": method}
+        of_own = {"own": own, "after": self._looked_through.get(method, ""), "limit": limit}
 
-        def work(session: Session) -> Sequence[Job]:
-            found = [*session.execute(_LEFT, of_dead), *session.execute(_STUCK, stuck)]
+        def work(session: Session) -> tuple[Sequence[Job], str]:
+            found = [*session.execute(_LEFT, of_dead)]
+            looked_at = session.execute(_OWN, of_own)
+            still = [
+                row["job_id"]
+                for row in looked_at
+                if row["method"] == method and row["updated_ms"] < own_before_ms
+            ]
+            if still:
+                found += session.execute(_THESE, {"ids": still})
             found.sort(key=lambda row: row["created_ms"])
-            return [read_job(row, row["last_message"]) for row in found]
+            last = looked_at[-1]["job_id"] if len(looked_at) == limit else ""
+            return [read_job(row, row["last_message"]) for row in found], last
 
-        return await self.database.read(work)
+        jobs, self._looked_through[method] = await self.database.read(work)
+        return jobs
 
     async def cancel_requests(self, node: str) -> Sequence[str]:
         def work(session: Session) -> Sequence[str]:

@@ -104,7 +104,7 @@ class JobStateManager:
         alive, own = await self._living(), self._world.node
         before_ms = self._world.clock() - LOST_MS
         again = 0
-        waiting = await self._table.left_by(alive, own, before_ms)
+        waiting = await self._table.left_by(alive, own, before_ms, LOST_MOST)
         lost = await self._left_by(alive, own, before_ms, method="legacy", limit=LOST_MOST)
         if not (waiting or lost):
             return 0

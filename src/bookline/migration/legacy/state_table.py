@@ -26,6 +26,11 @@ MIGRATIONS = (
     """,
 )
 
+_OF_DEAD = """SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running')
+              AND NOT owner IN :alive LIMIT :limit"""
+_OF_OWN = """SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running')
+             AND owner = :own AND job_id > :after ORDER BY job_id LIMIT :limit"""
+
 
 @dataclass(slots=True, kw_only=True)
 class JobState:
@@ -71,6 +76,8 @@ class StateTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._looked_through = ""
+        """The last own job that ``left_by`` looked at."""
 
     def close(self) -> None:
         self._database.close()
@@ -111,20 +118,23 @@ class StateTable:
         return _job(rows[0]) if rows else None
 
     async def left_by(
-        self, alive: Collection[str], own: str, own_before_ms: int
+        self, alive: Collection[str], own: str, own_before_ms: int, limit: int
     ) -> Sequence[JobState]:
-        """Open jobs of processes that are not alive, and own ones not touched since then."""
-        values = {"alive": list(alive), "own": own, "before_ms": own_before_ms}
+        """Open jobs of processes that are not alive, and own ones not touched since then: ``limit``
+        of each are looked at, and by the next call the next ones.
+        """
+        of_dead = {"alive": list(alive), "limit": limit}
+        of_own = {"own": own, "after": self._looked_through, "limit": limit}
 
-        def work(session: Session) -> Sequence[JobState]:
-            rows = session.execute(
-                """SELECT * FROM legacy_jobs WHERE state IN ('pending', 'running') AND (
-                        NOT owner IN :alive OR (owner = :own AND updated_ms < :before_ms))""",
-                values,
-            )
-            return [_job(row) for row in rows]
+        def work(session: Session) -> tuple[Sequence[JobState], str]:
+            dead = session.execute(_OF_DEAD, of_dead)
+            looked_at = session.execute(_OF_OWN, of_own)
+            still = [row for row in looked_at if row["updated_ms"] < own_before_ms]
+            last = looked_at[-1]["job_id"] if len(looked_at) == limit else ""
+            return [_job(row) for row in (*dead, *still)], last
 
-        return await self._database.read(work)
+        jobs, self._looked_through = await self._database.read(work)
+        return jobs
 
     async def take(self, job_id: str, owner: str, new_owner: str) -> bool:
         """Makes a job one's own. False when somebody else was quicker."""
