@@ -165,17 +165,3 @@ def perform(
     finally:
         signal.signal(signal.SIGINT, before)
     raise typer.Exit(code)
-
-
-def ask_line() -> str:
-    """A line of stdin with its end, empty at the end of the input. Ctrl-C ends the command.
-
-    Raises: CancelledError.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return sys.stdin.readline()
-    except KeyboardInterrupt:
-        raise asyncio.CancelledError from None
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, ask_line, asked_of
+from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, asked_of
 from bookline.cli.batch_view import BatchView, is_good, sentence
 from bookline.cli.import_commands import LimitOption, read_pages, with_client
+from bookline.cli.stdin import Lines
 from bookline.cli.views import result, say
 from bookline.cli.words import clean, count
 from bookline.errors import Refused
@@ -202,9 +203,9 @@ def review(
         if asked.json:
             asked.print({"items": found}, lambda: None)
             return FAILED if found else DONE
-        left = len(found)
+        left, lines = len(found), Lines()
         for item in found:
-            answer = _ask(item, left)
+            answer = await _ask(item, left, lines)
             if answer == "q":
                 break
             left -= await _answer(client, batch_id, item, answer)
@@ -214,7 +215,7 @@ def review(
     with_client(asked, work)
 
 
-def _ask(item: Json, left: int) -> str:
+async def _ask(item: Json, left: int, lines: Lines) -> str:
     """The answer to one question; ``q`` where there is nobody to ask."""
     by = f" by {clean(', '.join(item['authors']))}" if item["authors"] else ""
     say(f"\n{clean(item['title'] or item['input'])}{by}  (item {item['index']}, {left} left)")
@@ -223,7 +224,7 @@ def _ask(item: Json, left: int) -> str:
         fits = f"{one['score']:.0%}"
         say(f"  {number}  {clean(one['title'])} · {clean(by)}  {year}  {one['isbn']}  {fits}")
     say("number, ISBN, s to skip, Enter to leave it open, q to stop: ")
-    line = ask_line()
+    line = await lines.ask()
     return line.strip() if line else "q"
 
 

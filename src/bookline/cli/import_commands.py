@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,7 +88,7 @@ def import_(
         if bool(texts) == bool(file):
             raise Refused("INVALID_REQUEST", "give at least one ISBN, or --file")
         if file is not None:
-            data = _read_file(file)
+            data = await _read_file(file)
             async with asked.client(settings) as (client, url):
                 if preview:
                     return await _preview(asked, client, data)
@@ -120,13 +119,14 @@ def import_(
     perform(asked, work)
 
 
-def _read_file(path: Path) -> bytes:
+async def _read_file(path: Path) -> bytes:
     """A file, or as much of it as shows that it is too large. Raises: Refused."""
+    from bookline.cli.stdin import read_stdin
     from bookline.shelves.file import MOST_BYTES
 
     try:
         if str(path) == "-":
-            return sys.stdin.buffer.read(MOST_BYTES + 1)
+            return await read_stdin(MOST_BYTES + 1)
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
     except OSError as error:
