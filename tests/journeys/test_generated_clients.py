@@ -23,12 +23,12 @@ PACKAGES = ("typescript@5", "openapi-typescript@7", "openapi-fetch@0.14")
 SECONDS = 240
 APP = """
 import createFetch from "openapi-fetch";
-import type { components, operations, paths } from "./api";
+import type { components, paths } from "./api";
 import { BooklineError, createClient } from "./client.js";
 import type { BooklineEvent } from "./client.js";
 
 type Book = components["schemas"]["Book"];
-type Start = operations["startImport"]["requestBody"]["content"]["application/json"];
+type Start = components["schemas"]["ImportRequest"];
 
 const api = createFetch<paths>({ baseUrl: "http://127.0.0.1:8787" });
 
@@ -82,14 +82,14 @@ from bookline_api.client import Client
 from bookline_api.models.book import Book
 from bookline_api.models.book_page_answer import BookPageAnswer
 from bookline_api.models.failure import Failure
+from bookline_api.models.import_request import ImportRequest
 from bookline_api.models.job import Job
 from bookline_api.models.job_answer import JobAnswer
-from bookline_api.models.start_import_start_request import StartImportStartRequest
 from bookline_api.models.started_answer import StartedAnswer
 
 
 def start(client: Client, isbn: str) -> str:
-    answer = start_import.sync(client=client, body=StartImportStartRequest(isbn=isbn))
+    answer = start_import.sync(client=client, body=ImportRequest(isbn=isbn))
     if isinstance(answer, StartedAnswer):
         return answer.data.job_id
     return answer.error.code if isinstance(answer, Failure) else ""

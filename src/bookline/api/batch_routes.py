@@ -219,7 +219,7 @@ async def retry(request: Request, here: Here, batch_id: BatchId) -> Response:
     "/v2/import/batch/{batchId}/items/{index}/choose",
     response_model=schemas.Success[batch_schemas.Item],
     responses=failures("choice"),
-    openapi_extra=json_body(batch_schemas.Choice, is_start=False),
+    openapi_extra=json_body(batch_schemas.ReviewChoice, is_start=False),
     summary="Answer a review",
 )
 async def choose(request: Request, here: Here, batch_id: BatchId, index: Index) -> Response:

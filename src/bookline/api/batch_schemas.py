@@ -7,28 +7,14 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bookline.api.schemas import Reading
+
 T = TypeVar("T")
 Source = Literal["auto", "google_books", "isbndb", "openlibrary"]
 State = Literal[
     "queued", "running", "completed", "completedWithWarnings", "alreadyThere", "review", "failed",
     "cancelled", "refused", "skipped",
 ]  # fmt: skip
-
-
-class Reading(BaseModel):
-    """What a reader says of a book, never of the book itself."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Literal["read", "reading", "to-read", "did-not-finish", "paused"] | None = None
-    rating: float | None = Field(default=None, ge=0.25, le=5)
-    shelves: list[str] | None = None
-    dateAdded: str | None = Field(default=None, description="YYYY-MM-DD")
-    datesRead: list[str] | None = Field(default=None, description="YYYY-MM-DD or start/end")
-    readCount: int | None = Field(default=None, ge=0)
-    review: str | None = None
-    notes: str | None = None
-    owned: bool | None = None
 
 
 class BatchItem(BaseModel):
@@ -59,7 +45,7 @@ class BatchRequest(BaseModel):
     name: str | None = Field(default=None, max_length=200)
 
 
-class Choice(BaseModel):
+class ReviewChoice(BaseModel):
     """Exactly one of the two."""
 
     model_config = ConfigDict(

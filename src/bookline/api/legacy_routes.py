@@ -17,7 +17,7 @@ router = APIRouter(tags=["rollout"])
 
 @router.post(
     "/v1/jobs",
-    response_model=schemas.Success[schemas.LegacyAnswer],
+    response_model=schemas.Success[schemas.LegacyJob],
     responses=failures("legacy"),
     openapi_extra=json_body(schemas.LegacyCall, is_start=False),
     summary="The legacy call: start a job, or ask for its status",

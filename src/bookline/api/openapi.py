@@ -95,6 +95,8 @@ def failures(kind: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
+JSON = "application/json"
+REFERENCE = "#/components/schemas/{model}"
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -115,24 +117,12 @@ def json_body(
     model: type[BaseModel], *, is_start: bool = True, takes_method: bool = False
 ) -> dict[str, Any]:
     """A request body that the route reads itself (capped, with our own errors)."""
-    schema = model.model_json_schema()
-    schema = _inlined(schema, schema.pop("$defs", {}))
+    schema = model.model_json_schema(ref_template=REFERENCE)
     headers = [IDEMPOTENCY_KEY] * is_start + [METHOD] * takes_method
     return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
         "parameters": headers,
     }
-
-
-def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
-    """The schema with its parts where they are meant: the document has no place for them."""
-    if isinstance(schema, list):
-        return [_inlined(one, parts) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(parts[schema["$ref"].removeprefix("#/$defs/")], parts)
-    return {name: _inlined(one, parts) for name, one in schema.items()}
 
 
 PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
@@ -149,7 +139,7 @@ def event_stream(message: type[BaseModel]) -> dict[str, Any]:
     data = {
         "type": "string",
         "contentMediaType": "application/json",
-        "contentSchema": {"$ref": f"#/components/schemas/{message.__name__}"},
+        "contentSchema": {"$ref": REFERENCE.format(model=message.__name__)},
     }
     seq = {"type": "string", "description": "the event's seq; a ping has none"}
     event = {"type": "object", "required": ["data"], "properties": {"id": seq, "data": data}}
@@ -235,6 +225,26 @@ def _named(document: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def _name_bodies(paths: Mapping[str, Any], schemas: dict[str, Any]) -> None:
+    """Bodies by reference: what generated clients call them comes from the schemas' names."""
+    for operations in paths.values():
+        for operation in operations.values():
+            body = operation.get("requestBody", {})
+            if JSON in body.get("content", {}):  # what the route declares stays as it is
+                name = _keep_schema(schemas, body["content"][JSON]["schema"])
+                content = {JSON: {"schema": {"$ref": REFERENCE.format(model=name)}}}
+                operation["requestBody"] = {**body, "content": content}
+
+
+def _keep_schema(schemas: dict[str, Any], schema: Mapping[str, Any]) -> str:
+    """The name by which the schema stands among the others now, with those that it names."""
+    inner = schema.get("$defs", {})
+    whole = {name: value for name, value in schema.items() if name != "$defs"}
+    for name, one in {**inner, whole["title"]: whole}.items():
+        schemas.setdefault(name, one)
+    return str(whole["title"])
+
+
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """FastAPI's document as our API is: bad parameters are 400, and who must show a key."""
     for path in document["paths"].values():
@@ -252,10 +262,9 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             "description": "one of BOOKLINE_API_KEYS; without any, this machine needs none",
         }
     }
+    schemas = parts["schemas"]
     for message in (EventMessage, BatchMessage):  # streams name them by reference alone
-        schema = message.model_json_schema(ref_template="#/components/schemas/{model}")
-        inner = schema.pop("$defs", {})
-        for name, one in {**inner, message.__name__: schema}.items():
-            parts["schemas"].setdefault(name, one)
+        _keep_schema(schemas, message.model_json_schema(ref_template=REFERENCE))
+    _name_bodies(document["paths"], schemas)
     document["security"] = [{"key": []}, {}]
     return _named(document)

@@ -4,6 +4,7 @@ Rule 1:  all text is escaped; the page needs no script.
 """
 
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -21,18 +22,21 @@ TAIL = "</main></body></html>\n"
 def render_reference(document: dict[str, Any]) -> str:
     """HTML: each operation with its parameters, body and answers, then each shape."""
     info = document["info"]
+    schemas = document["components"]["schemas"]
     parts = [HEAD.format(version=escape(info["version"]), about=_text(info["description"]))]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            parts.append(_operation(path, method, operation))
+            parts.append(_operation(path, method, operation, schemas))
     parts.append("<h2>Shapes</h2>")
-    for name, schema in document["components"]["schemas"].items():
+    for name, schema in schemas.items():
         parts.append(_details(name, schema, open_=False))
     parts.append(TAIL)
     return "".join(parts)
 
 
-def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+def _operation(
+    path: str, method: str, operation: dict[str, Any], schemas: Mapping[str, Any]
+) -> str:
     rows = "".join(
         f"<tr><th scope=row><code>{escape(one['name'])}</code></th><td>{escape(one['in'])}</td>"
         f"<td>{_text(one.get('description', ''))}</td></tr>"
@@ -43,12 +47,13 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         for status, answer in operation["responses"].items()
     )
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    name = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
     return (
         f"<section><h2><code>{method.upper()} {escape(path)}</code></h2>"
         f"<p><strong>{escape(operation.get('summary', ''))}.</strong> "
         f"{_text(operation.get('description', ''))}</p>"
         + (f"<table><caption>Parameters</caption>{rows}</table>" if rows else "")
-        + (_details("Body", body["schema"], open_=True) if body else "")
+        + (_details(f"Body: {name}", schemas[name], open_=True) if name else "")
         + f"<table><caption>Answers</caption>{answers}</table></section>"
     )
 

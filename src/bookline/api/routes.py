@@ -49,7 +49,7 @@ router = APIRouter()
     status_code=202,
     response_model=schemas.Success[schemas.Started],
     responses=failures("start"),
-    openapi_extra=json_body(schemas.StartRequest),
+    openapi_extra=json_body(schemas.ImportRequest),
     tags=["imports"],
     summary="Start a durable import",
 )
@@ -64,7 +64,7 @@ async def start_workflow(request: Request, here: Here) -> Response:
     status_code=202,
     response_model=schemas.Success[schemas.Started],
     responses=failures("start"),
-    openapi_extra=json_body(schemas.ImportRequest, takes_method=True),
+    openapi_extra=json_body(schemas.RolloutImportRequest, takes_method=True),
     tags=["imports"],
     summary="Start an import by whichever method is right",
 )

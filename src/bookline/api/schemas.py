@@ -44,7 +44,7 @@ class Failure(BaseModel):
     metadata: Metadata
 
 
-class StartRequest(BaseModel):
+class ImportRequest(BaseModel):
     """An import to start."""
 
     model_config = ConfigDict(
@@ -56,7 +56,7 @@ class StartRequest(BaseModel):
     userId: str | None = Field(default=None, max_length=200)
 
 
-class ImportRequest(StartRequest):
+class RolloutImportRequest(ImportRequest):
     """An import to start by the method that the rollout or the caller chooses."""
 
     method: Method | None = None
@@ -80,7 +80,7 @@ class LegacyCall(BaseModel):
     jobId: str | None = Field(default=None, description="of a status")
 
 
-class LegacyAnswer(BaseModel):
+class LegacyJob(BaseModel):
     """The job; its status is the last event's."""
 
     jobId: str
@@ -198,16 +198,16 @@ class Provenance(BaseModel):
 
 
 class Reading(BaseModel):
-    """What a reader says of a book."""
+    """What a reader says of a book, never of the book itself."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: Literal["read", "reading", "to-read", "did-not-finish", "paused"] | None = None
     rating: float | None = Field(default=None, ge=0.25, le=5)
     shelves: list[str] | None = None
-    dateAdded: str | None = None
-    datesRead: list[str] | None = Field(default=None, description="days, or `start/end`")
-    readCount: int | None = None
+    dateAdded: str | None = Field(default=None, description="YYYY-MM-DD")
+    datesRead: list[str] | None = Field(default=None, description="YYYY-MM-DD or start/end")
+    readCount: int | None = Field(default=None, ge=0)
     review: str | None = None
     notes: str | None = None
     owned: bool | None = None
