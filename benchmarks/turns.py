@@ -14,9 +14,9 @@ from pathlib import Path
 
 from common import show, show_machine
 
+from bookline.limits import Limits
 from bookline.net.pace import SharedPace
 from bookline.ports import Answer
-from bookline.progress.journal import Limits
 from bookline.setting_values import Rate
 from bookline.stores.opening import open_storage, stores_in
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from bookline.errors import StoreDown
-from bookline.progress.journal import Allowances, Turn
+from bookline.limits import Allowances, Turn
 
 PATIENCE_SECONDS = 0.5  # our choice: how long a request waits to learn of other processes
 KEYS_MOST = 10_000  # callers whose allowance is remembered here before old ones are looked through

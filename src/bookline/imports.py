@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bookline.errors import Refused, StoreDown
+from bookline.importers import Engine, Queue
 from bookline.isbn import read_isbn
 from bookline.job import FAILED, JOB_STATUSES, METHODS, SOURCES, ImportInput, Job
 from bookline.logs import tell
-from bookline.ports import Engine, Queue
 from bookline.progress.journal import Idempotency, Jobs
 from bookline.values import Page
 

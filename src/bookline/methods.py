@@ -17,8 +17,9 @@ from bookline.engine.locks import Locks
 from bookline.engine.nodes import Nodes
 from bookline.engine.places import Places
 from bookline.engine.tries import Policy
+from bookline.importers import Importer, OtherImporter
 from bookline.measures import Measures
-from bookline.ports import Importer, OtherImporter, Steps
+from bookline.ports import Steps
 from bookline.resources import Kept
 from bookline.settings import Settings
 from bookline.steps.joined import AllSteps

@@ -1,6 +1,8 @@
 """What the import needs from outside: small roles, each with at least two adapters.
 
-Way:      steps/, workflow.py and imports.py speak to these; app.py chooses who fills them.
+Way:      steps/ and workflow.py speak to these; app.py chooses who fills them.
+Not here: lists and searches of books: catalogue.py; who runs imports: importers.py; turns that are
+          shared: limits.py; jobs and events: progress/journal.py; batches: progress/batches.py.
 Rule 1:   no foreign error leaves an adapter: only those of errors.py.
 Rule 2:   whatever an adapter keeps, keeping it twice is the same as once.
 """
@@ -14,11 +16,10 @@ from typing import Protocol, TypeVar
 from bookline.book import Book, Embedding, Metadata
 from bookline.errors import BooklineError
 from bookline.isbn import Isbn
-from bookline.job import ImportInput, Job, Warned
+from bookline.job import ImportInput, Warned
 from bookline.progress.batches import Candidate
-from bookline.reading import Reading, ReadingOf
 from bookline.retries import Step
-from bookline.values import Json, Page
+from bookline.values import Json
 
 T = TypeVar("T")
 
@@ -233,28 +234,6 @@ class ObjectStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A book found by meaning; ``score`` is the cosine, 1 for the same direction."""
-
-    book: Book
-    score: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookQuery:
-    """Which books, in which order. Empty texts ask for nothing."""
-
-    q: str = ""
-    """Each word is in ISBN, title or author; case, accents and hyphens do not matter."""
-    author: str = ""
-    """Each word is in the authors' names."""
-    language: str = ""
-    """BCP 47; a region or script less finds those with one."""
-    sort: str = "recent"
-    """``recent``, ``title``, ``author``, ``year``; ``match`` is the best match of ``q`` first."""
-
-
 class Library(Protocol):
     """The books, with their vectors beside them."""
 
@@ -281,42 +260,6 @@ class Library(Protocol):
         ...
 
 
-class Catalogue(Protocol):
-    """The library as a list, and searched."""
-
-    async def list(self, query: BookQuery, *, limit: int, cursor: str | None) -> Page[Book]:
-        """With ``total``. Raises: Refused for a cursor that is not of this list."""
-        ...
-
-    async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:
-        """Nearest first, among the vectors of the same model only."""
-        ...
-
-    async def find_many(self, isbns: Collection[str]) -> Mapping[str, Book]:
-        """Those of the books that are there, without their vectors, by ISBN-13."""
-        ...
-
-    async def walk(self, after: str, limit: int, user_id: str | None) -> Sequence[Book]:
-        """The next books in the order of their ISBNs, with this reader's data."""
-        ...
-
-
-class Readings(Protocol):
-    """What readers say of books."""
-
-    async def keep_readings(self, readings: Sequence[ReadingOf]) -> None:
-        """One write. Newer values win, an older reading only fills gaps. Safe twice."""
-        ...
-
-    async def change_reading(
-        self, isbn: str, user_id: str | None, at: str, change: Callable[[Reading], Reading]
-    ) -> None: ...
-
-
-class Books(Library, Catalogue, Readings, Protocol):
-    """All of it, for shelf.py."""
-
-
 class KeyValue(Protocol):
     """The fallback store."""
 
@@ -332,107 +275,4 @@ class KeyValue(Protocol):
 
     async def remove(self, key: str, *, if_value: Json) -> bool:
         """False, and nothing removed, when the value is another by now."""
-        ...
-
-
-# ------------------------------------------------------------------ the journal: jobs and events
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
-    """One change of the rollout. The newest is in force."""
-
-    number: int
-    at_ms: int
-    actor: str
-    reason: str
-    state: Json | None
-    """None when what is kept cannot be read."""
-
-
-class RolloutLog(Protocol):
-    """The rollout's changes: append-only, seen by all processes at once."""
-
-    async def newest(self) -> Revision | None: ...
-
-    async def append(self, revision: Revision) -> bool:
-        """False, and nothing kept, when another change has taken its number. Raises: StoreDown."""
-        ...
-
-    async def history(self, limit: int) -> Sequence[Revision]:
-        """Newest first."""
-        ...
-
-
-class Engine(Protocol):
-    """What runs imports, durably: the workflow's engine, or the legacy importer."""
-
-    async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
-        """Begins the import of a job that was opened. Safe twice. Raises: StoreDown.
-
-        One of many, ``in_batch``, may do without the engine's records while all goes well.
-        """
-        ...
-
-    async def restart(self, job_id: str) -> None:
-        """Goes on at the step that failed; the results of the steps before it are kept.
-
-        The job must be reopened before. Raises: StoreDown.
-        """
-        ...
-
-    async def settle(self, job_id: str) -> None:
-        """Waits until the end of a finished job is recorded, a few seconds at most.
-
-        Raises: StoreDown when it is not.
-        """
-        ...
-
-    def wake(self, job_id: str) -> None:
-        """Lets a cancel take effect at once if the job waits for a retry in this process."""
-        ...
-
-
-class Queue(Protocol):
-    """Where jobs wait until this process, or another, has room for them."""
-
-    def reserve(self, job: Job) -> bool:
-        """Whether the job may go to its engine at once: ``hand_over`` or ``release`` follows."""
-        ...
-
-    def release(self, job: Job) -> None:
-        """The job does not go to its engine after all. Safe twice."""
-        ...
-
-    async def hand_over(self, job: Job) -> None:
-        """A kept job of this node to its engine; one that is not taken now starts later."""
-        ...
-
-    def stir(self) -> None:
-        """A job has been kept that waits."""
-        ...
-
-
-class Importer(Engine, Protocol):
-    """An engine of this process."""
-
-    @property
-    def running(self) -> Sequence[str]:
-        """Ids of the jobs that this process runs now."""
-        ...
-
-
-class OtherImporter(Importer, Protocol):
-    """An importer that looks after its own jobs: after a restart, and after a dead process."""
-
-    async def remove(self, job_ids: Sequence[str]) -> None:
-        """Forgets finished jobs; ids that it does not know do no harm. Raises: StoreDown."""
-        ...
-
-    async def close(self) -> None:
-        """Stops its jobs in good order; they go on after the next start."""
-        ...
-
-    async def sweep(self) -> int:
-        """How many of its jobs were set going again. Called at start and each second."""
         ...

@@ -16,10 +16,11 @@ from typing import Protocol
 
 from bookline.aside import Aside
 from bookline.book import Book, Cover, Embedding
+from bookline.catalogue import BookQuery, Books
 from bookline.edits import Edit, edited, said_now, with_own_cover
 from bookline.errors import BooklineError, CoverRefused, Refused, StoreDown
 from bookline.isbn import read_isbn
-from bookline.ports import BookQuery, Books, Embedder, ObjectStore, ReadPicture, StoredObject
+from bookline.ports import Embedder, ObjectStore, ReadPicture, StoredObject
 from bookline.reading import Reading, ReadingOf
 from bookline.values import Page, iso
 

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
+from bookline.catalogue import BookQuery
 from bookline.errors import EmbeddingRefused, Refused, Removed
 from bookline.merging import laid_over
-from bookline.ports import BookQuery
 from bookline.reading import Reading, ReadingOf
 from bookline.stores import library_lists
 from bookline.stores.catalogue import conditions, trigrams

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bookline.limits import Limits
 from bookline.net.pace import SharedPace
 from bookline.ports import Answer
-from bookline.progress.journal import Limits
 from bookline.setting_values import Rate
 from bookline.stores.limits import FORGET_EVERY
 from bookline.time_limit import time_limit

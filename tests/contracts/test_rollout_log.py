@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bookline.ports import Revision
+from bookline.migration.rollout_log import Revision
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import stores_in_memory
 from bookline.stores.rollout import SqlRollout

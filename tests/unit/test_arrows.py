@@ -31,6 +31,9 @@ CORE = {
     "progress.rules",
     "progress.batches",
     "ports",
+    "catalogue",
+    "importers",
+    "limits",
     "time_limit",
     "patience",
     "together",
@@ -61,6 +64,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress.journal": {"job", "progress.events", "progress.records", "values"},
     "progress.rules": CORE,
     "progress.batches": {"job", "values"},
+    "catalogue": {"book", "ports", "reading", "values"},
+    "importers": {"job"},
+    "limits": set(),
     "ports": {"isbn", "book", "job", "progress.batches", "reading", "retries", "values", "errors"},
     "folders": {"errors"},
     "setting_values": set(),
@@ -94,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": CORE | {"progress"},
     "net": CORE
     | {"circuit", "engine.places", "setting_values", "providers.answers"},  # Rate; Retry-After
-    "stores": CORE | {"clocks", "threads", "progress", "webhooks"},
+    "stores": CORE | {"clocks", "migration.rollout_log", "threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
     "engine.spending": set(),

@@ -6,7 +6,7 @@ import pytest
 
 from bookline.caller_limits import CallerLimits
 from bookline.errors import StoreDown
-from bookline.progress.journal import Turn
+from bookline.limits import Turn
 
 
 class Shared:

@@ -10,12 +10,12 @@ import pytest
 
 from bookline.aside import PREFIX, Aside
 from bookline.book import Book, Embedding, Metadata
+from bookline.catalogue import BookQuery
 from bookline.edits import read_edit
 from bookline.errors import EmbeddingRefused, Refused, Removed, StoreDown
 from bookline.job import ImportInput
 from bookline.merging import laid_over
 from bookline.net.pictures import read_picture
-from bookline.ports import BookQuery
 from bookline.reading import Reading, ReadingOf
 from bookline.shelf import Shelf
 from bookline.steps.save import SaveBook

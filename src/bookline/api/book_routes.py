@@ -15,9 +15,9 @@ from bookline.api.envelope import success
 from bookline.api.etags import has_tag, tag_of
 from bookline.api.openapi import PICTURES, binary, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit
+from bookline.catalogue import BookQuery
 from bookline.edits import read_edit
 from bookline.errors import Refused
-from bookline.ports import BookQuery
 from bookline.shelf import QUERY_CHARS
 from bookline.shelves.writing import FORMS, ExportForm, export_lines, read_form
 

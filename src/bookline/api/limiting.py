@@ -16,8 +16,8 @@ from starlette.types import Scope
 from bookline.api.envelope import failure
 from bookline.api.route_table import RouteRule
 from bookline.caller_limits import CallerLimits
+from bookline.limits import Turn
 from bookline.logs import seldom, tell
-from bookline.progress.journal import Turn
 from bookline.setting_values import Rate
 from bookline.settings import Settings
 

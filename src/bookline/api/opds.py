@@ -17,7 +17,7 @@ from bookline.api import bodies
 from bookline.api.openapi import failures
 from bookline.api.routes import Cursor, Here, Limit
 from bookline.book import Book
-from bookline.ports import BookQuery
+from bookline.catalogue import BookQuery
 
 ATOM, DC = "http://www.w3.org/2005/Atom", "http://purl.org/dc/terms/"
 OPEN_SEARCH = "http://a9.com/-/spec/opensearch/1.1/"

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from bookline.engine.places import Places
 from bookline.engine.recovery import Recovery
 from bookline.errors import StoreDown
+from bookline.importers import Importer
 from bookline.job import SOURCES, Job
-from bookline.ports import Importer
 from bookline.progress.journal import Waiting
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from bookline.engine.dbos import DbosEngine
 from bookline.engine.nodes import Nodes
 from bookline.engine.recovery import Recovery
 from bookline.errors import StoreDown
-from bookline.ports import KeyValue, Library, ObjectStore, OtherImporter
+from bookline.importers import OtherImporter
+from bookline.ports import KeyValue, Library, ObjectStore
 from bookline.progress.journal import Journal
 from bookline.progress.rules import IDEMPOTENCY_MS
 from bookline.stores.drain import drain

@@ -24,7 +24,7 @@ from bookline.migration.rollout import (
     Rollout,
     check,
 )
-from bookline.ports import Revision, RolloutLog
+from bookline.migration.rollout_log import Revision, RolloutLog
 from bookline.progress.journal import RECORDS_MOST, Records, Tally
 from bookline.values import Json, iso
 

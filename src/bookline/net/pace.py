@@ -18,11 +18,11 @@ from http import HTTPStatus
 from bookline.circuit import Outages
 from bookline.engine.places import Places
 from bookline.errors import ProviderDown, SlowDown
+from bookline.limits import Limits
 from bookline.net.rests import Rests, title
 from bookline.net.turns import Turns
 from bookline.patience import from_store
 from bookline.ports import Answer, Http, Pace
-from bookline.progress.journal import Limits
 from bookline.providers.answers import read_retry_after
 from bookline.setting_values import Rate
 from bookline.time_limit import is_giving_way, is_over_time, off_the_clock

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bookline.circuit import pause_after, state_of
 from bookline.errors import StoreDown
 from bookline.job import TITLES
-from bookline.progress.journal import Limits
+from bookline.limits import Limits
 
 FRESH_SECONDS = 0.1
 LONGEST_HOLD_SECONDS = 60.0  # as long as a retry waits when it is told to

@@ -11,8 +11,8 @@ import asyncio
 from collections import deque
 from functools import partial
 
+from bookline.limits import Lease, Limits
 from bookline.patience import from_store
-from bookline.progress.journal import Lease, Limits
 from bookline.setting_values import Rate
 
 LEASE_SECONDS = 0.5  # our choice

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bookline.book import Book
+from bookline.catalogue import BookQuery
 from bookline.errors import InvalidIsbn, Refused
 from bookline.isbn import read_isbn
-from bookline.ports import BookQuery
 from bookline.stores.cursors import read_cursor, write_cursor
 
 TRIGRAM = 3  # characters

@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from bookline.book import Book, Embedding
+from bookline.catalogue import BookQuery, Found
 from bookline.errors import EmbeddingRefused, Removed, StoreDown
 from bookline.merging import combined
-from bookline.ports import BookQuery, Found
 from bookline.reading import Reading, ReadingOf
 from bookline.stores import library_lists, library_readings
 from bookline.stores.books import storable

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from bookline.book import Book, Embedding
-from bookline.ports import BookQuery, Found
+from bookline.catalogue import BookQuery, Found
 from bookline.reading import Reading, read_stored
 from bookline.stores.catalogue import (
     SORTS,

@@ -9,7 +9,7 @@ Source:  GCRA, the "virtual scheduling" form of ITU-T I.371: one number a key, n
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bookline.progress.journal import Lease, Turn
+from bookline.limits import Lease, Turn
 from bookline.stores.database import Database, Row, Session
 
 FORGET_SECONDS = 3_600.0  # a turn that is long over says nothing any more

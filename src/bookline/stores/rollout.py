@@ -6,7 +6,7 @@ Rule 1:  read at every decision, so that a change is seen by all processes at th
 import json
 from collections.abc import Sequence
 
-from bookline.ports import Revision
+from bookline.migration.rollout_log import Revision
 from bookline.stores.database import Database, Row
 from bookline.values import Json
 

@@ -11,8 +11,8 @@ from bookline.errors import Refused
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.migration.gates import Gates
 from bookline.migration.rollout import Change
+from bookline.migration.rollout_log import Revision
 from bookline.migration.rollouts import WEEK_MS, Rollouts
-from bookline.ports import Revision
 from bookline.progress.events import completed, ending
 from bookline.stores.opening import stores_in_memory
 

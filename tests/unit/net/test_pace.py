@@ -14,12 +14,12 @@ from bookline.circuit import (
     pause_after,
 )
 from bookline.errors import ProviderDown, SlowDown, StoreDown
+from bookline.limits import Lease, Limits
 from bookline.net import pace as pacing
 from bookline.net.pace import SharedPace
 from bookline.net.rests import LONGEST_HOLD_SECONDS
 from bookline.patience import Patience, patient
 from bookline.ports import Answer
-from bookline.progress.journal import Lease, Limits
 from bookline.setting_values import Rate
 from bookline.stores.opening import stores_in_memory
 from bookline.time_limit import gives_way, time_limit

@@ -8,9 +8,9 @@ import pytest
 
 from bookline.aside import PREFIX, TTL_SECONDS
 from bookline.book import Book, Cover, Embedding, Metadata
+from bookline.catalogue import BookQuery
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
-from bookline.ports import BookQuery
 from bookline.steps.save import SaveBook
 from bookline.stores.drain import drain
 from bookline.stores.library import SqlLibrary

@@ -12,10 +12,10 @@ from workers import Response
 import bookline
 from bookline.api import bodies
 from bookline.api.etags import has_tag, tag_of
+from bookline.catalogue import BookQuery
 from bookline.edits import read_edit
 from bookline.errors import Refused, StoreDown
 from bookline.live.session import read_after, read_last_event_id
-from bookline.ports import BookQuery
 from bookline.shelves.writing import export_lines, read_form
 from bookline.values import Json
 from on_cloudflare.batch_routes import BATCH_ROUTES
