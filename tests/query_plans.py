@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from psycopg.pq import TransactionStatus
 
-from bookline.stores import postgres_session, sqlite
+from bookline.stores import postgres_session, sqlite_session
 
 ALLOWED = {
     "SELECT status, count(*) AS n FROM jobs GROUP BY status": "asked by hand (doctor), of an index",
@@ -37,12 +37,12 @@ _READS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 
 _known: set[str] = set()
 _scans: list[str] = []
-_execute = sqlite.SqliteSession.execute
+_execute = sqlite_session.SqliteSession.execute
 
 
 def scans_of(connection: sqlite3.Connection, sql: str, values: Mapping[str, object]) -> list[str]:
     """The steps of the plan that read through something that grows."""
-    text, lists = sqlite._translated(sql)
+    text, lists = sqlite_session.translated(sql)
     values = {**values, **{name: json.dumps(list(values[name])) for name in lists}}  # type: ignore[call-overload]
     plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     steps = [str(row["detail"]) for row in plan]
@@ -67,7 +67,7 @@ def _is_subquery(sql: str, name: str) -> bool:
 
 
 def _watched(
-    self: sqlite.SqliteSession, sql: str, values: Mapping[str, object] = sqlite._NOTHING
+    self: sqlite_session.SqliteSession, sql: str, values: Mapping[str, object] = sqlite_session.NOTHING
 ) -> Sequence[sqlite3.Row]:
     asker = sys._getframe(1).f_globals["__name__"]
     if _is_watched(asker, sql, _known):
@@ -85,7 +85,7 @@ def _is_watched(asker: str, sql: str, known: set[str]) -> bool:
     return not any(part in sql for part in ALLOWED)
 
 
-sqlite.SqliteSession.execute = _watched  # type: ignore[method-assign]
+sqlite_session.SqliteSession.execute = _watched  # type: ignore[method-assign]
 
 # ------------------------------------------------------------------ PostgreSQL
 _known_there: set[str] = set()

@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).paren
 
 from bookline.stores import journal_schema, library_schema
 from bookline.stores.database import Migration, Session
-from bookline.stores.sqlite import InMemory
+from bookline.stores.in_memory import InMemory
 
 FILE = Path(__file__).parent / "migrations" / "0001_bookline.sql"
 WRITES = "CREATE TABLE writes (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID"

@@ -203,6 +203,7 @@ MAY_USE: dict[str, set[str]] = {
     "sqlite3": {
         "stores.brief_writes",
         "stores.sqlite",
+        "stores.sqlite_session",
         "stores.write_ahead_log",
         "engine.dbos_at_once",
         "engine.dbos_statements",

@@ -13,6 +13,7 @@ from bookline.clocks import SharedClock
 from bookline.stores import journal_schema, library_schema
 from bookline.stores.batches import SqlBatches
 from bookline.stores.database import Database, Migration
+from bookline.stores.in_memory import InMemory
 from bookline.stores.journal import SqlJournal
 from bookline.stores.library import SqlLibrary
 from bookline.stores.library_lists import NearestVectors
@@ -20,7 +21,7 @@ from bookline.stores.limits import SqlLimits
 from bookline.stores.postgres import Connections, Postgres
 from bookline.stores.rollout import SqlRollout
 from bookline.stores.secrets import SqlSecrets
-from bookline.stores.sqlite import InMemory, Sqlite
+from bookline.stores.sqlite import Sqlite
 from bookline.stores.vectors import Nearest, nearest_by_pgvector
 from bookline.stores.webhooks import SqlWebhooks
 

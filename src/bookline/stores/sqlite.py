@@ -14,60 +14,32 @@ Source:  https://sqlite.org/wal.html; ``synchronous=NORMAL`` in WAL survives a k
 
 import asyncio
 import contextlib
-import json
 import queue
-import re
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from bookline.errors import StoreDown
 from bookline.stores.brief_writes import BriefWrites, Item
 from bookline.stores.database import (
-    BooklineNewer,
     Keys,
     Migration,
-    PerProduct,
     Session,
     Work,
-    run_script,
 )
+from bookline.stores.sqlite_session import SqliteSession, do_one, migrate, open_file
 from bookline.stores.write_ahead_log import CHECKPOINT_WRITES, checkpoint
 
 T = TypeVar("T")
 
-BUSY_SECONDS = 30.0
 GROUP_MOST = 500  # pieces of work in one transaction: bounds the time one commit may take
 POLL_SECONDS = 0.02  # how late another process' commit may be noticed
 QUIET_POLLS = 50  # without one, until whoever looks is asked whether to look further
 LOG_PAGES = 10_000  # our choice: 40 MB, where write_ahead_log.py has come to nothing
 QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
-_LIST = re.compile(r"\bIN (:\w+)")
-_NOTHING: Mapping[str, object] = {}
-
-
-class SqliteSession:
-    """Fills the port Session on one connection."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def execute(self, sql: str, values: Mapping[str, object] = _NOTHING) -> Sequence[sqlite3.Row]:
-        text, lists = _translated(sql)
-        if lists:
-            values = {**values, **{name: json.dumps(list(values[name])) for name in lists}}  # type: ignore[call-overload]
-        return self._connection.execute(text, values).fetchall()
-
-
-@cache
-def _translated(sql: str) -> tuple[str, Sequence[str]]:
-    """SQLite's text, and the names of its lists: one JSON value each, so they have no limit."""
-    lists = [name[1:] for name in _LIST.findall(sql)]
-    return _LIST.sub(r"IN (SELECT value FROM json_each(\1))", sql), lists
 
 
 class Sqlite:
@@ -86,7 +58,7 @@ class Sqlite:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
-            _migrate(self._writer, migrations)
+            migrate(self._writer, migrations)
             self._reader = self._connect(read_only=True)
             self._finder = self._connect(read_only=True)
             self._brief = BriefWrites(self._connect(), self._write_in_loop, self._hand_over)
@@ -143,7 +115,7 @@ class Sqlite:
         """Nothing to do: the file itself shows that something was committed."""
 
     def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
-        return _changes(lambda: self._find(_data_version))
+        return polled(lambda: self._find(_data_version))
 
     def close(self) -> None:
         if self._closed:
@@ -170,7 +142,7 @@ class Sqlite:
             raise StoreDown(f"{self.name}: {error}") from error
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
-        connection = _open(str(self.path))
+        connection = open_file(str(self.path))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
@@ -220,7 +192,7 @@ class Sqlite:
         try:
             for work, done in group:
                 if done.set_running_or_notify_cancel():
-                    results.append((done, *_one(connection, self.name, work)))
+                    results.append((done, *do_one(connection, self.name, work)))
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
@@ -240,65 +212,10 @@ class Sqlite:
                     done.set_exception(StoreDown(f"{self.name}: {error}"))
 
 
-class InMemory:
-    """The same tables without a file: each piece of work is done at once, in the caller's thread.
-
-    Fills the port Database, for tests and for trying things out.
-    """
-
-    commits_in_order = True
-
-    def __init__(self, migrations: Sequence[Migration]) -> None:
-        self.name = "memory"
-        self._closed = False
-        self._connection = _open(":memory:")
-        self._session = threading.RLock()
-        _migrate(self._connection, migrations)
-
-    async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
-        return self.write_soon(work).result()
-
-    def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
-        done: Future[T] = Future()
-        if self._closed:
-            done.set_exception(StoreDown("memory is closed"))
-            return done
-        with self._session:
-            self._connection.execute("BEGIN")
-            value, failure = _one(self._connection, self.name, work)
-            self._connection.execute("COMMIT")
-        if failure is not None:
-            done.set_exception(failure)
-        else:
-            done.set_result(value)  # type: ignore[arg-type]
-        return done
-
-    async def read(self, work: Work[T]) -> T:
-        return self.write_soon(work).result()
-
-    async def look_up(self, work: Work[T]) -> T:
-        return self.write_soon(work).result()
-
-    def announce(self, names: Iterable[str]) -> None:
-        """Nobody else is there."""
-
-    def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
-        return _changes(self._version)
-
-    def _version(self) -> int:
-        if self._closed:
-            raise StoreDown("memory is closed")
-        return self._connection.total_changes
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._connection.close()
-
-
-async def _changes(
+async def polled(
     version: Callable[[], object],
 ) -> AsyncGenerator[Collection[str] | None, None]:
+    """The port's ``changes`` where a number says that there are some."""
     seen, quiet = object(), 0
     while True:
         now = version()  # 4 µs to know
@@ -315,49 +232,3 @@ def _data_version(session: Session) -> object:
 
 def _nothing(_: object) -> None:
     """For who waits until the thread has come by."""
-
-
-def _open(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
-
-
-def _one(
-    connection: sqlite3.Connection, name: str, work: Work[T]
-) -> tuple[T, None] | tuple[None, BaseException]:
-    """What the work returned or raised; what raised has left nothing behind."""
-    connection.execute("SAVEPOINT one")
-    try:
-        value = work(SqliteSession(connection))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to its caller
-        connection.execute("ROLLBACK TO one")
-        connection.execute("RELEASE one")
-        if isinstance(error, sqlite3.Error):
-            down = StoreDown(f"{name}: {error}")
-            down.__cause__ = error
-            return None, down
-        return None, error
-    connection.execute("RELEASE one")
-    return value, None
-
-
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
-    """Brings the schema to the newest version; several processes may start at once."""
-    session = SqliteSession(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(migrations):
-            raise BooklineNewer(version, len(migrations))
-        for number, migration in enumerate(migrations[version:], version + 1):
-            script = migration.sqlite if isinstance(migration, PerProduct) else migration
-            run_script(session, script)
-            connection.execute(f"PRAGMA user_version={number}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
