@@ -67,7 +67,9 @@ def _is_subquery(sql: str, name: str) -> bool:
 
 
 def _watched(
-    self: sqlite_session.SqliteSession, sql: str, values: Mapping[str, object] = sqlite_session.NOTHING
+    self: sqlite_session.SqliteSession,
+    sql: str,
+    values: Mapping[str, object] = sqlite_session.NOTHING,
 ) -> Sequence[sqlite3.Row]:
     asker = sys._getframe(1).f_globals["__name__"]
     if _is_watched(asker, sql, _known):

@@ -57,11 +57,6 @@ Migration = Script | PerProduct
 class Database(Protocol):
     """Tables and their transactions. May be called from any event loop or thread."""
 
-    @property
-    def name(self) -> str:
-        """For messages."""
-        ...
-
     async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         """What ``work`` returns, after its commit. Work that raises leaves nothing behind.
 
@@ -84,26 +79,34 @@ class Database(Protocol):
         """The same for look-ups by key, which no list holds up."""
         ...
 
+    def close(self) -> None:
+        """Keeps what waits, then closes. Safe twice."""
+        ...
+
+
+class Neighbours(Protocol):
+    """The other processes on the same tables: how they hear of what was written here."""
+
     @property
     def commits_in_order(self) -> bool:
         """Whether a row's rising id is also the order in which all see it."""
         ...
 
     def announce(self, names: Iterable[str]) -> None:
-        """Tells the other processes soon that there is news of these. May be lost."""
+        """Tells them soon that there is news of these. May be lost."""
         ...
 
     def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
-        """What other processes announce, for ever; None where something may have been missed.
+        """What they announce, for ever; None where something may have been missed.
 
         Now and then nothing, where that has to be looked for: who is not interested any more
         closes it then.
         """
         ...
 
-    def close(self) -> None:
-        """Keeps what waits, then closes. Safe twice."""
-        ...
+
+class SharedDatabase(Database, Neighbours, Protocol):
+    """Tables that other processes have open, too."""
 
 
 class BooklineNewer(BooklineError):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bookline.progress.events import Event
 from bookline.progress.fanout import Fanout
-from bookline.stores.database import Database, Keys, Row, Session
+from bookline.stores.database import Database, Keys, Neighbours, Row, Session
 from bookline.stores.job_rows import read_event
 
 T = TypeVar("T")
@@ -34,8 +34,10 @@ _LAST = """SELECT events.job_id, events.seq, events.message, events.terminal
 class SqlEventLog:
     """Fills the port EventLog."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, neighbours: Neighbours | None = None) -> None:
+        """Without ``neighbours`` nobody else has these tables."""
         self.database = database
+        self._neighbours = neighbours
         self.fanout = Fanout()
         self._seen_id: int | None = None
         self.posts_ends: Callable[[], int] | None = None
@@ -51,15 +53,17 @@ class SqlEventLog:
         return self.fanout.subscribe(hear)
 
     async def listen(self, wanted: Callable[[], Collection[str]]) -> None:
-        self._seen_id = None
-        async with aclosing(self.database.changes()) as changes:
+        self._seen_id, neighbours = None, self._neighbours
+        if neighbours is None:
+            return
+        async with aclosing(neighbours.changes()) as changes:
             async for names in changes:
                 ids = wanted()
                 if not ids:
                     return
                 if names is not None:
                     events = await self._announced(names, ids)
-                elif self.database.commits_in_order and self._seen_id is not None:
+                elif neighbours.commits_in_order and self._seen_id is not None:
                     events = await self._behind()
                 else:
                     events = await self._last(list(ids))
@@ -136,7 +140,8 @@ class SqlEventLog:
         def hear(done: "Future[T]") -> None:
             if told and done.exception() is None:
                 self.fanout.tell(told)
-                self.database.announce(f"{event.job_id} {event.seq}" for event in told)
+                if self._neighbours is not None:
+                    self._neighbours.announce(f"{event.job_id} {event.seq}" for event in told)
 
         done = self.database.write_soon(afresh, keys, brief=brief)
         done.add_done_callback(hear)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class InMemory:
     """The same tables without a file: each piece of work is done at once, in the caller's thread.
 
-    Fills the port Database, for tests and for trying things out.
+    Fills the port SharedDatabase, for tests and for trying things out.
     """
 
     commits_in_order = True

@@ -3,7 +3,8 @@
 Way:     imports.py and engine/ → here → progress/rules.py decides, a Database keeps
 Rule 1:  an event and what it changes in its job are one transaction; ``seq`` is given in it.
 Rule 2:  a job's end is written here, once for each run (``finish``), and nowhere else.
-Not here: reading and hearing events (event_log.py), records.py, upkeep.py.
+Not here: jobs as callers read them (job_lists.py), reading and hearing events (event_log.py),
+         records.py, upkeep.py, the queue.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,18 +20,16 @@ from bookline.progress.events import Event, News
 from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Idempotency, Place
 from bookline.progress.rules import JobRow, Mark
 from bookline.stores import batch_rows
-from bookline.stores.cursors import read_cursor, write_cursor
-from bookline.stores.database import Database, Session
+from bookline.stores.database import Database, Neighbours, Session
 from bookline.stores.event_log import SqlEventLog, Told
+from bookline.stores.job_lists import SqlJobLists, find_job
 from bookline.stores.job_rows import (
     INSERT,
-    JOB,
     SAVE,
     TELL,
     insertion,
     know,
     known_id,
-    read_job,
     read_row,
     saving,
     telling,
@@ -38,7 +37,7 @@ from bookline.stores.job_rows import (
 from bookline.stores.queue import SqlQueue, turn_of
 from bookline.stores.records import SqlRecords, keep_record
 from bookline.stores.upkeep import SqlUpkeep
-from bookline.values import Json, Page
+from bookline.values import Json
 
 T = TypeVar("T")
 _SEEN = """INSERT INTO nodes (node, seen_ms) VALUES (:node, :seen_ms)
@@ -49,20 +48,19 @@ _NO_WAITS: Mapping[str, int] = MappingProxyType({})
 _numbers = count(1)  # tokens of tries whose caller names none
 
 _ROW = "SELECT * FROM jobs WHERE job_id = :job_id"
-_OPEN_OF = (
-    "SELECT job_id FROM jobs WHERE isbn = :isbn AND status IN ('queued', 'running') ORDER BY job_id"
-)
 _STORY = "SELECT key, at_ms FROM events WHERE job_id = :job_id ORDER BY seq"
 
 
-class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
+class SqlJournal(SqlEventLog, SqlJobLists, SqlRecords, SqlUpkeep, SqlQueue):
     """Fills the ports Jobs and Runs, and joins the others' tables to them.
 
-    ``clock`` gives epoch milliseconds.
+    ``clock`` gives epoch milliseconds. Without ``neighbours`` nobody else has these tables.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
-        SqlEventLog.__init__(self, database)
+    def __init__(
+        self, database: Database, clock: Callable[[], int], neighbours: Neighbours | None = None
+    ) -> None:
+        SqlEventLog.__init__(self, database, neighbours)
         SqlUpkeep.__init__(self, database)
         self._clock = clock
 
@@ -84,55 +82,6 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
         return await self.database.write(
             work, idempotency.key if idempotency else job.job_id, brief=True
         )
-
-    async def find(self, job_id: str) -> Job | None:
-        return await self.database.look_up(lambda session: _find(session, job_id))
-
-    async def list(
-        self,
-        *,
-        status: str | None,
-        method: str | None,
-        isbn: str | None = None,
-        user_id: str | None = None,
-        batch_id: str | None = None,
-        since_ms: int | None = None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[Job]:
-        at_ms, job_id = read_cursor(cursor, int, str) if cursor else (2**62, "")
-        columns = {
-            "status": status, "method": method, "isbn": isbn, "user_id": user_id,
-            "batch_id": batch_id,
-        }  # fmt: skip
-        asked = {name: value for name, value in columns.items() if value is not None}
-        terms = "".join(f" AND jobs.{column} = :{column}" for column in asked)
-        wanted: Json = {**asked}
-        if since_ms is not None:
-            terms += " AND jobs.created_ms >= :since_ms"
-            wanted["since_ms"] = since_ms
-        values = {"at_ms": at_ms, "job_id": job_id, "limit": limit + 1, **wanted}
-
-        def work(session: Session) -> Sequence[Job]:
-            rows = session.execute(
-                f"""{JOB} WHERE (jobs.created_ms, jobs.job_id) < (:at_ms, :job_id) {terms}
-                    ORDER BY jobs.created_ms DESC, jobs.job_id DESC LIMIT :limit""",
-                values,
-            )
-            return [read_job(row, row["last_message"]) for row in rows]
-
-        jobs = await self.database.read(work)
-        last = jobs[limit - 1] if len(jobs) > limit else None
-        return Page(
-            items=jobs[:limit],
-            next_cursor=write_cursor(last.created_ms, last.job_id) if last else None,
-        )
-
-    async def open_of(self, isbn: str) -> Sequence[str]:
-        rows = await self.database.look_up(
-            lambda session: session.execute(_OPEN_OF, {"isbn": isbn})
-        )
-        return [row["job_id"] for row in rows]
 
     async def request_cancel(self, job_id: str) -> Job:
         def work(session: Session, told: Told) -> Job:
@@ -327,7 +276,7 @@ class SqlJournal(SqlEventLog, SqlRecords, SqlUpkeep, SqlQueue):
 
 def _known(session: Session, idempotency: Idempotency, now_ms: int) -> Job | None:
     job_id = known_id(session, idempotency, now_ms)
-    return None if job_id is None else _find(session, job_id)
+    return None if job_id is None else find_job(session, job_id)
 
 
 def _held(job_id: str, run: int, epoch: int) -> Claim:
@@ -354,13 +303,8 @@ def _get(session: Session, job_id: str) -> JobRow:
     return row
 
 
-def _find(session: Session, job_id: str) -> Job | None:
-    rows = session.execute(f"{JOB} WHERE jobs.job_id = :job_id", {"job_id": job_id})
-    return read_job(rows[0], rows[0]["last_message"]) if rows else None
-
-
 def _shown(session: Session, job_id: str) -> Job:
     """The job as it is kept now."""
-    job = _find(session, job_id)
+    job = find_job(session, job_id)
     assert job is not None  # noqa: S101 - for the type checker
     return job

@@ -12,7 +12,7 @@ from typing import Protocol
 from bookline.clocks import SharedClock
 from bookline.stores import journal_schema, library_schema
 from bookline.stores.batches import SqlBatches
-from bookline.stores.database import Database, Migration
+from bookline.stores.database import Migration, SharedDatabase
 from bookline.stores.in_memory import InMemory
 from bookline.stores.journal import SqlJournal
 from bookline.stores.library import SqlLibrary
@@ -53,7 +53,7 @@ class Storage(Protocol):
         """How the nearest vectors are found there."""
         ...
 
-    def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
+    def tables(self, name: str, migrations: Sequence[Migration]) -> SharedDatabase:
         """One store's tables. Raises: StoreDown, BooklineNewer for tables of a later version."""
         ...
 
@@ -71,7 +71,7 @@ class Files:
         self.clock = SharedClock()
         self._folder = folder
 
-    def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
+    def tables(self, name: str, migrations: Sequence[Migration]) -> SharedDatabase:
         return Sqlite(self._folder / f"{name}.db", migrations)
 
     def nearest(self) -> NearestVectors:
@@ -90,7 +90,7 @@ class Server:
         self.clock = SharedClock()
         self._connections = Connections(url, self.clock)
 
-    def tables(self, name: str, migrations: Sequence[Migration]) -> Database:
+    def tables(self, name: str, migrations: Sequence[Migration]) -> SharedDatabase:
         return Postgres(self._connections, name, migrations)
 
     def nearest(self) -> NearestVectors:
@@ -145,8 +145,8 @@ def library_tables_in_memory() -> InMemory:
     return InMemory(library_schema.MIGRATIONS)
 
 
-def _stores(database: Database, clock: Clock) -> Stores:
-    journal = SqlJournal(database, clock)
+def _stores(database: SharedDatabase, clock: Clock) -> Stores:
+    journal = SqlJournal(database, clock, database)
     return Stores(
         journal=journal,
         batches=SqlBatches(journal, clock),

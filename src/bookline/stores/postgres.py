@@ -93,7 +93,7 @@ class Connections:
 
 
 class Postgres:
-    """The tables of one store. Fills the port Database.
+    """The tables of one store. Fills the port SharedDatabase.
 
     Raises: StoreDown when they cannot be opened, BooklineNewer for tables of a later version.
     """

@@ -43,7 +43,7 @@ QUEUE_MOST = 50_000  # waiting pieces; more is refused, not kept
 
 
 class Sqlite:
-    """One database file. Fills the port Database.
+    """One database file. Fills the port SharedDatabase.
 
     Raises: StoreDown when it cannot be opened, BooklineNewer for tables of a later version.
     """

@@ -8,7 +8,7 @@ Rule 2:   the SQL is the stores' own; what D1 takes in another form is translate
 Source:   https://developers.cloudflare.com/d1/worker-api/d1-database/#batch
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -77,15 +77,6 @@ class D1Database:
 
     async def look_up(self, work: Work[T]) -> T:
         return await self.read(work)
-
-    commits_in_order = True
-
-    def announce(self, names: Iterable[str]) -> None:
-        """Events are told by a job's own object."""
-
-    async def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
-        return
-        yield None
 
     def close(self) -> None:
         """Nothing waits."""

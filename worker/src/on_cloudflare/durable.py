@@ -6,7 +6,7 @@ Source:  https://developers.cloudflare.com/durable-objects/api/sqlite-storage-ap
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -98,15 +98,6 @@ class DurableDatabase:
 
     async def look_up(self, work: Work[T]) -> T:
         return self._in_transaction(work)
-
-    commits_in_order = True
-
-    def announce(self, names: Iterable[str]) -> None:
-        """Nobody else has these tables."""
-
-    async def changes(self) -> AsyncGenerator[Collection[str] | None, None]:
-        return
-        yield None
 
     def close(self) -> None:
         """Nothing waits."""
