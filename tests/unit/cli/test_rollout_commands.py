@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from bookline.api.rollout_routes import router as rollout_router
 from bookline.api.server import _on_ours
-from bookline.cli import opening, plot, rollout_commands
+from bookline.cli import draining, opening, plot, rollout_commands
 from bookline.cli import rollout_words as words
 from bookline.cli.main import app
 from bookline.client import BooklineClient
@@ -405,7 +405,7 @@ async def test_a_drain_looks_until_none_is_open_and_tells_each_change(
             "killSwitch": False, "users": {},
         }  # fmt: skip
 
-    after = await rollout_commands.drained(look, 60, 0)
+    after = await draining.drained(look, 60, 0)
 
     assert after["open"]["legacy"] == 0
     assert capsys.readouterr().err == "3 legacy jobs open\n1 legacy job open\n"
