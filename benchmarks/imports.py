@@ -20,9 +20,9 @@ from common import made_up_books, median_ms, percentile, sandbox_process, show, 
 
 from bookline import methods
 from bookline.app import App, running
-from bookline.engine.job_run import World
 from bookline.engine.memory import MemoryEngine
 from bookline.engine.upkeep import Upkeep
+from bookline.engine.world import World
 from bookline.imports import Order
 from bookline.net.aiohttp_http import AiohttpHttp
 from bookline.net.cover_fetcher import GuardedCoverFetcher

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bookline.engine.dbos import DbosEngine
-from bookline.engine.job_run import World
 from bookline.engine.leases import Leases
 from bookline.engine.locks import Locks
 from bookline.engine.nodes import Nodes
 from bookline.engine.places import Places
 from bookline.engine.tries import Policy
+from bookline.engine.world import World
 from bookline.importers import Importer, OtherImporter
 from bookline.measures import Measures
 from bookline.ports import Steps

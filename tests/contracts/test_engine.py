@@ -19,7 +19,6 @@ from dbos._workflow_commands import BACKGROUND_JOBS_THREAD_NAME
 
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
 from bookline.engine.dbos import DbosEngine
-from bookline.engine.job_run import World
 from bookline.engine.leases import Leases
 from bookline.engine.locks import Locks
 from bookline.engine.memory import MemoryEngine
@@ -27,6 +26,7 @@ from bookline.engine.nodes import Nodes
 from bookline.engine.places import Places
 from bookline.engine.recovery import Recovery
 from bookline.engine.tries import Policy
+from bookline.engine.world import World
 from bookline.errors import (
     BooklineError,
     BookNotFound,

@@ -31,10 +31,10 @@ from test_engine import (
 )
 
 from bookline.book import Metadata
-from bookline.engine.job_run import World
 from bookline.engine.memory import MemoryEngine
 from bookline.engine.places import Places
 from bookline.engine.tries import Policy
+from bookline.engine.world import World
 from bookline.errors import BookNotFound, CoverRefused, SlowDown, StoreDown
 from bookline.job import COMPLETED, FAILED, ImportInput, Job
 from bookline.stores.journal import SqlJournal

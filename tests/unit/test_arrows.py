@@ -108,8 +108,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.passing_on": {"patience"},
     "engine.outbox": {"progress.events"},
     "engine.tries": CORE | {"engine.spending"},
+    "engine.world": CORE | {"engine.places", "engine.tries", "observing"},
     "engine.job_run": CORE
     | {
+        "engine.world",
         "workflow",
         "engine.outbox",
         "engine.places",
@@ -118,11 +120,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "logs",
         "observing",
     },
-    "engine.memory": CORE | {"workflow", "engine.job_run"},
+    "engine.memory": CORE | {"workflow", "engine.job_run", "engine.world"},
     "engine.dbos": CORE
     | {
         "workflow",
         "engine.job_run",
+        "engine.world",
         "engine.passing_on",
         "engine.places",
         "engine.straight",
@@ -133,7 +136,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.dbos_records",
     },
     "engine.straight": CORE
-    | {"workflow", "engine.job_run", "engine.places", "engine.tries", "logs"},
+    | {"workflow", "engine.job_run", "engine.places", "engine.tries", "engine.world", "logs"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},
     "engine.leases": CORE | {"clocks", "stores.database", "stores.postgres_session"},
     "engine.dbos_statements": set(),
@@ -173,6 +176,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workflow",
         "imports",
         "engine.job_run",
+        "engine.world",
         "engine.outbox",
         "engine.places",
         "engine.spending",

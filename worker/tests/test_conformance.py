@@ -16,10 +16,10 @@ from scripts import Script, ScriptedSteps
 
 from benching import WORKER
 from bookline.app import running
-from bookline.engine.job_run import World as EngineWorld
 from bookline.engine.memory import MemoryEngine
 from bookline.engine.places import Places
 from bookline.engine.tries import Policy
+from bookline.engine.world import World as EngineWorld
 from bookline.imports import Imports, Order
 from bookline.progress.journal import Journal
 from bookline.settings import Settings

@@ -28,10 +28,11 @@ from bookline.engine.dbos_at_once import AtOnce, Begun, begun, expect_end
 from bookline.engine.dbos_database import AWAY, open_engine_database
 from bookline.engine.dbos_records import DbosRecords, JsonRecords, Keeper
 from bookline.engine.dbos_together import Together
-from bookline.engine.job_run import World, execute
+from bookline.engine.job_run import execute
 from bookline.engine.passing_on import Living, PassingOn
 from bookline.engine.places import Slot
 from bookline.engine.straight import Straight
+from bookline.engine.world import World
 from bookline.errors import StoreDown
 from bookline.job import ImportInput
 from bookline.values import Json

@@ -13,21 +13,18 @@ import asyncio
 import contextlib
 import json
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
 from bookline.engine.outbox import Outbox
-from bookline.engine.places import Places, Slot
+from bookline.engine.places import Slot
 from bookline.engine.spending import Spending
 from bookline.engine.tries import (
     Ending,
-    Policy,
     Tries,
     broken,
     cancelled,
@@ -37,15 +34,14 @@ from bookline.engine.tries import (
     kind_of,
     value_of,
 )
+from bookline.engine.world import World
 from bookline.errors import JobStopped, StepFailed, StoreDown
 from bookline.job import ImportInput, Warned
 from bookline.logs import job_id
 from bookline.logs import tell as log_line
-from bookline.observing import SILENT, Meter, OpenSpan, no_span
 from bookline.patience import Patience, patient, until_it_is_back
-from bookline.ports import Steps
 from bookline.progress.events import News, milestone, retry, warning
-from bookline.progress.journal import Attempt, Claim, Place, Runs
+from bookline.progress.journal import Attempt, Claim, Place
 from bookline.progress.records import outcome_of
 from bookline.retries import Step, wait_left_seconds
 from bookline.time_limit import gives_way, goes_aside
@@ -74,24 +70,6 @@ class Records(Protocol):
 
 MOST_RESTARTS = 50  # our choice: a job that takes its process down each time must end
 _numbers = count(1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a run needs besides its job. ``clock`` gives epoch milliseconds, ``chance`` 0 to 1."""
-
-    runs: Runs
-    steps: Steps
-    policy: Policy
-    node: str
-    clock: Callable[[], int]
-    places: Places
-    """Imports that may be at work at once in this process."""
-    chance: Callable[[], float] = random.random
-    passed: Callable[[], float] = time.monotonic
-    """Seconds since some moment: for what begins and ends in this process."""
-    measures: Meter = SILENT
-    span: OpenSpan = no_span
 
 
 async def execute(

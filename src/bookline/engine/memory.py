@@ -8,7 +8,8 @@ import json
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from bookline.engine.job_run import World, execute
+from bookline.engine.job_run import execute
+from bookline.engine.world import World
 from bookline.job import ImportInput
 from bookline.values import Json
 from bookline.workflow import Rules, import_book

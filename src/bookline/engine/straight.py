@@ -14,9 +14,10 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from bookline.engine.job_run import JobRun, World, claim_of
+from bookline.engine.job_run import JobRun, claim_of
 from bookline.engine.places import Slot
 from bookline.engine.tries import ended_well
+from bookline.engine.world import World
 from bookline.errors import JobStopped, StoreDown
 from bookline.job import ImportInput
 from bookline.logs import job_id

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bookline.engine.job_run import JobRun, World
+from bookline.engine.job_run import JobRun
 from bookline.engine.outbox import RIDE_SECONDS
 from bookline.engine.places import Places, Slot
 from bookline.engine.tries import Policy
+from bookline.engine.world import World
 from bookline.errors import (
     BookNotFound,
     Cancelled,

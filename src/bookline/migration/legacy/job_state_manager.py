@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
 
-from bookline.engine.job_run import World
 from bookline.engine.places import Slot
+from bookline.engine.world import World
 from bookline.errors import StoreDown
 from bookline.job import CANCELLED, ImportInput, Job
 from bookline.logs import job_id as job_id_of_logs

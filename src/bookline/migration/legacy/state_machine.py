@@ -20,10 +20,11 @@ from itertools import count
 
 from bookline.book import Cover, Metadata
 from bookline.engine import job_run
-from bookline.engine.job_run import World, measure
+from bookline.engine.job_run import measure
 from bookline.engine.outbox import Outbox
 from bookline.engine.places import Slot
 from bookline.engine.spending import Spending
+from bookline.engine.world import World
 from bookline.errors import GiveUp, StepFailed, StoreDown, TryLater
 from bookline.job import CANCELLED, COMPLETED, FAILED, ImportResult, Warned
 from bookline.migration.legacy.state_table import JobState, StateTable
