@@ -2,22 +2,28 @@
 
 import asyncio
 import json
-import logging
 import math
 import struct
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bookline.book import Embedding
+from bookline.embedders import local
 from bookline.embedders.local import DIRECT_CHARS, WordLlama
 from bookline.embedders.openai_compatible import OpenAiCompatible
 from bookline.embedders.opening import open_embedder
 from bookline.embedders.together import EmbedderTogether
+from bookline.embedders.vectors import plain
 from bookline.embedders.workers_ai import WorkersAi
 from bookline.errors import (
     EmbeddingRefused,
@@ -298,16 +304,16 @@ async def test_a_long_text_keeps_the_loop_free_and_gives_the_same_vector() -> No
 async def test_many_first_texts_at_once_load_the_model_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import wordllama
-
     loads: list[object] = []
-    real = wordllama.WordLlama.load
+    real = tokenizers.Tokenizer
 
-    def load(*args: object, **options: object) -> object:
-        loads.append(args)
-        return real(*args, **options)
+    class Counted:
+        @staticmethod
+        def from_file(path: str) -> tokenizers.Tokenizer:
+            loads.append(path)
+            return real.from_file(path)
 
-    monkeypatch.setattr(wordllama.WordLlama, "load", load)
+    monkeypatch.setattr(tokenizers, "Tokenizer", Counted)
     embedder = WordLlama()
 
     await asyncio.gather(*(embedder.embed("a whale") for _ in range(8)))
@@ -315,27 +321,56 @@ async def test_many_first_texts_at_once_load_the_model_once(
     assert len(loads) == 1
 
 
-async def test_a_package_that_is_not_whole_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@given(text=st.text(min_size=1, max_size=400) | st.text("whales é猫Ω\n12", max_size=400))
+@settings(deadline=None)
+def test_vectors_are_those_of_wordllama_itself(text: str) -> None:
+    """What is kept was made by its code, too: new and old vectors must be comparable."""
+    (averages,) = theirs().embed([plain(text) or " "])
+
+    mine = asyncio.run(LOCAL.embed(text))
+
+    assert mine == Embedding.of_bytes(LOCAL.model, (averages / norm(averages)).tobytes())
+
+
+@cache
+def theirs() -> Any:
+    import wordllama
+
+    here = Path(str(wordllama.__file__)).parent
+    return wordllama.WordLlama.load(cache_dir=here, disable_download=True)
+
+
+def norm(vector: Any) -> Any:
+    return vector.dtype.type(float(vector.dot(vector)) ** 0.5)
+
+
+async def test_a_package_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wordllama", None)
 
-    with pytest.raises(EmbeddingRefused):
+    with pytest.raises(EmbeddingRefused, match="it is not installed"):
         await WordLlama().embed("a whale")
 
 
-async def test_loading_leaves_the_log_as_it_was() -> None:
-    """wordllama calls logging.basicConfig, which would send every log line to stderr."""
-    program = (
-        "import asyncio, logging\n"
-        "from bookline.embedders.local import WordLlama\n"
-        "asyncio.run(WordLlama().load())\n"
-        "print(logging.getLogger().handlers, logging.getLogger().level)\n"
-    )
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await child.communicate()
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"dtype": "F32", "shape": [32_000, 256], "data_offsets": [0, 32_768_000]},
+        {"dtype": "F16", "shape": [32_000, 512], "data_offsets": [0, 32_768_000]},
+        {"dtype": "F16", "shape": [32_000, 256], "data_offsets": [0, 16_384_000]},  # and no data
+    ],
+)
+async def test_a_package_with_other_weights_is_refused(
+    head: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = local._package()
+    packed = json.dumps({"embedding.weight": head}).encode()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / local._WEIGHTS).write_bytes(len(packed).to_bytes(8, "little") + packed)
+    (tmp_path / "tokenizers").symlink_to(real / "tokenizers")
+    monkeypatch.setattr(local, "_package", lambda: tmp_path)
 
-    assert said.decode().strip() == f"[] {logging.WARNING}"
+    with pytest.raises(EmbeddingRefused, match="wordllama cannot be loaded"):
+        await WordLlama().embed("a whale")
 
 
 # ------------------------------------------------------------------ choosing

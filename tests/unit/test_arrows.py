@@ -213,7 +213,8 @@ MAY_USE: dict[str, set[str]] = {
         "engine.dbos_statements",
         "cli",
     },
-    "wordllama": {"embedders"},
+    "wordllama": set(),  # its weights only, by embedders
+    "tokenizers": {"embedders"},
     "PIL": {"net"},
     "fastapi": {"api"},
     "starlette": {"api", "live", "cli"},

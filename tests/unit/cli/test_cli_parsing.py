@@ -23,6 +23,7 @@ HEAVY = {
     "sqlalchemy",
     "PIL",
     "wordllama",
+    "tokenizers",
     "numpy",
     "aiohttp",
     "matplotlib",
