@@ -83,14 +83,20 @@ MORE: Mapping[str, tuple[str, ...]] = {
 }
 
 
+FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Failure.__name__}"}}}
+
+
 def failures(kind: str) -> dict[int | str, dict[str, Any]]:
-    """The bad answers of a kind of route: for each status the codes it may carry."""
+    """The bad answers of a kind of route: for each status the codes it may carry.
+
+    Named by reference: of each ``model`` of each status of each route FastAPI makes a validator.
+    """
     by_status: dict[int, list[str]] = {}
     with_keys = () if kind in OPEN else ("UNAUTHORIZED",)
     for code in (*ALWAYS, *with_keys, *MORE[kind]):
         by_status.setdefault(STATUS[code], []).append(code)
     return {
-        status: {"model": Failure, "description": ", ".join(codes)}
+        status: {"description": ", ".join(codes), "content": FAILURE}
         for status, codes in sorted(by_status.items())
     }
 
@@ -263,8 +269,9 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
         }
     }
     schemas = parts["schemas"]
-    for message in (EventMessage, BatchMessage):  # streams name them by reference alone
-        _keep_schema(schemas, message.model_json_schema(ref_template=REFERENCE))
+    for shape in (EventMessage, BatchMessage, Failure):  # named by reference alone
+        schema = shape.model_json_schema(ref_template=REFERENCE, mode="serialization")
+        _keep_schema(schemas, schema)
     _name_bodies(document["paths"], schemas)
     document["security"] = [{"key": []}, {}]
     return _named(document)

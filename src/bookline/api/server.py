@@ -92,8 +92,7 @@ def create_server(settings: Settings, *, insecure: bool = False, role: Role = "a
         description=ABOUT,
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # page.py serves it, and the reference
     )
     app.state.keys = keys
     app.state.tokens = tokens

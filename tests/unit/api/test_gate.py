@@ -1,5 +1,6 @@
 """What every request passes, without a server: addresses, buckets, tokens, broken routes."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -213,3 +214,22 @@ def test_the_document_is_made_once(tmp_path: Path) -> None:
     app = cast(Any, create_server(read_settings({"BOOKLINE_DATA_DIR": str(tmp_path)}, None))._app)
 
     assert app.openapi() is app.openapi()
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_the_document_is_made_beside_the_event_loop(path: str, tmp_path: Path) -> None:
+    """It takes 0.3 s, in which no import may stand still."""
+    gate = create_server(read_settings({"BOOKLINE_DATA_DIR": str(tmp_path)}, None))
+    app = cast(Any, gate._app)
+    made, threads = app.openapi, set()
+
+    def watched() -> dict[str, Any]:
+        threads.add(threading.current_thread())
+        return cast(dict[str, Any], made())
+
+    app.openapi = watched
+    (start, body, *_) = await ask(gate, scope_of() | {"path": path, "root_path": ""})
+
+    assert (start["status"], b"startImport" in body["body"]) == (200, path == "/openapi.json")
+    assert threads
+    assert threading.main_thread() not in threads
