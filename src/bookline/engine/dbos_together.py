@@ -6,7 +6,6 @@ Rule 2:  one that cannot be written so holds up no other; it is DBOS' to make.
 Source:  docs/decisions/0029-records-on-postgresql.md.
 """
 
-import asyncio
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ from dbos._context import current_owner_xid
 from dbos._error import DBOSBaseException
 
 from bookline.stores.postgres_lanes import Lane, Line
-from bookline.threads import in_thread
+from bookline.threads import in_thread, result_of
 
 
 class NotKept(Exception):
@@ -43,7 +42,7 @@ class Together:
                 raise NotKept from error
 
         try:
-            await asyncio.wrap_future(self._lane.put(work, ()))
+            await result_of(self._lane.put(work, ()))
         except Exception:  # noqa: BLE001 - DBOS meets it again, and says so
             return False
         return True

@@ -6,7 +6,6 @@ Rule 2:  what is heard of other processes may come late, twice or not at all (th
          of its story comes): who hears reads what is missing.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
@@ -16,6 +15,7 @@ from bookline.progress.events import Event
 from bookline.progress.fanout import Fanout
 from bookline.stores.database import Database, Keys, Neighbours, Row, Session
 from bookline.stores.job_rows import read_event
+from bookline.threads import result_of
 
 T = TypeVar("T")
 Told = list[Event]
@@ -118,7 +118,7 @@ class SqlEventLog:
         self, work: Callable[[Session, Told], T], keys: Keys, *, brief: bool = False
     ) -> T:
         done = self.write_soon_and_tell(work, keys, brief=brief)
-        return done.result() if done.done() else await asyncio.wrap_future(done)
+        return await result_of(done)
 
     def write_soon_and_tell(
         self, work: Callable[[Session, Told], T], keys: Keys, *, brief: bool = False

@@ -8,7 +8,6 @@ Rule 2:  a BLOB of ours is a vector of 32-bit floats: pgvector's ``vector`` here
 Source:  https://www.psycopg.org/psycopg3/docs/, https://www.postgresql.org/docs/current/
 """
 
-import asyncio
 import itertools
 import zlib
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
@@ -29,6 +28,7 @@ from bookline.stores.postgres_session import (
     PostgresSession,
     translated_schema,
 )
+from bookline.threads import result_of
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class Postgres:
         connections.migrate(name, migrations)
 
     async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
-        return await asyncio.wrap_future(self.write_soon(work, key))
+        return await result_of(self.write_soon(work, key))
 
     def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         if not self._is_closed:

@@ -28,6 +28,7 @@ from bookline.stores.database import Session
 from bookline.stores.event_log import SqlEventLog, Told
 from bookline.stores.job_rows import SAVE, TELL, read_row, saving, telling
 from bookline.stores.records import keep_record
+from bookline.threads import result_of
 from bookline.values import Json
 
 _numbers = count(1)  # tokens of tries whose caller names none
@@ -306,7 +307,7 @@ class RunsTogether:
             told += batch_rows.follow(session, moved, self._clock())
             return _Written(claimed, {change.row.job.job_id for change in ours})
 
-        return await asyncio.wrap_future(self._log.write_soon_and_tell(work, ids))
+        return await result_of(self._log.write_soon_and_tell(work, ids))
 
 
 def _claim(

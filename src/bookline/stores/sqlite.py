@@ -32,6 +32,7 @@ from bookline.stores.database import (
 )
 from bookline.stores.sqlite_session import SqliteSession, do_one, migrate, open_file
 from bookline.stores.write_ahead_log import CHECKPOINT_WRITES, checkpoint
+from bookline.threads import result_of
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Sqlite:
 
     async def write(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> T:
         done = self.write_soon(work, key, brief=brief)
-        return done.result() if done.done() else await asyncio.wrap_future(done)
+        return await result_of(done)
 
     def write_soon(self, work: Work[T], key: Keys = "", *, brief: bool = False) -> "Future[T]":
         done: Future[T] = Future()
