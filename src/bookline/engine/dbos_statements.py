@@ -15,6 +15,7 @@ import inspect
 import sqlite3
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -37,6 +38,8 @@ from sqlalchemy.orm import Session
 
 READ = "009ba3a38c9ec20e"
 """What ``fingerprint`` gave for the DBOS that this file was written for."""
+READ_FILES = "7f43913c08747f1b"
+"""What ``files_fingerprint`` gave for it: known at a glance, where nothing else changed either."""
 
 REPLACED = (
     "_execute_prepared",
@@ -61,21 +64,34 @@ RELIED_ON = (
 
 
 def fingerprint() -> str:
-    """A hash over the source of everything here that belongs to DBOS."""
+    """A hash over the source of everything here that belongs to DBOS. Takes 0.1 s and 6 MB."""
+    return _hash("".join(map(inspect.getsource, _parts())).encode())
+
+
+def files_fingerprint() -> str:
+    """The same over the files in which it stands; takes 2 ms."""
+    files = sorted({inspect.getfile(part) for part in _parts()})
+    return _hash(b"".join(Path(file).read_bytes() for file in files))
+
+
+def _parts() -> list[Any]:
     parts = [getattr(SystemDatabase, name) for name in (*REPLACED, *RELIED_ON)]
     parts += [current_owner_xid, SystemSchema, invoke_step, StepReservation, _SharedExecutor]
     parts += [start_workflow_async, _init_workflow, DBOS._configure_asyncio_thread_pool]
-    source = "".join(map(inspect.getsource, parts))
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+    return parts
+
+
+def _hash(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
 def why_not() -> str | None:
     """Why DBOS is left its own way, slower and just as right; None while it is not."""
     try:
-        found = fingerprint()
+        is_known = files_fingerprint() == READ_FILES or fingerprint() == READ
     except (AttributeError, OSError, TypeError) as error:
         return f"the source of DBOS {version('dbos')} cannot be read ({error})"
-    if found != READ:
+    if not is_known:
         return f"DBOS {version('dbos')} is not the one that Bookline's statements were written for"
     return None
 

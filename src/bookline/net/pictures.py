@@ -3,24 +3,21 @@
 Way:      steps/cover.py → here → Pillow, in one of two threads of its own
 Units:    pixels.
 Rule 1:   the sizes in the header are checked before anything is decoded.
-Rule 2:   as lenient as every viewer is (no end marker, damaged or huge notes beside the picture),
+Rule 2:   Pillow is loaded with the first picture, in its thread: 4 MB, and a part of each start.
+Rule 3:   as lenient as every viewer is (no end marker, damaged or huge notes beside the picture),
           and no more: a picture that stops half-way is broken.
 """
+
+from __future__ import annotations
 
 import asyncio
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from io import BytesIO
-
-from PIL import ImageChops
-from PIL.GifImagePlugin import GifImageFile
-from PIL.Image import Image
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from typing import TYPE_CHECKING
 
 from bookline.errors import CoverRefused
 from bookline.net.picture_headers import (
@@ -37,6 +34,10 @@ from bookline.net.picture_headers import (
     webp_size,
 )
 from bookline.ports import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 # Our choices, tried on drawn covers: a white cover with one line of small type passes both.
 LEAST_CONTRAST = 8  # of 255, between the lightest and the darkest spot
@@ -61,12 +62,14 @@ async def read_picture(body: bytes) -> Picture:
     return await asyncio.get_running_loop().run_in_executor(_DECODERS, _read, body)
 
 
-_OPENERS: dict[Kind, Callable[[BytesIO], ImageFile]] = {
-    JPEG: JpegImageFile,
-    PNG: PngImageFile,
-    GIF: GifImageFile,
-    WEBP: WebPImageFile,
-}
+@cache
+def _openers() -> Mapping[Kind, Callable[[BytesIO], ImageFile]]:
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return {JPEG: JpegImageFile, PNG: PngImageFile, GIF: GifImageFile, WEBP: WebPImageFile}
 
 
 def _read(body: bytes) -> Picture:
@@ -91,7 +94,7 @@ def _decode(kind: Kind, body: bytes) -> Picture:
     if kind is JPEG and not body.rstrip(b"\0").endswith(_END_OF_JPEG):
         body = _with_end(body)
     # The plug-ins are opened directly: no other format is tried, no global limit is consulted.
-    with _OPENERS[kind](BytesIO(body)) as image:
+    with _openers()[kind](BytesIO(body)) as image:
         width, height = image.size
         refuse_size(width, height)
         if _lies_on_its_side(image):
@@ -127,7 +130,7 @@ def _with_end(body: bytes) -> bytes:
 
 
 def _pixels(body: bytes) -> bytes:
-    with JpegImageFile(BytesIO(body)) as image:
+    with _openers()[JPEG](BytesIO(body)) as image:
         refuse_size(*image.size)
         image.load()
         return hashlib.sha256(image.tobytes()).digest()
@@ -180,6 +183,8 @@ def _is_blank(grey: Image) -> bool:
 
 
 def _is_notice(seen: Image, grey: Image) -> bool:
+    from PIL import ImageChops
+
     counts = grey.histogram()
     if max(counts) < NOTICE_SHARE * sum(counts) or _contrast(grey) >= NOTICE_CONTRAST:
         return False

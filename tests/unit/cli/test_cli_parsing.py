@@ -29,6 +29,8 @@ HEAVY = {
     "matplotlib",
 }
 
+SELDOM = {"PIL", "wordllama", "tokenizers", "requests", "matplotlib", "redis", "rich", "typer"}
+
 
 def test_no_command_shows_the_help() -> None:
     shown = CliRunner().invoke(app, [])
@@ -64,6 +66,16 @@ def test_global_options_stand_before_or_behind_the_command(line: list[str]) -> N
 
 def test_the_help_loads_nothing_heavy() -> None:
     code = f"import bookline.cli.main, sys; print(sorted({HEAVY} & set(sys.modules)))"
+
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert shown.stdout == "[]\n"
+
+
+def test_a_server_that_rests_has_nothing_in_memory_that_it_may_never_need() -> None:
+    code = f"import bookline.api.serving, sys; print(sorted({SELDOM} & set(sys.modules)))"
 
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -18,10 +18,25 @@ OWNER, OTHER = "execution-1", "execution-2"
 def test_the_installed_dbos_is_the_one_that_the_statements_were_written_for() -> None:
     """Fails after an update of DBOS: read its new source, adapt, then write the new hash down."""
     assert dbos_statements.fingerprint() == dbos_statements.READ
+    assert dbos_statements.files_fingerprint() == dbos_statements.READ_FILES
+    assert dbos_statements.why_not() is None
+
+
+def test_of_known_files_no_source_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 6 MB and a twentieth of a start."""
+    monkeypatch.setattr(dbos_statements, "fingerprint", lambda: pytest.fail("it was"))
+
+    assert dbos_statements.why_not() is None
+
+
+def test_other_files_with_the_same_parts_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbos_statements, "READ_FILES", "another")
+
     assert dbos_statements.why_not() is None
 
 
 def test_another_dbos_is_left_its_own_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(dbos_statements, "READ_FILES", "another")
     monkeypatch.setattr(dbos_statements, "READ", "another")
     database = handle(tmp_path / "engine.db")
 
