@@ -88,7 +88,7 @@ class Imports:
             method = await self._choose(order.user_id, isbn.isbn13)
         self._check_method(method)
         job = self.new_job(isbn.isbn13, order.isbn, order.source, order.user_id, method)
-        if self._queue is not None and not self._queue.reserve(job):
+        if self._queue is not None and not self._queue.reserve(job):  # no room here: it waits
             return await self._open_waiting(self._queue, job, order.caller, idempotency)
         try:
             opened = await self._jobs.open(job, idempotency)

@@ -43,7 +43,7 @@ from bookline.progress.events import (
     warning,
 )
 from bookline.progress.journal import Attempt, Idempotency, Tally
-from bookline.stores import journal_schema, opening
+from bookline.stores import journal_schema, opening, upkeep
 from bookline.stores.database import BooklineNewer, Session
 from bookline.stores.journal import SqlJournal
 from bookline.stores.journal_schema import FIRST
@@ -1271,6 +1271,31 @@ async def test_records_are_asked_for_by_time_and_removed_by_it(
     assert len(await journal.records(NOW_MS + HOUR_MS)) == 2
     await journal.remove_records(NOW_MS + 2 * HOUR_MS)
     assert [one.finished_ms for one in await journal.records(0)] == [NOW_MS + 2 * HOUR_MS]
+
+
+async def test_old_keys_and_records_go_a_portion_at_a_time(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many: what else is to be written comes in between."""
+    monkeypatch.setattr(upkeep, "REMOVED_AT_ONCE", 2)
+    for number in range(5):
+        name = f"job-{number}"
+        await journal.open(a_job(name), Idempotency(key=name, body="same"))
+        await run_to(journal, COMPLETED, name)
+    write, removed = journal.database.write, list[int]()
+
+    monkeypatch.setattr(
+        journal.database, "write", lambda *args, **more: counted(write(*args, **more), removed)
+    )
+    await journal.remove_keys(NOW_MS + 1)
+    await journal.remove_records(NOW_MS + HOUR_MS)
+
+    assert removed == [2, 2, 1, 0, 2, 2, 1, 0]
+
+
+async def counted(write: Any, counts: list[int]) -> int:
+    counts.append(await write)
+    return counts[-1]
 
 
 async def test_of_many_records_the_newest_can_be_asked_for(journal: Journal, clock: Clock) -> None:

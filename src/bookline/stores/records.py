@@ -14,6 +14,7 @@ from bookline.progress.journal import DOUBLED_MOST, RECORDS_MOST, Tally
 from bookline.progress.records import Figures, Group, ImportRecord, rank
 from bookline.stores.database import Database, Row, Session
 from bookline.stores.job_rows import read_record, record_values
+from bookline.stores.upkeep import remove_older
 
 _RECORD = """INSERT INTO import_records (record_id, method, outcome, code, provider, duration_ms,
                                          stages, tries, finished_ms)
@@ -29,6 +30,9 @@ _LENGTHS = """SELECT outcome, provider, duration_ms, count(*) AS count, sum(trie
 _OPEN = """SELECT method, count(*) AS open, count(*) FILTER (WHERE updated_ms <
                CASE status WHEN 'queued' THEN :queued ELSE :moved END) AS lost
            FROM jobs WHERE status IN ('queued', 'running') GROUP BY method"""
+_OLD = """DELETE FROM import_records WHERE record_id IN (
+              SELECT record_id FROM import_records WHERE finished_ms < :before_ms
+              ORDER BY finished_ms LIMIT :most) RETURNING record_id"""
 _DOUBLED = """SELECT method, count(*) AS doubled FROM (
                   SELECT job_id, method, run FROM jobs
                   WHERE status NOT IN ('queued', 'running') AND updated_ms >= :since
@@ -99,13 +103,7 @@ class SqlRecords:
         return await self.database.read(work)
 
     async def remove_records(self, before_ms: int) -> None:
-        def work(session: Session) -> None:
-            session.execute(
-                "DELETE FROM import_records WHERE finished_ms < :before_ms",
-                {"before_ms": before_ms},
-            )
-
-        await self.database.write(work)
+        await remove_older(self.database, _OLD, before_ms)
 
 
 def _groups(method: str, rows: Sequence[Row]) -> Sequence[Group]:

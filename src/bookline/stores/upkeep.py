@@ -15,11 +15,24 @@ _LEFT = f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND jobs.method = :
 _OWN = """SELECT job_id, method, updated_ms FROM jobs WHERE status IN ('queued', 'running')
           AND node = :own AND job_id > :after ORDER BY job_id LIMIT :limit"""
 _THESE = f"{JOB} WHERE jobs.job_id IN :ids"
+REMOVED_AT_ONCE = 1_000  # our choice: rows of one transaction, which others wait for
+_OLD_KEYS = """DELETE FROM idempotency WHERE key IN (
+                   SELECT key FROM idempotency WHERE at_ms < :before_ms ORDER BY at_ms LIMIT :most)
+               RETURNING key"""
 _LAST_MOMENTS = (
     "SELECT max(created_ms) AS at_ms FROM jobs",
     "SELECT max(updated_ms) AS at_ms FROM jobs WHERE status NOT IN ('queued', 'running')",
     "SELECT max(finished_ms) AS at_ms FROM import_records",
 )
+
+
+async def remove_older(database: Database, statement: str, before_ms: int) -> None:
+    """Until the statement removes no more: it takes ``:before_ms`` and ``:most``, and returns a row
+    for each that it removed.
+    """
+    values = {"before_ms": before_ms, "most": REMOVED_AT_ONCE}
+    while await database.write(lambda session: len(session.execute(statement, values))):
+        pass
 
 
 class SqlUpkeep:
@@ -96,8 +109,7 @@ class SqlUpkeep:
         return await self.database.write(work)
 
     async def remove_keys(self, before_ms: int) -> None:
-        query = "DELETE FROM idempotency WHERE at_ms < :before_ms"
-        await self.database.write(lambda session: session.execute(query, {"before_ms": before_ms}))
+        await remove_older(self.database, _OLD_KEYS, before_ms)
 
     async def queued(self) -> int:
         def work(session: Session) -> int:
