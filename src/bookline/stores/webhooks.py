@@ -7,6 +7,7 @@ Rule 1:  the ends of one job are posted in their order: a later one waits for th
 from collections.abc import Sequence
 
 from bookline.stores.database import Database, Session
+from bookline.stores.upkeep import remove_older
 from bookline.webhooks import Owed
 
 WAITING, GIVEN_UP = "waiting", "given up"
@@ -29,7 +30,9 @@ _LAST = """SELECT tries, since_ms FROM webhooks WHERE state = 'waiting'
            ORDER BY due_ms DESC LIMIT 1"""
 _WAITING = """SELECT count(*) AS waiting FROM (SELECT 1 AS one FROM webhooks
               WHERE state = 'waiting' LIMIT :most) AS some"""
-_FORGET = "DELETE FROM webhooks WHERE since_ms < :before_ms"
+_OLD = """DELETE FROM webhooks WHERE (job_id, seq) IN (
+              SELECT job_id, seq FROM webhooks WHERE since_ms < :before_ms
+              ORDER BY since_ms LIMIT :most) RETURNING seq"""
 
 
 def add(session: Session, job_id: str, seq: int, now_ms: int) -> None:
@@ -84,7 +87,7 @@ class SqlWebhooks:
         return int(rows[0]["waiting"])
 
     async def forget(self, before_ms: int) -> None:
-        await self._write(_FORGET, {"before_ms": before_ms}, "webhooks")
+        await remove_older(self._database, _OLD, before_ms)
 
     async def _write(self, sql: str, values: dict[str, object], key: str) -> int:
         return await self._database.write(lambda session: len(session.execute(sql, values)), key)
