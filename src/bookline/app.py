@@ -165,7 +165,7 @@ async def running(
             tasks.start("queue", queue.run)
         callers = CallerLimits(stores.limits)
         tasks.start("limits", callers.run)
-        webhooks = _open_webhooks(settings, kept, methods, measures, stack)
+        webhooks = _open_webhooks(settings, kept, methods, measures, steady, stack)
         if webhooks is not None:
             tasks.start("webhooks", webhooks.run)
         readiness = Readiness(
@@ -239,7 +239,12 @@ async def _tell_of_left(methods: Methods, rollouts: Rollouts) -> None:
 
 
 def _open_webhooks(
-    settings: Settings, kept: Kept, methods: Methods, measures: Measures, stack: AsyncExitStack
+    settings: Settings,
+    kept: Kept,
+    methods: Methods,
+    measures: Measures,
+    steady: Steady,
+    stack: AsyncExitStack,
 ) -> Webhooks | None:
     """From now on every end is kept to be posted; None where the settings name no address."""
     if not settings.webhook_url:
@@ -248,7 +253,7 @@ def _open_webhooks(
     stack.push_async_callback(post.aclose)
     webhooks = Webhooks(
         kept.stores.webhooks, post, read_secret(settings.webhook_secret.get_secret_value()),
-        only_one=methods.node.only_one, clock=kept.clock, scale=settings.retry_scale,
+        only_one=methods.node.only_one, clock=kept.clock, steady=steady, scale=settings.retry_scale,
         count=measures.posted,
     )  # fmt: skip
     kept.stores.journal.posts_ends = kept.clock

@@ -92,7 +92,9 @@ def sign(secret: bytes, message_id: str, seconds: int, body: bytes) -> str:
 
 
 class Webhooks:
-    """``clock`` gives epoch milliseconds, ``scale`` multiplies the delays."""
+    """``clock`` gives epoch milliseconds, ``steady`` those by which something is old, ``scale``
+    multiplies the delays.
+    """
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class Webhooks:
         *,
         only_one: Callable[[str], AbstractAsyncContextManager[bool]],
         clock: Callable[[], int],
+        steady: Callable[[], int],
         scale: float = 1.0,
         count: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -112,6 +115,7 @@ class Webhooks:
         self._secret = secret
         self._only_one = only_one
         self._clock = clock
+        self._steady = steady
         self._scale = scale
         self._forgot_ms = 0
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -151,7 +155,7 @@ class Webhooks:
         now = self._clock()
         if not 0 <= now - self._forgot_ms < FORGET_EVERY_MS:
             self._forgot_ms = now
-            await self._outbox.forget(now - FORGET_MS)
+            await self._outbox.forget(self._steady() - FORGET_MS)
         beyond_ms = now + int(DELAYS_SECONDS[-1] * 1000 * max(1.0, self._scale))
         owed = await self._outbox.due(now, beyond_ms, MOST)
         await asyncio.gather(*map(self._deliver, owed))
@@ -166,15 +170,14 @@ class Webhooks:
             return
         if seldom.turn("webhook") is not None:
             log.warning("the webhook endpoint took no event: %s", fault)
-        now = self._clock()
-        if now - owed.since_ms >= GIVE_UP_MS:
+        if self._steady() - owed.since_ms >= GIVE_UP_MS:
             log.error("the end of %s was not taken for 24 h and is posted no more", owed.job_id)
             self._count("given_up")
             await self._outbox.give_up(owed)
             return
         self._count("refused")
         delay = DELAYS_SECONDS[min(owed.tries, len(DELAYS_SECONDS) - 1)] * self._scale
-        await self._outbox.later(owed, now + int(delay * 1000))
+        await self._outbox.later(owed, self._clock() + int(delay * 1000))
 
     async def _try(self, owed: Owed) -> str | None:
         """None when it was taken, else why not."""

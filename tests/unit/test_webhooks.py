@@ -37,6 +37,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.now_ms = 1_700_000_000_000
+        self.ahead_ms = 0
         self.stores: Stores = stores_in_memory(lambda: self.now_ms)
         self.journal = self.stores.journal
         self.journal.posts_ends = lambda: self.now_ms
@@ -48,7 +49,13 @@ class Bench:
             read_secret(SECRET),
             only_one=self._only_one,
             clock=lambda: self.now_ms,
+            steady=lambda: self.now_ms - self.ahead_ms,
         )
+
+    def set_ahead(self, ms: int) -> None:
+        """Somebody sets the clock; that so much time has not passed is known."""
+        self.now_ms += ms
+        self.ahead_ms += ms
 
     @contextlib.asynccontextmanager
     async def _only_one(self, chore: str) -> AsyncIterator[bool]:
@@ -150,6 +157,36 @@ async def test_a_clock_that_is_set_back_delays_nothing(bench: Bench) -> None:
     await bench.rounds()
 
     assert len(bench.ids) == 2
+
+
+async def test_a_clock_that_is_weeks_ahead_forgets_and_gives_up_nothing(bench: Bench) -> None:
+    """What is too old is so by the clock and by what was kept before this start."""
+    await bench.end("a")
+    bench.answers["a"] = 500
+    bench.set_ahead(40 * 86_400_000)
+
+    await bench.rounds()
+    assert await bench.owed() == ["waiting"]
+
+    bench.now_ms += 5_000
+    bench.answers["a"] = 200
+    await bench.rounds()
+    assert len(bench.ids) == 2
+    assert await bench.owed() == []
+
+
+async def test_what_was_given_up_is_kept_for_a_month(bench: Bench) -> None:
+    await bench.end("a")
+    bench.answers["a"] = 500
+    for _ in range(30):
+        await bench.rounds()
+        bench.now_ms += 3_600_000
+    assert await bench.owed() == ["given up"]
+
+    bench.now_ms += 31 * 86_400_000
+    await bench.rounds()
+
+    assert await bench.owed() == []
 
 
 async def test_the_ends_of_one_job_come_in_their_order(bench: Bench) -> None:
