@@ -22,7 +22,6 @@ from bookline.batches.service import Batches
 from bookline.batches.there import AlreadyThere
 from bookline.caller_limits import CallerLimits
 from bookline.checks import checks_of
-from bookline.clocks import Steady
 from bookline.embedders.local import WordLlama
 from bookline.engine.dbos import DbosEngine
 from bookline.engine.queue import Queue
@@ -124,9 +123,8 @@ async def running(
     does_imports = role != "api"
     async with AsyncExitStack() as stack:
         stack.callback(set_up_traces())
-        kept = open_kept(settings, stack)
+        kept = await open_kept(settings, stack)
         stores, journal, clock = kept.stores, kept.stores.journal, kept.clock
-        steady = Steady(clock, await journal.last_moment())
         outside = open_outside(settings, kept, stack)
         steps = steps_of(settings, kept, outside)
         measures = Measures()
@@ -137,7 +135,7 @@ async def running(
         )  # fmt: skip
         remember_kept(settings)
         rollouts = Rollouts(
-            stores.rollout, journal, clock=clock, steady=steady,
+            stores.rollout, journal, clock=clock, steady=kept.steady,
             start_percent=settings.workflow_rollout_percent,
             has_legacy=methods.legacy is not None,
             deadline_ms=int(settings.job_deadline_seconds * 1000), gates=gates,
@@ -152,7 +150,7 @@ async def running(
         )
         queue = Queue(journal, methods.by_name, methods.places, recovery, methods.node.node_id)
         upkeep = Upkeep(
-            methods.node, methods.engine, journal, recovery, steady=steady,
+            methods.node, methods.engine, journal, recovery, steady=kept.steady,
             retention_days=settings.retention_days, fallback=kept.fallback, library=kept.library,
             objects=kept.objects, others=methods.others, remove_batches=stores.batches.remove_old,
         )  # fmt: skip
@@ -165,7 +163,7 @@ async def running(
             tasks.start("queue", queue.run)
         callers = CallerLimits(stores.limits)
         tasks.start("limits", callers.run)
-        webhooks = _open_webhooks(settings, kept, methods, measures, steady, stack)
+        webhooks = _open_webhooks(settings, kept, methods, measures, stack)
         if webhooks is not None:
             tasks.start("webhooks", webhooks.run)
         readiness = Readiness(
@@ -239,12 +237,7 @@ async def _tell_of_left(methods: Methods, rollouts: Rollouts) -> None:
 
 
 def _open_webhooks(
-    settings: Settings,
-    kept: Kept,
-    methods: Methods,
-    measures: Measures,
-    steady: Steady,
-    stack: AsyncExitStack,
+    settings: Settings, kept: Kept, methods: Methods, measures: Measures, stack: AsyncExitStack
 ) -> Webhooks | None:
     """From now on every end is kept to be posted; None where the settings name no address."""
     if not settings.webhook_url:
@@ -253,8 +246,8 @@ def _open_webhooks(
     stack.push_async_callback(post.aclose)
     webhooks = Webhooks(
         kept.stores.webhooks, post, read_secret(settings.webhook_secret.get_secret_value()),
-        only_one=methods.node.only_one, clock=kept.clock, steady=steady, scale=settings.retry_scale,
-        count=measures.posted,
+        only_one=methods.node.only_one, clock=kept.clock, steady=kept.steady,
+        scale=settings.retry_scale, count=measures.posted,
     )  # fmt: skip
     kept.stores.journal.posts_ends = kept.clock
     stack.callback(kept.stores.journal.subscribe(webhooks.hear))

@@ -1,7 +1,7 @@
 """What time it is, and how old something is where the wall clock may have been set.
 
 Way:     stores/opening.py says whose time holds → app.py hands it to all who keep a time;
-         app.py makes a ``Steady`` of it → engine/upkeep.py, migration/rollouts.py
+         resources.py makes a ``Steady`` of it → whatever removes or judges by age
 Rule 1:  a time that is kept for other processes is by one clock: this machine's where they share a
          folder, the database server's where they share one.
 Rule 2:  a clock that jumps makes nothing old: what removes or judges by age asks ``Steady``.

@@ -8,7 +8,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from bookline.clocks import SharedClock
+from bookline.clocks import SharedClock, Steady
 from bookline.embedders.opening import open_embedder
 from bookline.embedders.together import EmbedderTogether
 from bookline.errors import StoreDown
@@ -40,6 +40,8 @@ class Kept:
 
     storage: Storage
     clock: SharedClock
+    steady: Steady
+    """By which something is old."""
     stores: Stores
     library: SqlLibrary | None
     """None where the settings switch it off."""
@@ -57,22 +59,24 @@ class Outside:
     embedder: EmbedderOfMany | None
 
 
-def open_kept(settings: Settings, stack: AsyncExitStack) -> Kept:
+async def open_kept(settings: Settings, stack: AsyncExitStack) -> Kept:
     """Raises: StoreDown when one cannot be opened, Refused when a database is missing."""
     _open_folders(settings)
     storage = open_storage(settings.postgres_url, settings.database_dir)
     stack.callback(storage.close)
     stores = stores_in(storage, storage.clock)
     stack.callback(stores.journal.close)
+    steady = Steady(storage.clock, await stores.journal.last_moment())
     library = None
     if settings.library:
         library = library_in(storage)
         stack.push_async_callback(library.close)
-    fallback = open_key_value(settings.kv_url, settings.data_dir)
+    fallback = open_key_value(settings.kv_url, settings.data_dir, clock=steady)
     stack.push_async_callback(fallback.close)
     return Kept(
         storage=storage,
         clock=storage.clock,
+        steady=steady,
         stores=stores,
         library=library,
         fallback=fallback,

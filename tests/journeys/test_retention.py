@@ -53,20 +53,36 @@ async def test_a_kill_while_jobs_are_removed_leaves_no_orphans(tmp_path: Path, e
     assert before["journal.db"] == 1
 
 
-async def test_a_clock_that_is_weeks_ahead_at_start_removes_nothing(tmp_path: Path) -> None:
-    ahead = """
+AHEAD = """
 import time
 real = time.time_ns
 time.time_ns = lambda: real() + 40 * 86_400 * 10**9
 """
+
+
+async def test_a_clock_that_is_weeks_ahead_at_start_removes_nothing(tmp_path: Path) -> None:
     async with Sandbox(port=0) as sandbox:
         settings = sandbox.settings()
         async with server(settings, tmp_path / "data") as api:
             started = await api.begin(ISBN, source="google_books")
             await api.until(started["jobId"])
-        async with server(settings, tmp_path / "data", before=ahead) as api:
+        async with server(settings, tmp_path / "data", before=AHEAD) as api:
             await asyncio.sleep(1)  # the first pass begins with the start
 
             status, _, _ = await api.get(f"/v2/import/status/{started['jobId']}")
 
     assert status == 200
+
+
+async def test_nor_a_book_that_waits_in_the_fallback_store(tmp_path: Path) -> None:
+    async with Sandbox(port=0) as sandbox:
+        settings = sandbox.settings() | {"BOOKLINE_LIBRARY": "off"}
+        async with server(settings, tmp_path / "data") as api:
+            assert (await api.finished(ISBN))["result"]["storedIn"] == "kv"
+        async with server(settings, tmp_path / "data", before=AHEAD) as api:
+            found, _, _ = await api.get(f"/v2/books/{ISBN}")
+            await api.finished(sandbox.make(1)[0])  # entries whose time is over go with a write
+
+            then, _, _ = await api.get(f"/v2/books/{ISBN}")
+
+    assert (found, then) == (200, 200)

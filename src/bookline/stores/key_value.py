@@ -32,7 +32,7 @@ def open_key_value(
     """The store that ``BOOKLINE_KV_URL`` names; without one, a file below ``data_dir``.
 
     ``sqlite:///file`` (relative) or ``sqlite:////file`` (absolute), ``redis://…``, ``rediss://…``,
-    ``unix://…``, ``memory://``.
+    ``unix://…``, ``memory://``. By ``clock`` an entry's time is over; Redis has its own.
 
     Raises: Refused for another URL; StoreDown when the file cannot be opened.
     """
