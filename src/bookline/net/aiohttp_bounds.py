@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-LOOK_UP_SECONDS = 5.0  # our choice: as long as for the connection behind it
+LOOK_UP_SECONDS = 5.0  # our choice; for a provider it is reach.py's
 LOOK_UPS_MOST = 32  # names at once
 INTERIM_MOST = 16  # RFC 9110 §15.2 sets no bound; servers send one or two
 
@@ -25,9 +26,10 @@ Found = list[ResolveResult]
 
 
 class NameLookUp(AbstractResolver):
-    """The system's resolver."""
+    """The system's resolver. ``limit_seconds`` is how long a host's name may take."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_seconds: Callable[[str], float] | None = None) -> None:
+        self._limit_seconds = limit_seconds or (lambda host: LOOK_UP_SECONDS)
         self._running: dict[Key, asyncio.Future[Found]] = {}
 
     async def resolve(
@@ -41,7 +43,7 @@ class NameLookUp(AbstractResolver):
                 raise OSError(f"{LOOK_UPS_MOST} names are being looked up; {host} has to wait")
             found = self._running[key] = self._begin(key)
         try:
-            async with asyncio.timeout(LOOK_UP_SECONDS):
+            async with asyncio.timeout(self._limit_seconds(host)):
                 return await asyncio.shield(found)
         except TimeoutError as error:
             raise OSError(f"the name server did not answer for {host} in time") from error

@@ -20,12 +20,12 @@ from bookline import __version__
 from bookline.errors import ProviderDown, ProviderRefused, Unreachable
 from bookline.net.aiohttp_bounds import BoundedResponse, NameLookUp
 from bookline.net.pace import Paced
+from bookline.net.reach import Reach
 from bookline.ports import Answer, Http, Pace
 
 MOST_BYTES: Final = 4_000_000  # our choice; Google's longest page is below 0.2 MB
 MOST_REDIRECTS: Final = 3
 CONNECTIONS: Final = 100  # at once, to all hosts together
-CONNECT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 120.0  # a net below the steps' own limits, which are shorter
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -44,6 +44,7 @@ class AiohttpHttp:
         self._user_agent = user_agent(contact)
         self._pace = pace
         self._session: aiohttp.ClientSession | None = None
+        self._reach = Reach()
         self._closed = False
 
     def for_provider(self, name: str) -> Http:
@@ -83,6 +84,7 @@ class AiohttpHttp:
                 target = target.update_query(params)
             return await self._follow(method, target, **request)
         except (aiohttp.ClientConnectorDNSError, aiohttp.ConnectionTimeoutError) as error:
+            self._reach.lost(target.host or where)
             raise Unreachable(target.host or where) from error
         except aiohttp.ClientConnectorError as error:
             raise ProviderDown(f"Cannot reach {target.host}: {_reason(error)}") from error
@@ -96,8 +98,12 @@ class AiohttpHttp:
 
     async def _follow(self, method: str, url: URL, **request: Any) -> Answer:
         for _ in range(MOST_REDIRECTS + 1):
-            session = self._open()
+            session, host = self._open(), url.host or ""
+            request["timeout"] = aiohttp.ClientTimeout(
+                total=TOTAL_SECONDS, sock_connect=self._reach.limit_seconds(host)
+            )
             async with session.request(method, url, allow_redirects=False, **request) as response:
+                self._reach.found(host)
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
                     return await _read(response)
@@ -110,11 +116,12 @@ class AiohttpHttp:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=CONNECTIONS, ttl_dns_cache=60, resolver=NameLookUp()
+                    limit=CONNECTIONS,
+                    ttl_dns_cache=60,
+                    resolver=NameLookUp(self._reach.limit_seconds),
                 ),
                 response_class=BoundedResponse,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS),
                 headers={
                     "User-Agent": self._user_agent,
                     "Accept": "application/json",
