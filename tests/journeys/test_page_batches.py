@@ -21,6 +21,17 @@ KNOWN = (
 )
 UNKNOWN = "9780306406157"
 TWINS = "A Book With a Twin"
+WATCH_ROWS = """
+    globalThis.portions = [];
+    globalThis.changes = 0;
+    new MutationObserver((records) => {
+        const rows = records.flatMap((record) => [...record.addedNodes])
+            .filter((node) => node.matches?.(".items > li"));
+        if (rows.length) portions.push(rows.length);
+        const isWithin = ({target}) => target.parentElement?.closest(".items > li");
+        changes += records.filter(isWithin).length;
+    }).observe(document, {childList: true, subtree: true, characterData: true, attributes: true});
+"""
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +168,44 @@ def test_a_batch_is_cancelled_by_a_second_press(tmp_path: Path, open_page: Open)
     with Stack(tmp_path, latency_ms=1_500) as stack:
         page = open_page(stack.url)
         import_file(page, table(*[(isbn, "", "") for isbn in KNOWN]))
+        other = open_page(stack.url)
+        expect(other.locator("#cards-none")).to_have_text("No other imports in progress.")
 
         page.get_by_role("button", name="Cancel batch").click()
         page.get_by_role("button", name=re.compile(r"Cancel \d+ imports\?")).click()
 
         expect(page.locator(".batch-text")).to_contain_text("Cancelled: ")
         expect(page.get_by_role("button", name=re.compile("Cancel"))).to_be_hidden()
+        expect(other.locator("#cards-none")).to_have_text("No imports in progress.")
+
+
+def test_rows_are_drawn_in_portions_and_left_alone_while_nothing_changes(
+    stack: Stack, open_page: Open
+) -> None:
+    """Each portion is a task of its own, so that a long list does not hold up the window."""
+    rows = [(isbn, "", "") for isbn in KNOWN] * 8
+    begun = stack.ask("POST", "/v2/import/batch", {"items": [isbn for isbn, *_ in rows]})
+    address = f"{stack.url}/#/batch/{begun['batchId']}"
+    page = open_page(address, script=WATCH_ROWS)
+    expect(page.locator(".batch-text")).to_contain_text("80 of 80 in the library")
+    page.reload()
+    expect(page.locator(".items li")).to_have_count(50)
+    portions = page.evaluate("portions")
+    page.evaluate("portions.length = 0; changes = 0")
+
+    with page.expect_response("**/items?*") as answer:
+        page.get_by_role("button", name="More items").click()
+    expect(page.locator(".items li")).to_have_count(80)
+
+    assert sum(portions) == 50
+    assert max(portions) <= 25
+    assert len(answer.value.json()["data"]["items"]) == 30
+    numbers = page.locator(".item-number").all_text_contents()
+    assert numbers == [str(number) for number in range(1, 81)]
+    page.evaluate("changes = 0")
+    with page.expect_response(f"**/batch/{begun['batchId']}"):
+        pass
+    assert page.evaluate("changes") == 0
 
 
 # ------------------------------------------------------------------ reviews

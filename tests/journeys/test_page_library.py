@@ -59,6 +59,16 @@ def is_there(stack: Stack, isbn: str) -> bool:
     return True
 
 
+WATCH_WIDTH = """
+    globalThis.asked = [];
+    const {get} = Object.getOwnPropertyDescriptor(Element.prototype, "clientWidth");
+    Object.defineProperty(Element.prototype, "clientWidth", {get() {
+        if (this.matches(".shelves")) asked.push(this.getAttribute("aria-busy"));
+        return get.call(this);
+    }});
+"""
+
+
 # ------------------------------------------------------------------ finding
 def test_books_are_counted_and_sorted(stack: Stack, open_page: Open) -> None:
     page = open_page(f"{stack.url}/#/library")
@@ -82,6 +92,20 @@ def test_words_find_books_and_those_alike_stand_below(stack: Stack, open_page: O
     page.get_by_label("Search").fill("vampire in a castle")
     expect(page.locator("#shelf-note")).to_have_text("No matches for “vampire in a castle”.")
     expect(page.locator(".alike .tile").first).to_contain_text("Dracula")
+
+
+def test_a_search_asks_for_the_width_before_it_changes_anything(
+    stack: Stack, open_page: Open
+) -> None:
+    """Asked later, thousands of tiles are laid out once more for the answer."""
+    page = open_page(f"{stack.url}/#/library", script=WATCH_WIDTH)
+    expect(page.locator("#shelf-note")).to_have_text(re.compile(r"^\d{3} books\.$"))
+    page.evaluate("asked.length = 0")
+
+    page.get_by_label("Search").fill("hunger")
+    expect(page.locator("#shelf-note")).to_have_text("1 book matches “hunger”.")
+
+    assert page.evaluate("asked") == [None]
 
 
 def test_a_library_is_left_and_found_again_at_the_same_place(stack: Stack, open_page: Open) -> None:
@@ -232,6 +256,13 @@ def test_a_file_that_is_no_picture_is_refused_in_words(stack: Stack, open_page: 
     page.set_input_files("#cover-file", file)
 
     expect(page.get_by_role("alert").first).to_contain_text("The cover was not saved: ")
+
+
+def test_a_book_that_was_never_there_can_be_imported(stack: Stack, open_page: Open) -> None:
+    page = open_page(f"{stack.url}/#/book/9780553213119")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not in the library")
+    expect(page.get_by_role("button", name="Import", exact=True)).to_be_visible()
 
 
 def test_a_book_shows_the_history_of_its_imports(stack: Stack, open_page: Open) -> None:

@@ -6,7 +6,7 @@
  */
 
 import { ITEM_STATES, createBar, nameOf, openOf, progressText } from "./batch_words.js";
-import { announce, h, remark, saveFile, setText, show } from "./dom.js";
+import { announce, h, remark, saveFile, setName, setText, show } from "./dom.js";
 import { createItems } from "./items.js";
 import { createReviews } from "./review.js";
 import { dateAndTime, numbered, plural, sentence } from "./words.js";
@@ -72,16 +72,16 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
     show(note, false);
     show(place, true);
     setTitle(nameOf(batch));
-    setText(heading, nameOf(batch));
+    setName(heading, nameOf(batch));
     setText(text, progressText(batch));
     setText(facts, `Started ${dateAndTime(batch.createdAt)} · ${batchId}`);
     bar.update(batch);
     drawActs(batch);
+    drawFilters(batch);
     if (before && before.status === "running" && batch.status !== "running") announce(progressText(batch));
     areItemsOld ||= JSON.stringify(before?.counts) !== JSON.stringify(batch.counts);
     if (!areItemsOld || (batch.status === "running" && Date.now() < itemsAt + ITEMS_MS)) return;
     [areItemsOld, itemsAt] = [false, Date.now()];
-    drawFilters(batch);
     reviews.update(batch.counts.review);
     show(failed, batch.counts.failed > 0 && state !== "failed");
     if (!failed.hidden) failures.read(stop.signal);
@@ -101,7 +101,9 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
   function drawFilters({ counts }) {
     const all = [["", "All", counts.total], ...Object.entries(ITEM_STATES).map(([one, name]) => [one, name, counts[one]])];
     const shown = all.filter(([one, , count]) => count > 0 || one === state || !one);
-    if (filters.contains(document.activeElement)) return;
+    const facts = JSON.stringify(shown);
+    if (facts === filters.dataset.shown || filters.contains(document.activeElement)) return;
+    filters.dataset.shown = facts;
     filters.replaceChildren(...shown.map(([one, name, count]) => h("li", {},
       h("a", { href: `#/batch/${batchId}${one ? `?state=${one}` : ""}`, "aria-current": one === state ? "page" : null }, `${name} ${numbered(count)}`))));
   }

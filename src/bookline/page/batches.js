@@ -4,7 +4,7 @@
  * Way:     app.js → here → batch_words.js
  */
 
-import { h, setAttribute, setText, show } from "./dom.js";
+import { h, setAttribute, setName, setText, show } from "./dom.js";
 import { createBar, nameOf, progressText } from "./batch_words.js";
 import { dateAndTime } from "./words.js";
 
@@ -16,6 +16,7 @@ const find = (id) => document.getElementById(id);
 export function createBatches(client) {
   const section = find("batches");
   const list = find("batches-list");
+  const none = find("cards-none");
   const rows = new Map();
   let timer = null;
 
@@ -30,6 +31,8 @@ export function createBatches(client) {
 
   function draw(batches) {
     show(section, batches.length > 0);
+    const isRunning = batches.some(({ status }) => status === "running");
+    setText(none, `No ${isRunning ? "other " : ""}imports in progress.`);
     const kept = new Set(batches.map(({ batchId }) => batchId));
     for (const [batchId, row] of rows) {
       if (kept.has(batchId)) continue;
@@ -55,7 +58,7 @@ function createRow(batchId) {
   const element = h("li", {}, h("p.batch-name", {}, name, when), bar.element, text);
 
   function update(batch) {
-    setText(name, nameOf(batch));
+    setName(name, nameOf(batch));
     setText(when, dateAndTime(batch.createdAt));
     setAttribute(when, "datetime", batch.createdAt);
     setText(text, progressText(batch));

@@ -50,7 +50,7 @@ export function showBook(view, { client, name, imports, library, deletions, setT
           : h("p.note", {}, "No description."),
         h("div.acts", {},
           h("button.edit-book", { type: "button", on: { click: () => edit(book) } }, "Edit"),
-          again(book.isbn),
+          importButton(book.isbn, "Import again"),
           h("button.quiet", { type: "button", on: { click: () => remove(book) } }, "Delete")),
         book.reading && [h("h2", {}, "Your reading"), facts(readingFacts(book.reading), { isShort: true })],
         h("h2", {}, "Edition"),
@@ -101,12 +101,12 @@ export function showBook(view, { client, name, imports, library, deletions, setT
     }
   }
 
-  function again(isbn) {
-    const importAgain = () => {
+  function importButton(isbn, text) {
+    const start = () => {
       imports.queue.add([isbn], "auto");
       location.hash = "#/";
     };
-    return h("button.quiet", { type: "button", on: { click: importAgain } }, "Import again");
+    return h("button.quiet", { type: "button", on: { click: start } }, text);
   }
 
   // ---------------------------------------------------------------- history
@@ -123,10 +123,10 @@ export function showBook(view, { client, name, imports, library, deletions, setT
   function missing(error) {
     const isUnknown = ["BOOK_NOT_FOUND", "INVALID_ISBN"].includes(error.code);
     return [h("div.book-text", {},
-      h("h1", { tabindex: -1 }, isUnknown ? "This book is not in the library" : "The book could not be loaded"),
+      h("h1", { tabindex: -1 }, isUnknown ? "Not in the library" : "The book could not be loaded"),
       h("p.note", {}, `${sentence(error.message)}`),
       h("div.acts", {}, error.code === "BOOK_NOT_FOUND"
-        ? again(name)
+        ? importButton(name, "Import")
         : h("button", { type: "button", on: { click: read } }, "Retry")))];
   }
 }

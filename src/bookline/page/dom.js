@@ -22,9 +22,26 @@ export function h(what, props = {}, ...children) {
   return element;
 }
 
+const PORTION = 25; // rows: a few milliseconds
+
 /** Sets text, attribute or visibility only where it changes, so that nobody hears it twice. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** The name of a file may break behind its signs, else within a word. */
+export function setName(element, name) {
+  if (element.textContent === name) return;
+  const parts = name.split(/(?<=[_.-])/);
+  element.replaceChildren(...parts.flatMap((part) => [part, document.createElement("wbr")]).slice(0, -1));
+}
+
+/** Calls `draw` for each, and lets the window breathe between portions; stops when `signal` says so. */
+export async function drawAll(values, draw, signal) {
+  for (let start = 0; start < values.length && !signal?.aborted; start += PORTION) {
+    if (start) await new Promise((resolve) => setTimeout(resolve));
+    values.slice(start, start + PORTION).forEach(draw);
+  }
 }
 
 export function setAttribute(element, name, value) {

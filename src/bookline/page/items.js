@@ -3,7 +3,7 @@
  */
 
 import { ITEM_STATES } from "./batch_words.js";
-import { h, setText, show } from "./dom.js";
+import { drawAll, h, setText, show } from "./dom.js";
 import { sentence, shortened } from "./words.js";
 
 const MOST_FRESH = 200; // rows that are asked for again while the batch runs
@@ -35,7 +35,8 @@ export function createItems(client, path, { state, limit }) {
     try {
       const { items, nextCursor } = await client.request("GET", `${path}/items?${query}`, { signal });
       if (!from && state) dropMoved(items);
-      items.forEach(draw);
+      await drawAll(items, draw, signal);
+      if (signal.aborted) return;
       if (from || rows.size <= count) cursor = nextCursor;
       show(more, cursor !== null);
       show(fault, false);
@@ -58,15 +59,23 @@ export function createItems(client, path, { state, limit }) {
   }
 
   function draw(item) {
-    if (!rows.has(item.index)) {
-      rows.set(item.index, createRow());
-      const { element: row } = rows.get(item.index);
-      row.dataset.index = item.index;
-      const next = [...list.children].reverse().find((other) => Number(other.dataset.index) < item.index);
-      if (next) next.after(row);
-      else list.prepend(row);
-    }
-    rows.get(item.index).update(item);
+    const facts = JSON.stringify(item);
+    const row = rows.get(item.index) ?? place(item.index);
+    if (row.facts === facts) return;
+    row.facts = facts;
+    row.update(item);
+  }
+
+  /** Answers come in order, so the place is the end, or near to it. */
+  function place(index) {
+    const row = createRow();
+    row.element.dataset.index = index;
+    let before = list.lastElementChild;
+    while (before && Number(before.dataset.index) > index) before = before.previousElementSibling;
+    if (before) before.after(row.element);
+    else list.prepend(row.element);
+    rows.set(index, row);
+    return row;
   }
 
   return { element, read };

@@ -40,6 +40,7 @@ export function createLibrary(client, { deletions }) {
 
   let shown = null; // {q, sort} that the tiles answer
   let cursor = null;
+  let across = 1; // tiles in a row
   let total = 0;
   let isStale = false;
   let running = null;
@@ -95,6 +96,7 @@ export function createLibrary(client, { deletions }) {
 
   async function read(isFromTop = false) {
     running?.abort();
+    across = columns();
     const mine = (running = new AbortController());
     const wanted = { q: field.value.trim(), sort: sort.value };
     shelf.setAttribute("aria-busy", "true");
@@ -116,6 +118,7 @@ export function createLibrary(client, { deletions }) {
   async function readMore() {
     if (more.hidden || more.disabled) return;
     more.disabled = true;
+    across = columns();
     const mine = running;
     const hadFocus = document.activeElement === more;
     const place = shelf.querySelectorAll(".tile").length;
@@ -130,7 +133,7 @@ export function createLibrary(client, { deletions }) {
   }
 
   function readPage({ q, sort: by }, from, signal) {
-    const query = new URLSearchParams({ limit: columns() * Math.ceil(PAGE_BOOKS / columns()), sort: by, ...(q && { q }), ...(from && { cursor: from }) });
+    const query = new URLSearchParams({ limit: across * Math.ceil(PAGE_BOOKS / across), sort: by, ...(q && { q }), ...(from && { cursor: from }) });
     return client.request("GET", `/v2/books?${query}`, { signal });
   }
 
@@ -145,7 +148,7 @@ export function createLibrary(client, { deletions }) {
   function append(page) {
     const tiles = page.items.filter(({ isbn }) => !deletions.has(isbn)).map((book) => createTile(book, client));
     const board = h("ul.shelf", { "aria-label": "Books" }, tiles);
-    board.style.setProperty("--rows", Math.ceil(tiles.length / columns()));
+    board.style.setProperty("--rows", Math.ceil(tiles.length / across));
     if (tiles.length) shelf.append(board);
     ({ total } = page);
     cursor = page.nextCursor;
@@ -154,6 +157,7 @@ export function createLibrary(client, { deletions }) {
     sayCount();
   }
 
+  /** Asked while nothing has changed: the browser would have to lay all out to answer. */
   function columns() {
     const px = matchMedia("(max-width: 40rem)").matches ? TILE_PX.narrow : TILE_PX.wide;
     return Math.max(1, Math.floor(shelf.clientWidth / px));
