@@ -4,7 +4,8 @@
     ├── Refused            mend the request; nothing was started     (HTTP 4xx)
     ├── TryLater           the same call may succeed later
     │   ├── ProviderDown   time-outs have their own code
-    │   │   └── Unreachable    most likely it is we who are offline
+    │   │   ├── Unreachable    most likely it is we who are offline
+    │   │   └── Resting        nobody asked: its circuit is open
     │   ├── SlowDown       knows how long to wait, when the provider said so
     │   └── StoreDown      one of our own stores
     └── GiveUp             trying again changes nothing
@@ -92,6 +93,12 @@ class SlowDown(TryLater):
     """The provider is rate limiting us (429)."""
 
     code = "PROVIDER_RATE_LIMITED"
+
+
+class Resting(ProviderDown):
+    """The provider was not asked, as it answers nobody: no try. Only who does not wait in line for
+    it meets this (``time_limit.comes_again``).
+    """
 
 
 class StoreDown(TryLater):

@@ -19,6 +19,7 @@ Aside = Callable[[bool], AbstractAsyncContextManager[None]]
 
 _limits: ContextVar[tuple[asyncio.Timeout, ...]] = ContextVar("_limits", default=())
 _gives_way: ContextVar[bool] = ContextVar("_gives_way", default=False)
+_others: ContextVar[bool | None] = ContextVar("_others", default=None)
 _aside: ContextVar[Aside] = ContextVar("_aside", default=lambda at_work: nullcontext())
 
 
@@ -85,6 +86,27 @@ def gives_way(does: bool = True) -> Iterator[None]:
 
 def is_giving_way() -> bool:
     return _gives_way.get()
+
+
+@contextmanager
+def comes_again(*, with_others: bool) -> Iterator[None]:
+    """Who asks in this block does not wait for a provider that answers nobody: it is sent away
+    (``Resting``) and comes again. ``with_others``: so do others, and a probe that fails is nobody's
+    try.
+    """
+    token = _others.set(with_others)
+    try:
+        yield
+    finally:
+        _others.reset(token)
+
+
+def is_coming_again() -> bool:
+    return _others.get() is not None
+
+
+def is_coming_with_others() -> bool:
+    return bool(_others.get())
 
 
 def is_over_time() -> bool:

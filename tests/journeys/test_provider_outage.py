@@ -91,6 +91,44 @@ async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
                 await asyncio.sleep(0.1)
 
 
+async def test_rows_without_an_isbn_wait_for_it_and_hold_up_no_others(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    env = {**sandbox.settings(), "BOOKLINE_RETRY_SCALE": "1"}
+    async with server(env, tmp_path / "data") as node:
+        jobs = await begun(node, sandbox, 60)
+        async with asyncio.timeout(60):
+            while (await providers(node))["ok"]:
+                await asyncio.sleep(0.1)
+        waiting = await looked_up(node, "openlibrary")
+        await asyncio.sleep(2)  # each process looks once a second
+        other = await looked_up(node, "google_books")
+
+        async with asyncio.timeout(60):
+            while (await node.get(f"/v2/import/batch/{other}"))[1]["data"]["status"] == "running":
+                await asyncio.sleep(0.1)
+        _, answer, _ = await node.get(f"/v2/import/batch/{waiting}")
+        assert answer["data"]["counts"]["queued"] == 5
+
+        sandbox.faults.clear()
+        async with asyncio.timeout(120):
+            while answer["data"]["status"] == "running":
+                await asyncio.sleep(0.2)
+                _, answer, _ = await node.get(f"/v2/import/batch/{waiting}")
+        assert answer["data"]["counts"]["failed"] == 0
+        assert [(await node.until(one))["status"] for one in jobs] == ["completed"] * 60
+
+
+async def looked_up(node: Server, source: str) -> str:
+    """The id of a batch of five rows that are looked up there."""
+    row = '"Lord of the Flies","Golding, William",'
+    file = "\n".join(["Title,Author,ISBN", *[row] * 5, ""]).encode()
+    url = f"{node.url}/v2/import/file?source={source}"
+    async with node.http.post(url, data=file, headers={"Content-Type": "text/csv"}) as answer:
+        batch_id: str = (await answer.json())["data"]["batchId"]
+    return batch_id
+
+
 @pytest.mark.slow
 async def test_auto_goes_past_it_on_every_node(sandbox: Sandbox, tmp_path: Path) -> None:
     env = sandbox.settings()

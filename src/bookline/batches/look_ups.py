@@ -4,7 +4,8 @@ Way:      app.py runs it in each process → lookup.py, stores/batches.py
 Rule 1:   one process looks up at a time; the list is in the store, so that another goes on when
           it dies.
 Rule 2:   an outage is waited for: retries as for an import's first step, then the row has failed
-          and can be retried.
+          and can be retried. While a provider answers nobody, the rows that need it rest: no try,
+          no write, and rows of other sources go on.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from bookline.batches.lookup import Verdict
-from bookline.errors import BooklineError, GiveUp, StoreDown, TryLater
+from bookline.errors import BooklineError, GiveUp, Resting, StoreDown, TryLater
 from bookline.progress.batches import LOOK_UP, Batch, Item, error_of
 from bookline.stores.batches import SqlBatches
-from bookline.time_limit import gives_way
+from bookline.time_limit import comes_again, gives_way
 from bookline.workflow import FETCH_METADATA
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class LookUps:
     feed: Callable[[], None]
     """Tells the feeder that there is something to import."""
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    _resting: dict[str, int] = field(default_factory=dict)
+    """Source → until when its rows rest."""
 
     def stir(self) -> None:
         """Lets it look at once."""
@@ -71,23 +74,27 @@ class LookUps:
         for batch in await self.store.running():
             if batch.cancel_requested:
                 continue
-            items = await self.store.take(batch.batch_id, LOOK_UP, AT_ONCE)
-            await asyncio.gather(*(self._one(batch, item) for item in items))
+            items = await self.store.take(batch.batch_id, LOOK_UP, AT_ONCE, without=self._at_rest())
+            with gives_way(), comes_again(with_others=len(items) > 1):
+                await asyncio.gather(*(self._one(batch, item) for item in items))
             done += len(items)
         return done
 
     async def _one(self, batch: Batch, item: Item) -> None:
         try:
-            with gives_way():
-                verdict = await self.look_up(item)
+            verdict = await self.look_up(item)
         except StoreDown:
             raise
+        except Resting as rest:
+            self._rest(item.source, rest.retry_after_seconds or 0.0)
+            return
         except TryLater as failure:
             await self._later(batch, item, failure)
             return
         except GiveUp as failure:
             await self._fail(batch, item, failure.code, str(failure))
             return
+        self._resting.pop(item.source, None)
         if verdict.isbn is not None:
             await self.store.found(batch.batch_id, item.index, verdict.isbn)
             self.feed()
@@ -96,6 +103,14 @@ class LookUps:
             await self.store.end_look_up(batch.batch_id, item.index, candidates=found)
         else:
             await self._fail(batch, item, "BOOK_NOT_FOUND", _not_found(item))
+
+    def _rest(self, source: str, seconds: float) -> None:
+        self._resting[source] = self.clock() + int(min(seconds, MOST_RETRY_AFTER_SECONDS) * 1000)
+
+    def _at_rest(self) -> list[str]:
+        """No longer than a provider's longest pause, should the clock be set back."""
+        now_ms, most_ms = self.clock(), MOST_RETRY_AFTER_SECONDS * 1000
+        return [one for one, until in self._resting.items() if 0 < until - now_ms <= most_ms]
 
     async def _later(self, batch: Batch, item: Item, failure: TryLater) -> None:
         retries, failures = FETCH_METADATA.retries, item.tries + 1

@@ -5,6 +5,7 @@ Rule 1:   waiting is not the provider's slowness: the try's clock stands still.
 Rule 2:   who said when to come back is not asked before, by no import of the deployment.
 Rule 3:   while a provider does not answer at all, imports wait for it; one of them asks now and
           then, and its failure is no try.
+          Rows without an ISBN come again instead: they are not imports yet (``Resting``).
 Rule 4:   a store that is away costs a question no try: the turn is asked for again.
 """
 
@@ -17,7 +18,7 @@ from http import HTTPStatus
 
 from bookline.circuit import Outages
 from bookline.engine.places import Places
-from bookline.errors import ProviderDown, SlowDown
+from bookline.errors import ProviderDown, Resting, SlowDown
 from bookline.limits import Limits
 from bookline.net.rests import Rests, title
 from bookline.net.turns import Turns
@@ -25,7 +26,13 @@ from bookline.patience import from_store
 from bookline.ports import Answer, Http, Pace
 from bookline.providers.answers import read_retry_after
 from bookline.setting_values import Rate
-from bookline.time_limit import is_giving_way, is_over_time, off_the_clock
+from bookline.time_limit import (
+    is_coming_again,
+    is_coming_with_others,
+    is_giving_way,
+    is_over_time,
+    off_the_clock,
+)
 
 LOOK_SECONDS = 0.5  # our choice: how late we may notice that another process got an answer
 PROBE_SECONDS = 10.0  # our choice: for a probe that hangs
@@ -63,7 +70,8 @@ class SharedPace:
             if self._may_at_once(provider, line):
                 return await self._asked(provider, line, what, question)
             async with off_the_clock():
-                is_probe = await self._wait(provider, line)
+                wait = self._wait_or_leave if is_coming_again() else self._wait
+                is_probe = await wait(provider, line)
                 if is_probe and (answer := await self._probed(provider, line, what, question)):
                     return answer
             if not is_probe:
@@ -114,6 +122,27 @@ class SharedPace:
                     line.use()
                     return rest.circuit is not None
 
+    async def _wait_or_leave(self, provider: str, line: "_Line") -> bool:
+        """The same for who comes again, wherever in the line it is. Raises: Resting, too."""
+        try:
+            async with asyncio.timeout(None) as stay:
+                watch = asyncio.create_task(self._watch_circuit(provider, stay))
+                try:
+                    return await self._wait(provider, line)
+                finally:
+                    watch.cancel()
+        except TimeoutError as error:
+            seconds = (await self.rests.of(provider)).circuit
+            message = f"{title(provider)} is not answering"
+            raise Resting(message, retry_after_seconds=seconds) from error
+
+    async def _watch_circuit(self, provider: str, stay: asyncio.Timeout) -> None:
+        while True:
+            if (await self.rests.of(provider)).circuit:
+                stay.reschedule(0)
+                return
+            await asyncio.sleep(LOOK_SECONDS)  # closed, or somebody may look
+
     async def _takes_probe(self, provider: str) -> bool:
         return await from_store(partial(self.rests.probe, provider))
 
@@ -146,7 +175,7 @@ class SharedPace:
             async with asyncio.timeout(PROBE_SECONDS):
                 answer = await question()
         except (ProviderDown, TimeoutError) as error:
-            if line.waiting:
+            if line.waiting or is_coming_with_others():
                 return None
             if isinstance(error, ProviderDown):
                 raise
@@ -154,7 +183,7 @@ class SharedPace:
             raise ProviderDown(late, "PROVIDER_TIMEOUT") from error
         await self._heed(provider, answer)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return None if line.waiting else answer
+            return None if line.waiting or is_coming_with_others() else answer
         await self.rests.close(provider)
         return answer
 

@@ -375,15 +375,25 @@ class SqlBatches:
 
         return await self._database.read(work)
 
-    async def take(self, batch_id: str, todo: str, limit: int) -> Sequence[Item]:
-        """The next items for which this is to be done, in their order; they stay on the list."""
+    async def take(
+        self, batch_id: str, todo: str, limit: int, *, without: Collection[str] = ()
+    ) -> Sequence[Item]:
+        """The next items for which this is to be done, in their order, ``without`` those of some
+        sources; they stay on the list.
+        """
 
         def work(session: Session) -> Sequence[Item]:
             rows = session.execute(
                 """SELECT * FROM batch_items WHERE batch_id = :batch_id AND todo = :todo
-                       AND todo <> '' AND due_ms <= :now_ms
+                       AND todo <> '' AND due_ms <= :now_ms AND NOT source IN :without
                    ORDER BY due_ms, place LIMIT :limit""",
-                {"batch_id": batch_id, "todo": todo, "now_ms": self._clock(), "limit": limit},
+                {
+                    "batch_id": batch_id,
+                    "todo": todo,
+                    "now_ms": self._clock(),
+                    "limit": limit,
+                    "without": list(without),
+                },
             )
             return [read_item(row) for row in rows]
 

@@ -3,14 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import pytest
 
-from bookline.batches.look_ups import LookUps
+from bookline.batches.look_ups import AT_ONCE, LookUps
 from bookline.batches.lookup import LookUp
-from bookline.errors import GiveUp, ProviderDown, SlowDown, TryLater, Unreachable, WrongKey
+from bookline.errors import (
+    GiveUp,
+    ProviderDown,
+    Resting,
+    SlowDown,
+    TryLater,
+    Unreachable,
+    WrongKey,
+)
+from bookline.ports import Pace
 from bookline.progress.batches import Batch, Candidate, Item
 from bookline.stores.opening import stores_in_memory
 
@@ -256,3 +265,50 @@ async def test_a_retry_of_the_batch_looks_up_again(bench: Bench) -> None:
     await bench.look_ups.round()
 
     assert (await bench.item()).isbn == A
+
+
+async def test_rows_rest_while_their_source_answers_nobody_and_others_go_on(bench: Bench) -> None:
+    """However long it takes it is no try, and the rows that rest are not asked for one by one."""
+    rested = [replace(DUNE, index=index, source="openlibrary") for index in range(40)]
+    await bench.open(*rested, replace(DUNE, index=40, source="google_books"))
+    other = FakeSearch("google_books", knows=[book()])
+    bench.look_ups.look_up = LookUp([bench.search, other])
+    bench.search.failure = Resting("down", retry_after_seconds=30.0)
+
+    for _ in range(20):
+        while await bench.look_ups.round():
+            pass
+        bench.now_ms += 30_000
+    asked = len(bench.search.asked)
+    bench.search.failure, bench.search.knows = None, [book()]
+    while await bench.look_ups.round():
+        pass
+
+    page, _ = await bench.store.items(BATCH, states=None, limit=50, cursor=None)
+    assert [(item.todo, item.tries) for item in page.items] == [("import", 0)] * 41
+    assert asked == 20 * AT_ONCE
+    assert len(other.asked) == 1
+
+
+async def test_a_source_that_may_be_back_is_asked_before_the_others_are_asked_again() -> None:
+    held = {"openlibrary": 5.0, "google_books": 0.0}
+
+    class Paced:
+        async def held_seconds(self, provider: str) -> float:
+            return held[provider]
+
+        ask = None
+
+    first, second = FakeSearch("google_books"), FakeSearch(failure=Resting("down"))
+    look_up = LookUp([first, second], cast(Pace, Paced()))
+    with pytest.raises(Resting):
+        await look_up(DUNE)
+    held["openlibrary"] = 0.0
+
+    with pytest.raises(Resting):
+        await look_up(DUNE)
+
+    assert (len(first.asked), len(second.asked)) == (1, 2)
+    second.failure, second.knows = None, [book()]
+    assert (await look_up(DUNE)).isbn == A
+    assert len(first.asked) == 1

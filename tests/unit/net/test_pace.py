@@ -13,7 +13,7 @@ from bookline.circuit import (
     LONGEST_PAUSE_SECONDS,
     pause_after,
 )
-from bookline.errors import ProviderDown, SlowDown, StoreDown
+from bookline.errors import ProviderDown, Resting, SlowDown, StoreDown
 from bookline.limits import Lease, Limits
 from bookline.net import pace as pacing
 from bookline.net.pace import SharedPace
@@ -22,7 +22,7 @@ from bookline.patience import Patience, patient
 from bookline.ports import Answer
 from bookline.setting_values import Rate
 from bookline.stores.opening import stores_in_memory
-from bookline.time_limit import gives_way, time_limit
+from bookline.time_limit import comes_again, gives_way, time_limit
 
 OK = Answer(status=200)
 DOWN = Answer(status=503)
@@ -397,6 +397,54 @@ def test_the_pause_grows_to_a_minute() -> None:
 async def until(true: Callable[[], bool]) -> None:
     while not true():
         await asyncio.sleep(0.001)
+
+
+async def test_who_comes_again_leaves_the_line_of_a_provider_that_answers_nobody() -> None:
+    """Also from behind imports that wait in it; and it may be the one that looks again."""
+    clock = Clock()
+    here, there = paces(clock)
+    asked = 0
+
+    async def counted() -> Answer:
+        nonlocal asked
+        asked += 1
+        return DOWN if asked == 1 else OK
+
+    await fails(here)
+    imports = [asyncio.create_task(here.ask("openlibrary", "a book", says(OK))) for _ in range(3)]
+    await opened(here)
+    for pace in (here, there):
+        with comes_again(with_others=True), pytest.raises(Resting) as rest:
+            await pace.ask("openlibrary", "a row", counted)
+        assert rest.value.retry_after_seconds == FIRST_PAUSE_SECONDS
+    for task in imports:
+        task.cancel()
+    await asyncio.gather(*imports, return_exceptions=True)
+    assert asked == 0
+
+    clock.pass_seconds(FIRST_PAUSE_SECONDS)
+    with comes_again(with_others=True), pytest.raises(Resting) as rest:
+        await here.ask("openlibrary", "a row", counted)  # a probe that fails is nobody's try
+    clock.pass_seconds(2 * FIRST_PAUSE_SECONDS)
+    with comes_again(with_others=True):
+        answer = await there.ask("openlibrary", "a row", counted)
+
+    assert (asked, answer) == (2, OK)
+    assert (await there.rests.of("openlibrary")).state == "closed"
+
+
+async def test_who_comes_again_alone_has_its_tries() -> None:
+    clock = Clock()
+    here, _ = paces(clock)
+    await fails(here)
+    with comes_again(with_others=False), pytest.raises(Resting):
+        await here.ask("openlibrary", "a row", no_connection)
+    clock.pass_seconds(FIRST_PAUSE_SECONDS)
+
+    with comes_again(with_others=False), pytest.raises(ProviderDown) as failure:
+        await here.ask("openlibrary", "a row", no_connection)
+
+    assert not isinstance(failure.value, Resting)
 
 
 async def opened(pace: SharedPace) -> None:
