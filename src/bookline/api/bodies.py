@@ -115,8 +115,12 @@ def read_order(body: Json, headers: Mapping[str, str], caller: str) -> Order:
         raise InvalidIsbn("", "isbn is missing")
     if not isinstance(isbn, str):
         raise InvalidIsbn(str(isbn)[:64], "isbn must be a string")
+    try:
+        plain("isbn", isbn)
+    except Refused as refused:
+        raise InvalidIsbn(ascii(isbn)[1:-1], refused.message) from refused
     return Order(
-        isbn=plain("isbn", isbn),
+        isbn=isbn,
         source=read_source(body),
         user_id=optional_text(body, "userId"),
         idempotency_key=headers.get("idempotency-key"),

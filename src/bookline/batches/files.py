@@ -27,7 +27,8 @@ def order_of_file(
     rows = file.rows()
     first = next(rows, None)
     if first is None:
-        raise unreadable("The file has a header and no rows. Export your library again.")
+        seen = "has a header and no rows" if file.header else "is a list without books"
+        raise unreadable(f"The file {seen}. Export your library again.")
     return BatchOrder(
         items=items_of_rows(chain([first], rows), source),
         name=name,

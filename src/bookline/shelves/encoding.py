@@ -18,16 +18,28 @@ _BOMS = (
 )
 _KINDS = (
     (b"PK\x03\x04", "a ZIP, Excel or EPUB file"),
+    (b"PK\x05\x06", "an empty ZIP file"),
+    (b"PK\x07\x08", "a part of a ZIP file"),
     (b"%PDF", "a PDF"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file"),
     (b"\x1f\x8b", "a gzip file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
     (b"7z\xbc\xaf", "a 7z file"),
     (b"Rar!", "a RAR file"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"RIFF", "a picture or a recording"),
     (b"SQLite format 3", "a SQLite database"),
     (b"{\\rtf", "an RTF document"),
 )
+_KINDS_WITHIN = (
+    (60, b"BOOKMOBI", "a Kindle book"),
+    (257, b"ustar", "a tar file"),
+)
+"""Kinds whose mark does not stand at their beginning, with its place."""
 _C1 = bytes(range(0x80, 0xA0))
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
 
@@ -52,6 +64,9 @@ def find_encoding(data: bytes) -> Encoding:
     for mark, kind in _KINDS:
         if data.startswith(mark):
             raise unsupported(kind)
+    for place, mark, kind in _KINDS_WITHIN:
+        if data.startswith(mark, place):
+            raise unsupported(kind)
     if data[:200].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         raise unsupported("a web page or XML file")
     for mark, name, codec in _BOMS:
@@ -65,7 +80,7 @@ def find_encoding(data: bytes) -> Encoding:
 def _without_mark(data: bytes) -> Encoding:
     if b"\0" in data:
         for codec, zeros in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
-            if zeros.count(0) > len(zeros) * 0.4 and _decodes(data, codec, 0):
+            if zeros.count(0) > len(zeros) * 0.4 and _is_text(data, codec):
                 return Encoding(name="utf-16", codec=codec)
         raise unreadable("The file contains NUL bytes, so it is not a text file.")
     if _decodes(data, "utf-8", 0):
@@ -76,6 +91,16 @@ def _without_mark(data: bytes) -> Encoding:
     if len(data.translate(None, _UNDEFINED)) == len(data):
         return Encoding(name="windows-1252", codec="windows-1252")
     raise unreadable("The file is neither UTF-8, UTF-16, Windows-1252 nor ISO-8859-1 text.")
+
+
+def _is_text(data: bytes, codec: str) -> bool:
+    """Whether it decodes and no character is NUL, as in what only looks like UTF-16."""
+    place = data.find(b"\0\0")
+    while place % 2:  # the halves of two neighbours, or -1
+        if place < 0:
+            return _decodes(data, codec, 0)
+        place = data.find(b"\0\0", place + 1)
+    return False
 
 
 def _decodes(data: bytes, codec: str, skip: int) -> bool:

@@ -25,7 +25,7 @@ from bookline.book import Book
 from bookline.errors import Refused
 from bookline.isbn import Isbn
 from bookline.reading import Reading
-from bookline.shelves.formats.goodreads import SHELF_OF
+from bookline.shelves.formats.goodreads import SHELF_OF, STATUS_OF
 from bookline.shelves.row import NOTHING
 
 _FORMULA = re.compile(r"'*[=+\-@\t]")
@@ -214,8 +214,7 @@ def _goodreads_cells(book: Shelved) -> list[str]:
     first, _, last = author.rpartition(" ")
     times = reading.dates_read or ()
     started, _, ended = times[-1].rpartition("/") if times else ("", "", "")
-    exclusive = SHELF_OF.get(reading.status or "", "")
-    shelves = ", ".join(reading.shelves or ())
+    shelves, exclusive = _goodreads_shelves(reading)
     return [
         "",
         book.title,
@@ -233,7 +232,7 @@ def _goodreads_cells(book: Shelved) -> list[str]:
         "",
         ended.replace("-", "/"),
         (reading.date_added or "").replace("-", "/"),
-        shelves,
+        ", ".join(shelves),
         "",
         exclusive,
         _one_line(reading.review),
@@ -243,6 +242,19 @@ def _goodreads_cells(book: Shelved) -> list[str]:
         "1" if reading.owned else "0",
         started.replace("-", "/"),
     ]
+
+
+def _goodreads_shelves(reading: Reading) -> tuple[tuple[str, ...], str]:
+    """All shelves and the exclusive one, as Goodreads writes them.
+
+    It names the exclusive shelf among all, but for "read". Where it is none of the usual, it is the
+    reader's own, which our reader of the form puts last.
+    """
+    own = reading.shelves or ()
+    if reading.status is None:
+        return own, own[-1] if own and own[-1] not in STATUS_OF else ""
+    exclusive = SHELF_OF[reading.status]
+    return (own if exclusive == "read" else (exclusive, *own)), exclusive
 
 
 def _one_line(text: str | None) -> str:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from bookline.api.bodies import LIMIT_MOST, USUAL_BODY_BYTES, read_body, read_limit, read_order
 from bookline.api.route_table import RouteRule
-from bookline.errors import Refused
+from bookline.errors import InvalidIsbn, Refused
 
 VALUES = st.recursive(
     st.none()
@@ -91,6 +91,15 @@ def test_any_object_is_an_order_or_is_refused(body: dict[str, Any]) -> None:
         order = read_order(body, {}, "caller")
         order.isbn.encode()
         assert order.user_id is None or "\0" not in order.user_id
+
+
+@pytest.mark.parametrize("isbn", ["9780451524935\0", "978045152493\ud800"])
+def test_an_isbn_that_cannot_be_written_down_is_no_isbn(isbn: str) -> None:
+    with pytest.raises(InvalidIsbn) as refused:
+        read_order({"isbn": isbn}, {}, "caller")
+
+    refused.value.message.encode()
+    str(refused.value.details).encode()
 
 
 @given(st.text(max_size=30))

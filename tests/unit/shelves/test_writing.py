@@ -83,6 +83,28 @@ def test_a_goodreads_export_goes_round_equal() -> None:
     assert read_back(write_goodreads(taken)) == taken
 
 
+@pytest.mark.parametrize(
+    ("bookshelves", "exclusive"),
+    [
+        ("", "read"),
+        ("fav", "read"),
+        ("to-read", "to-read"),
+        ("currently-reading, fav", "currently-reading"),
+        ("paused", "paused"),
+        ("fav, abandoned", "abandoned"),
+    ],
+)
+def test_shelves_go_back_to_goodreads_as_they_came(bookshelves: str, exclusive: str) -> None:
+    header = ("Book Id", "Title", "ISBN13", "Bookshelves", "Exclusive Shelf")
+    text = csv_line(header) + csv_line(("1", "A", "", bookshelves, exclusive))
+    [taken] = read_back([text])
+
+    _, line = write_goodreads([taken])
+
+    given = dict(zip(GOODREADS_HEADER, next(csv.reader([line])), strict=True))
+    assert (given["Bookshelves"], given["Exclusive Shelf"]) == (bookshelves, exclusive)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(books, max_size=5))
 def test_the_csv_keeps_each_readers_data(shelf: list[Shelved]) -> None:
