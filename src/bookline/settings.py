@@ -175,10 +175,18 @@ class Settings(BaseModel):
         check_port(parts.netloc)
         return url.rstrip("/")
 
-    @field_validator("webhook_url")
+    @field_validator("webhook_url", "embedder_url")
     @classmethod
     def _is_http_or_nothing(cls, url: str) -> str:
         return cls._is_http(url) if url else url
+
+    @field_validator("contact", "google_books_api_key", "isbndb_api_key", "embedder_api_key")
+    @classmethod
+    def _goes_into_a_header(cls, value: str | SecretStr) -> str | SecretStr:
+        text = value if isinstance(value, str) else value.get_secret_value()
+        if not text.isprintable():
+            raise ValueError("must be one line, without a line break at its end")
+        return value
 
     @field_validator("webhook_secret")
     @classmethod
@@ -198,7 +206,7 @@ class Settings(BaseModel):
             raise ValueError("BOOKLINE_WEBHOOK_URL needs BOOKLINE_WEBHOOK_SECRET to sign with")
         return self
 
-    @field_validator("embedder_url", "kv_url", "object_store_url")
+    @field_validator("kv_url", "object_store_url")
     @classmethod
     def _has_a_port(cls, url: str) -> str:
         check_port(urlsplit(url).netloc)

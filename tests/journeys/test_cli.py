@@ -151,6 +151,13 @@ def job_id_of(done: Done) -> str:
 
 
 # ------------------------------------------------------------------ imports
+def test_a_command_that_only_looks_makes_no_data_folder(embedded: Run, tmp_path: Path) -> None:
+    looked = embedded("books", "--json")
+
+    assert (looked.returncode, json.loads(looked.stdout)["items"]) == (0, [])
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_import_shows_each_step_and_ends_with_the_book(embedded: Run) -> None:
     done = embedded("import", ORWELL, "--source", "openlibrary")
 

@@ -83,8 +83,9 @@ def test_a_wrong_batch_or_action_is_told_by_its_exit_code(served: Run) -> None: 
 def test_a_file_is_imported_without_a_server(embedded: Run) -> None:  # noqa: F811
     done = embedded("import", "--file", "-", "--json", given=f"{ORWELL}\n9780142437247\n")
 
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
+    assert lines[-1]["type"] == "summary"
     ends = {line["data"]["index"] for line in lines if line["type"] == "batch_item"}
     assert ends == {0, 1}
     assert embedded("import", "--file", "-", given=f"{ORWELL}\n").stderr.endswith(

@@ -73,12 +73,14 @@ class Asked:
 
     @asynccontextmanager
     async def client(
-        self, settings: "Settings", notice: Callable[[str], None] = say
+        self, settings: "Settings", notice: Callable[[str], None] = say, *, keeps: bool = False
     ) -> AsyncIterator[tuple["BooklineClient", str | None]]:
-        """Bookline, and its server's address if it is one."""
+        """Bookline, and its server's address if it is one. ``keeps`` is whether the command brings
+        something that is to be kept.
+        """
         from bookline.cli.opening import open_client
 
-        async with open_client(settings, self.server, notice) as (client, url):
+        async with open_client(settings, self.server, notice, keeps=keeps) as (client, url):
             self.where = f"in the server at {url}" if url else "at the next start: `bookline serve`"
             self.interrupted = f"interrupted; what was started is safe and continues {self.where}"
             yield client, url

@@ -11,7 +11,7 @@ from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, as
 from bookline.cli.batch_view import BatchView, is_good, sentence
 from bookline.cli.import_commands import LimitOption, read_pages, with_client
 from bookline.cli.stdin import Lines
-from bookline.cli.views import result, say
+from bookline.cli.views import json_line, result, say
 from bookline.cli.words import clean, count
 from bookline.errors import Refused
 from bookline.progress.batches import ITEM_STATES
@@ -54,7 +54,7 @@ async def watch_batch(asked: Asked, client: "BooklineClient", batch: Json) -> in
                 view.hear(message)
     ended = await client.batch(batch["batchId"])
     if asked.json:
-        asked.print({"type": "summary", **ended}, lambda: None)
+        json_line({"type": "summary", **ended})
         return DONE if is_good(ended) else FAILED
     say(sentence(ended))
     if ended["counts"]["review"]:

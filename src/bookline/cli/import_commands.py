@@ -89,7 +89,7 @@ def import_(
             raise Refused("INVALID_REQUEST", "give at least one ISBN, or --file")
         if file is not None:
             data = await _read_file(file)
-            async with asked.client(settings) as (client, url):
+            async with asked.client(settings, keeps=not preview) as (client, url):
                 if preview:
                     return await _preview(asked, client, data)
                 if url and not asked.json:
@@ -103,7 +103,7 @@ def import_(
             tell_reading(wanted, view)
             if not wanted.isbns:
                 return USAGE
-            async with asked.client(settings, view.notice) as (client, url):
+            async with asked.client(settings, view.notice, keeps=True) as (client, url):
                 if url:
                     view.notice(f"using the server at {url}")
                 outcome = await import_all(client, wanted, source, view, watch=watch)
@@ -314,13 +314,17 @@ async def read_pages(read: Callable[[int, str | None], Awaitable[Json]], limit: 
             return {"items": items, "nextCursor": cursor}
 
 
-def with_client(asked: Asked, work: Callable[["BooklineClient"], Awaitable[int]]) -> None:
-    """Runs a command that asks Bookline something."""
+def with_client(
+    asked: Asked, work: Callable[["BooklineClient"], Awaitable[int]], *, keeps: bool = False
+) -> None:
+    """Runs a command that asks Bookline something. ``keeps`` is whether it brings something that is
+    to be kept.
+    """
 
     async def opened() -> int:
         from bookline.settings import read_settings
 
-        async with asked.client(read_settings()) as (client, _url):
+        async with asked.client(read_settings(), keeps=keeps) as (client, _url):
             return await work(client)
 
     perform(asked, opened)

@@ -2,10 +2,13 @@
 
 Way:     a command → here → bookline/client: of a server, or of embedded.py's
 Rule 1:  a server that was named must be there; the usual one is used if it answers at once.
+Rule 2:  a command that only looks makes no data folder: where there is none, nothing is kept.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 
@@ -20,9 +23,10 @@ PROBE_SECONDS = 3.0  # one that is busy may take a while to say that it is there
 
 @asynccontextmanager
 async def open_client(
-    settings: Settings, server: str | None, notice: Notice
+    settings: Settings, server: str | None, notice: Notice, *, keeps: bool
 ) -> AsyncIterator[tuple[BooklineClient, str | None]]:
-    """The client, and the server's address; None when it runs in this process.
+    """The client, and the server's address; None when it runs in this process. ``keeps`` is
+    whether the command brings something that is to be kept.
 
     Raises: Unreachable, Refused, StoreDown.
     """
@@ -36,8 +40,19 @@ async def open_client(
         return
     from bookline.cli.embedded import embedded
 
-    async with embedded(settings, notice) as client:
-        yield client, None
+    with _with_folder(settings, keeps=keeps) as own:
+        async with embedded(own, notice) as client:
+            yield client, None
+
+
+@contextmanager
+def _with_folder(settings: Settings, *, keeps: bool) -> Iterator[Settings]:
+    """These settings; where they have no folder to read, with an empty one for the block."""
+    if keeps or settings.postgres_url or settings.database_dir.exists():
+        yield settings
+        return
+    with TemporaryDirectory(prefix="bookline-", ignore_cleanup_errors=True) as folder:
+        yield settings.model_copy(update={"data_dir": Path(folder), "database_url": ""})
 
 
 async def find_usual(settings: Settings) -> str | None:

@@ -161,7 +161,7 @@ def set_(
         change["reason"], change["actor"] = reason, actor()
         return _tell(asked, await client.change_rollout(**change))
 
-    with_client(asked, work)
+    with_client(asked, work, keeps=True)
 
 
 def _users(named: tuple[tuple[str | None, UsersOption], ...]) -> dict[str, str | None]:
@@ -197,7 +197,7 @@ def advance(
             _tell_closed(refused, gates)
             return FAILED
 
-    with_client(asked, work)
+    with_client(asked, work, keeps=True)
 
 
 def _tell_closed(refused: Refused, gates: list[Json]) -> None:
@@ -221,7 +221,7 @@ def rollback(
     async def work(client: "BooklineClient") -> int:
         return _tell(asked, await client.rollback_rollout(reason, actor=actor()))
 
-    with_client(asked, work)
+    with_client(asked, work, keeps=True)
 
 
 def incident(
@@ -242,7 +242,7 @@ def incident(
         asked.print(after, lambda: result(f"incident {number} is open"))
         return DONE
 
-    with_client(asked, work)
+    with_client(asked, work, keeps=True)
 
 
 def resolve(
@@ -261,7 +261,7 @@ def resolve(
         asked.print(after, lambda: result(f"incident {number} is resolved"))
         return DONE
 
-    with_client(asked, work)
+    with_client(asked, work, keeps=True)
 
 
 def _tell(asked: Asked, after: Json) -> int:

@@ -104,19 +104,19 @@ class JsonView(PlainView):
     """Every message as it came, one JSON object a line, on stdout."""
 
     def refuse(self, isbn: str, error: Json) -> None:
-        _line({"type": "refused", "isbn": isbn, "error": error})
+        json_line({"type": "refused", "isbn": isbn, "error": error})
 
     def accept(self, story: Story) -> None:
-        _line({"type": "accepted", "jobId": story.job_id, "isbn": story.isbn})
+        json_line({"type": "accepted", "jobId": story.job_id, "isbn": story.isbn})
 
     def hear(self, story: Story, message: Json) -> None:
-        _line(message)
+        json_line(message)
 
     def finish(self, story: Story) -> None:
         pass
 
     def sum_up(self, total: Json, sentence: str) -> None:
-        _line({"type": "summary", **total})
+        json_line({"type": "summary", **total})
 
 
 def say(text: str) -> None:
@@ -136,5 +136,5 @@ def results(lines: Iterable[str]) -> None:
         result(line)
 
 
-def _line(value: Json) -> None:
+def json_line(value: Json) -> None:
     result(json.dumps(value, ensure_ascii=False))
