@@ -86,6 +86,12 @@ _KNOWN: Final = _read_table() | {
     "brazilian portuguese": "pt-BR", "portuguese (brazil)": "pt-BR",
     "simplified chinese": "zh-Hans", "chinese (simplified)": "zh-Hans",
     "traditional chinese": "zh-Hant", "chinese (traditional)": "zh-Hant",
+    "american english": "en-US", "british english": "en-GB", "mandarin": "zh",
+    "mandarin chinese": "zh", "cantonese": "yue", "scots": "sco", "low german": "nds",
+    "plattdeutsch": "nds", "frisian": "fy", "asturian": "ast", "hawaiian": "haw", "cebuano": "ceb",
+    "aramaic": "arc", "syriac": "syr", "coptic": "cop", "akkadian": "akk", "aleut": "ale",
+    "serbo-croatian": "sh", "sh": "sh", "romany": "rom", "romani": "rom", "papiamento": "pap",
+    "multiple languages": "mul", "multilingual": "mul", "several languages": "mul",
 }  # fmt: skip
 _UNKNOWN: Final = frozenset(
     {"un", "und", "zxx", "mis", "undetermined", "unknown", "n/a", "none", "null", "not specified",
@@ -93,11 +99,12 @@ _UNKNOWN: Final = frozenset(
 )  # fmt: skip
 _TAG: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,4}")
 _SEVERAL: Final = re.compile(r"\s*[;,|/+&]\s*|\s+(?:and|und|et|y)\s+")
+_SAYS_LANGUAGE: Final = re.compile(r"\blanguages?\b\s*:?|\blang\s*:")
 _BRACKETED: Final = re.compile(r"\s*\([^()]*\)")
 
 
 def bcp47(name: str) -> str | None:
-    """The tag for a code or a name; None where it says "unknown"; else the name itself.
+    """The tag for a code or a name; None where it says "unknown", or nothing that is known.
 
     Of several (``eng; spa``) the first that is known; a code with its name (``Eng English``) is
     that language.
@@ -107,17 +114,19 @@ def bcp47(name: str) -> str | None:
         return None
     if tag := _known(folded):
         return tag
-    plain = _BRACKETED.sub("", folded).strip()
+    plain = _SAYS_LANGUAGE.sub("", _BRACKETED.sub("", folded)).strip()
     for part in (plain, *_SEVERAL.split(plain)):
         if tag := _known(part) or _coded(part):
             return tag
-    return name
+    return None
 
 
 def _known(folded: str) -> str | None:
     if folded in _KNOWN:
         return _KNOWN[folded]
     first, *rest = folded.split("-")
+    if len(first) == 2 and first not in _KNOWN:  # the table has them all
+        return None
     if _TAG.fullmatch(folded) and (rest or len(folded) <= 3):
         return "-".join((_KNOWN.get(first, first), *map(_cased, rest)))
     return None

@@ -54,7 +54,9 @@ _PUBLISHERS: Final = frozenset(
     {
         "unknown publisher", "publisher unknown", "no publisher", "no publisher listed",
         "publisher", "publishers", "publisher not identified", "publisher not specified",
-        "publisher not available", "name of publisher not identified", "sine nomine",
+        "publisher not available", "publisher not given", "publisher not known",
+        "publisher not listed", "publisher not provided", "sans nom", "sine nomine",
+        "name of publisher not identified",
         "s. n", "s.n", "s . n", "verlag nicht ermittelbar", "verlag unbekannt", "ohne verlag",
         "éditeur non identifié", "éditeur inconnu", "sans éditeur", "editor no identificado",
         "editorial desconocida", "sin editorial", "editore sconosciuto", "editor desconhecido",
@@ -63,7 +65,10 @@ _PUBLISHERS: Final = frozenset(
         "б.и", "б. и", "出版者不明", "s.l. : s.n", "s.l.: s.n", "s.l. s.n", "s.l", "s. l", "b.n",
     }
 )  # fmt: skip
-_BRACKETED: Final = re.compile(r"[\[(<]\s*(?:sn|sl)\s*[\])>]", re.IGNORECASE)
+_BRACKETED: Final = re.compile(r"[\[(<]\s*s\.?\s*[nl]\.?\s*[\])>]\W*", re.IGNORECASE)
+"""``[s.n.]``, "sine nomine": only brackets tell it from initials."""
+_BRACKETS: Final = re.compile(r"[\[\](){}<>]")
+_TWICE: Final = re.compile(r"(\w{3,})(?:[\s,]+\1)+", re.IGNORECASE)
 _TITLES: Final = frozenset(
     {
         "untitled", "no title", "title", "unknown title", "title unknown", "title not available",
@@ -77,12 +82,17 @@ _TITLES: Final = frozenset(
 
 def is_no_name(text: str) -> bool:
     """Whether it stands for a name (of an author) that nobody knows."""
-    return _says(text, _NAMES)
+    once = _TWICE.fullmatch(text.strip())  # "Unknown, Unknown"
+    return _says(once[1] if once else text, _NAMES) or _is_bracketed(text)
 
 
 def is_no_publisher(text: str) -> bool:
     """Whether it stands for a publisher that nobody knows."""
-    return _says(text, _PUBLISHERS) or _BRACKETED.fullmatch(text.strip()) is not None
+    return (
+        _says(text, _PUBLISHERS)
+        or _is_bracketed(text)
+        or _says(_BRACKETS.sub("", text), _PUBLISHERS)  # [S.l.] : [s.n.]
+    )
 
 
 def is_no_title(text: str) -> bool:
@@ -93,6 +103,10 @@ def is_no_title(text: str) -> bool:
 def is_no_description(text: str) -> bool:
     """Whether it stands for a description that there is not."""
     return _says(text, _DESCRIPTIONS)
+
+
+def _is_bracketed(text: str) -> bool:
+    return _BRACKETED.fullmatch(text.strip()) is not None
 
 
 def _says(text: str, more: frozenset[str]) -> bool:

@@ -141,7 +141,7 @@ def test_a_true_date_is_taken_as_it_is(date: str) -> None:
         ({"publicationDate": "0000"}, "publicationDate"),
         ({"publicationDate": "18 Oct 1851"}, "publicationDate"),
         ({"publicationDate": "1851-1-1"}, "publicationDate"),
-        ({"language": "english language"}, "language"),
+        ({"language": "english dialects"}, "language"),
         ({"language": "klingonese"}, "language"),
         ({"language": "unknown"}, "language"),
         ({"unlock": "title"}, "unlock"),

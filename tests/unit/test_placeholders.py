@@ -11,6 +11,7 @@ from bookline.placeholders import is_no_description, is_no_name, is_no_publisher
      "unknown author",
      "Author Unknown", "n/a", "N/A", "n.a.", "None", "null", "TBD", "TBA", "[TBC]",
      "To Be Announced", "Not Available (NA)", "Unbekannt", "Inconnu", "Desconocido", "不明",
+     "[s.n.]", "(S. N.)", "Unknown Unknown", "Unknown, unknown",
      "No Author Credited", "\"Unknown\"", " unknown. "],
 )  # fmt: skip
 def test_no_name_is_known(text: str) -> None:
@@ -20,7 +21,7 @@ def test_no_name_is_known(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["Anonymous", "Various", "Various Authors", "Nemo", "Unknown Worlds Collective", "A", "X", "O.",
-     "Anon.", "T. B. Davis", "Na Li", "Noname Smith", "中山", "Q?"],
+     "Anon.", "T. B. Davis", "S. N.", "Duran Duran", "Na Li", "Noname Smith", "中山", "Q?"],
 )  # fmt: skip
 def test_a_name_stays_a_name(text: str) -> None:
     assert not is_no_name(text)
@@ -32,7 +33,7 @@ def test_a_name_stays_a_name(text: str) -> None:
      "sine nomine",
      "????", "Publisher not identified", "[publisher not identified]", "Unknown Publisher",
      "[Verlag nicht ermittelbar]", "[éditeur non identifié]", "[S.l. : s.n.]", "n/a", "-", "TBA",
-     "[б.и.]", "No publisher"],
+     "[б.и.]", "No publisher", "[S.l.] : [s.n.]", "[sans nom]", "publisher not given"],
 )  # fmt: skip
 def test_no_publisher_is_known(text: str) -> None:
     assert is_no_publisher(text)

@@ -17,6 +17,11 @@ YEARS_AHEAD: Final = 5  # announced books; further ahead: another calendar, or a
 _FILLERS: Final = frozenset({"1900-01-01", "1753-01-01", "1899-12-30", "1899-12-31"})
 """What databases write for "no date"."""
 
+_FILLED: Final = re.compile(
+    r"0?1[-/.]0?1[-/.](?:1900|1753)|(?:3[01][-/.]12|12[-/.]3[01])[-/.]1899", re.ASCII
+)
+"""The same, as days are written elsewhere."""
+
 _MONTHS: Final = {
     name: number
     for number, name in enumerate(
@@ -73,6 +78,8 @@ def read_date(value: object, *, this_year: int | None = None) -> str | None:
     text = _DASHES.sub("-", value).strip().strip("\u200e\u200f")
     if not text.isascii():
         text = _DASHES.sub("-", unicodedata.normalize("NFKC", text)).strip()
+    if _FILLED.match(text):
+        return None
     found = _exact(text, latest) or _year(text, latest)
     return None if found in _FILLERS else found
 

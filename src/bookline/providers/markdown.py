@@ -13,6 +13,7 @@ _DEFINITION: Final = re.compile(r"^[ ]{0,3}\[([^\]\n]{1,40})\]:[ \t]*<?(?:https?
 _SOURCE: Final = re.compile(
     r"[ \t]*\(\s*\[[^\]\n]{1,60}\](?:\[[^\]\n]{1,40}\]|\((?:https?:|/)[^)\s]{1,500}\))\s*\)"
 )
+_SOURCE_AND_STOP: Final = re.compile(rf"(?<=[.!?…]){_SOURCE.pattern}\.")
 _IMAGE: Final = re.compile(r"!\[([^\]\n]{0,200})\]\([^)\s]{1,500}\)")
 _LINK: Final = re.compile(
     r"\[([^\[\]\n]{1,300})\]\((?:https?:|mailto:|/)[^)\s]{0,500}(?: \"[^\"\n]{0,200}\")?\)"
@@ -25,6 +26,7 @@ _HEADING: Final = re.compile(r"^[ ]{0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.M)
 _RULE: Final = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.M)
 _UNDERLINE: Final = re.compile(r"^[ ]{0,3}=+[ \t]*$", re.M)
 _STRONG: Final = (
+    re.compile(r"(?<![\w*\\])\*\*\*(?=[^\s*])([^\n*]{1,500}?)(?<=[^\s*\\])\*\*\*(?![\w*])"),
     re.compile(r"(?<![\w*\\])\*\*(?=[^\s*])([^\n*]{1,500}?)(?<=[^\s*\\])\*\*(?![\w*])"),
     re.compile(r"(?<![\w_\\])__(?=[^\s_])([^\n]{1,500}?)(?<=[^\s_\\])__(?![\w_])"),
 )
@@ -42,7 +44,7 @@ def without_marks(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     names = {found[1].casefold() for found in _DEFINITION.finditer(text)}
     text = _DEFINITION.sub("", text)
-    text = _SOURCE.sub("", text)
+    text = _SOURCE.sub("", _SOURCE_AND_STOP.sub("", text))
     text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
     if names:
         text = _REFERRED.sub(lambda one: one[1] if one[2].casefold() in names else one[0], text)

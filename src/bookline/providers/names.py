@@ -20,10 +20,10 @@ _QUOTES: Final = {'"': '"', "“": "”", "„": "“", "”": "”", "«": "»"
 _YEAR: Final = r"(?:(?:ca|c|circa|approximately|approx|about|um)\.?\s*)?[0-9]{3,4}\??"
 _ERA: Final = r"(?:\s*(?:B\.?\s?C\.?(?:\s?E\.?)?|A\.?\s?D\.?))?"
 _DATES: Final = (
-    rf"(?:{_YEAR}{_ERA}\s*[-‐-―]\s*(?:(?:d\.?\s*)?(?:{_YEAR}|[0-9]{{2}}\??){_ERA})?"
+    rf"(?:{_YEAR}{_ERA}(?:\s+or\s+{_YEAR})?\s*[-‐-―]\s*(?:(?:d\.?\s*)?(?:{_YEAR}|[0-9]{{2}}\??){_ERA})?"
     rf"|(?:b|d|fl|born|died|active|flourished|geb|gest|né en|née en)\b\.?\s*{_YEAR}{_ERA}"
     r"|[-‐-―]\s*[0-9]{3,4}"
-    r"|[0-9]{1,2}(?:st|nd|rd|th)\s+cent(?:ury|\.)?(?:\s*B\.?C\.?)?)"
+    r"|(?:(?:active|fl|flourished)\b\.?\s*)?[0-9]{1,2}(?:st|nd|rd|th)\s+cent(?:ury|\.)?(?:\s*B\.?C\.?)?)"
 )
 _LIFE: Final = re.compile(
     rf"(?:\s*,\s*|\s*[(\[]\s*){_DATES}\s*[)\]]?\s*[.,;]?\s*(?=\Z|[,;(\[])", re.IGNORECASE
@@ -43,7 +43,8 @@ _ROLE: Final = (
 )
 _ROLES: Final = rf"{_ROLE}(?:\s*(?:,|;|/|&|and|und|et|y)\s*{_ROLE})*"
 _BRACKETED_ROLE: Final = re.compile(rf"\s*[(\[]\s*{_ROLES}\s*[)\]]\s*", re.IGNORECASE)
-_TRAILING_ROLE: Final = re.compile(rf"\s*[,;:/]\s*{_ROLES}\s*\Z", re.IGNORECASE)
+_SPACE_BEFORE: Final = re.compile(r"\s+(?=[,;])")
+_TRAILING_ROLE: Final = re.compile(rf"(?:\s*[,;:/]|\s+[-‐-―])\s*{_ROLES}\s*\Z", re.IGNORECASE)
 _LEADING_ROLE: Final = re.compile(
     r"\A(?:(?:written|edited|translated|illustrated|compiled|narrated|read|adapted|introduced|"
     r"foreword|introduction|photographs|selected)(?:\s+and\s+\w+)?\s+by|by|author:|editor:|"
@@ -66,7 +67,7 @@ def tidy_name(line: str) -> str | None:
         before = line
         line = _unquoted(line)
         line = _LEADING_ROLE.sub("", line)
-        line = _BRACKETED_ROLE.sub(" ", line)
+        line = _SPACE_BEFORE.sub("", _BRACKETED_ROLE.sub(" ", line))
         line = _TRAILING_ROLE.sub("", line)
         line = _LIFE.sub("", line).strip(" ,;:/")
         line = _without_stop(line)
@@ -76,6 +77,8 @@ def tidy_name(line: str) -> str | None:
 
 
 # ------------------------------------------------------------------ publishers
+_SUPPLIED: Final = re.compile(r"\[([^\[\]]+)\]")
+"""What a cataloguer did not find in the book itself stands in brackets."""
 _ISBD_END: Final = re.compile(r"\s*[,;:/]+\s*\Z")
 
 
@@ -85,7 +88,11 @@ def tidy_publisher(line: str) -> str | None:
     """
     for _ in range(3):
         before = line
+        if is_no_publisher(line):  # "[SN]" is none, "SN" may be one
+            return None
         line = _ISBD_END.sub("", _unquoted(line))
+        if supplied := _SUPPLIED.fullmatch(line):
+            line = supplied[1].strip()
         if line == before:
             break
     return None if not line or is_no_publisher(line) else line
@@ -104,6 +111,8 @@ _CALL_NUMBER: Final = re.compile(
 )
 _MACHINE: Final = re.compile(
     r"[a-z][a-z0-9_-]{0,30}:[^\s=]{0,80}=.*"  # nyt:combined-print-fiction=2011-05-07
+    r"|(?-i:[a-z][a-z0-9_]{1,30}):[^\s:]\S*"  # collectionid:x
+    r"|97[89][-\s0-9]{10,14}"
     r"|(?:nyt|collection|series|award|place|person|people|time|org|lexile|ar|dewey|lcc|lccn|oclc|"
     r"isbn|bisac|thema|bic|ia|openlibrary|goodreads|librarything|genre|form|id|tag|language|"
     r"content_warning|literary_form|audience|mood):\S.*"

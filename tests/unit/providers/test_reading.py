@@ -87,7 +87,9 @@ def test_authors_are_kept_in_order_once_and_without_placeholders() -> None:
     [("en", "en"), ("eng", "en"), ("English", "en"), ("ger", "de"), ("deu", "de"), ("chi", "zh"),
      ("pt-BR", "pt-BR"), ("PT_br", "pt-BR"), ("zh-hant-tw", "zh-Hant-TW"), ("sco", "sco"),
      ("wel", "cy"), ("Farsi", "fa"), ("und", None), ("un", None), ("Unknown", None), ("", None),
-     ("Elvish of the West", "Elvish of the West"), (7, None),
+     ("Elvish of the West", None), ("xx", None), (7, None),
+     ("British English", "en-GB"), ("English language", "en"), ("Language: English", "en"),
+     ("Mandarin Chinese", "zh"), ("Multiple languages", "mul"), ("sh", "sh"),
      # a code with its name, lists, retired codes, own names, regions
      ("Eng English", "en"), ("eng - English", "en"), ("ger German", "de"), ("eng; spa", "en"),
      ("English, French", "en"), (["spa", "eng"], "es"), ([None, "", "fre"], "fr"),

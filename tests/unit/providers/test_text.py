@@ -82,6 +82,8 @@ def test_whatever_is_mixed_into_a_text_it_can_be_shown(text: str) -> None:
     [
         ("A **bold** tale.\r\n\r\n> Best ever\r\n\r\nMore ([source][1]).\r\n\r\n  [1]: https://x.example/a",
          "A bold tale.\n\nBest ever\n\nMore."),
+        ("Best ever … ([source][1]).\n\n[1]: https://x.example/a", "Best ever …"),
+        ("A ***very bold*** tale.", "A very bold tale."),
         ("An *unusual* and _quiet_ book, __really__.", "An unusual and quiet book, really."),
         ("# Heading\nText", "Heading\nText"),
         ("A [link](https://x.example/a_b) inside.", "A link inside."),
