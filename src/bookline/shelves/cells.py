@@ -5,7 +5,7 @@ Rule 1:  a value that cannot be read is None; it never costs the row.
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bookline.reading import LONGEST_SHELF_CHARS, LONGEST_TEXT_CHARS, MOST_PARTS, is_date
 
@@ -48,6 +48,11 @@ class Cells:
         except (KeyError, IndexError):
             return ""
         return unguarded(cell).strip() if cell[:1] == "'" else cell
+
+    @property
+    def names(self) -> Collection[str]:
+        """The columns' names, as ``column`` folds them."""
+        return self._places
 
     def first(self, *names: str) -> str:
         """The first of these columns that holds something."""

@@ -155,6 +155,28 @@ def test_open_librarys_log_has_ids_alone_and_refuses_none() -> None:
     assert (second.open_library_id, second.reading.status) == ("OL2W", "to-read")
 
 
+@pytest.mark.parametrize(
+    "column",
+    ["Book ISBN", "ISBN-13/EAN", "ISBN No.", "eISBN", "primary_isbn13", "ISBN13 (Hardcover)"],
+)
+def test_whatever_is_named_isbn_may_hold_one(column: str) -> None:
+    [row] = rows(f'Rating,{column},Review\n5,9780451524935,"over\ntwo lines"\n')
+
+    assert (str(row.isbn), row.reading.rating) == (ORWELL, 5)
+
+
+@pytest.mark.parametrize(
+    "first", ["My ISBNs", "ISBN 978-0-14-243724-7, ISBN 978-0-06-112008-4", "ISBN: 0142437247"]
+)
+def test_a_line_before_a_list_is_no_header(first: str) -> None:
+    file = open_library_file(f"{first}\n9780451524935, 9780743273565\n".encode())
+
+    found = {str(row.isbn) for row in file.rows()}
+    assert file.format == "list"
+    assert {ORWELL, "9780743273565"} <= found
+    assert ("9780142437247" in found) == ("14" in first)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "windows-1252"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
