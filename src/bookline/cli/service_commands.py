@@ -70,6 +70,7 @@ def serve(
     asked = asked_of(ctx)
 
     async def work() -> int:
+        gc.disable()  # until it is up: nothing of what it loads is garbage, a sixth of its CPU
         from bookline.cli.processes import cores, keep_to_one_core, serve_in_processes
         from bookline.logs import set_up_logs
 
@@ -77,13 +78,13 @@ def serve(
         set_up_logs(settings.log_level, settings.log_format)
         count = processes or len(cores()) or 1
         if count > 1:
+            gc.enable()
             options = ["--role", role, *(["--insecure"] if insecure else [])]
             said = {"BOOKLINE_HOST": settings.host, "BOOKLINE_PORT": str(settings.port)}
             await serve_in_processes(settings, count, options, {**os.environ, **said})
             return DONE
         if core is not None:
             keep_to_one_core(core)
-        gc.disable()  # until it is up: nothing of what it loads is garbage, a sixth of its CPU
         from bookline.cli.serving import serve_until_told
 
         await serve_until_told(settings, insecure=insecure, role=role, inherited=socket)

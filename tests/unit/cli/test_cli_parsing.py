@@ -1,5 +1,6 @@
 """What the command line accepts, without running anything."""
 
+import os
 import subprocess
 import sys
 
@@ -72,6 +73,32 @@ def test_the_help_loads_nothing_heavy() -> None:
     )
 
     assert shown.stdout == "[]\n"
+
+
+def test_a_server_is_loaded_without_a_search_for_garbage() -> None:
+    """A full one among all that it loads takes 0.1 s, and there would be several."""
+    code = (
+        "import gc, sys\n"
+        "class Look:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('dbos', 'fastapi'): print(name, gc.isenabled())\n"
+        "sys.meta_path.insert(0, Look())\n"
+        "sys.argv = ['bookline', 'serve', '--port', '0']\n"
+        "from bookline.cli.main import run\n"
+        "run()\n"
+    )
+    broken = {**os.environ, "BOOKLINE_KV_URL": "nonsense"}  # so that it ends when all is loaded
+
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=broken,
+    )
+
+    assert sorted(shown.stdout.splitlines()) == ["dbos False", "fastapi False"], shown.stderr
 
 
 def test_a_server_that_rests_has_nothing_in_memory_that_it_may_never_need() -> None:
