@@ -458,6 +458,16 @@ async def test_a_failed_look_up_comes_again_when_it_is_due(bench: Bench) -> None
     assert [item.isbn for item in await store.take(BATCH, "import", 10)] == [A]
 
 
+async def test_a_clock_that_is_set_back_makes_no_look_up_wait_longer(bench: Bench) -> None:
+    await _looking_up(bench, "Dune")
+    await bench.stores.batches.look_up_later(BATCH, 0, bench.clock() + 5_000)
+
+    bench.clock.now_ms -= 8 * 3_600_000
+
+    [item] = await bench.stores.batches.take(BATCH, "lookup", 10)
+    assert item.tries == 1
+
+
 # ------------------------------------------------------------------ upkeep
 async def test_old_batches_go_but_those_with_open_reviews_stay(bench: Bench) -> None:
     store = bench.stores.batches

@@ -50,6 +50,7 @@ from bookline.values import Json, Page
 PORTION = 1_000  # items in one transaction: about 20 ms of the writer
 REMOVE_MOST = 1_000  # items removed at once
 MOST_PLACES = 2**31
+LONGEST_WAIT_MS = 300_000  # of a look-up: 3 s at the most that RETRY_SCALE may be
 RECEIVING_MS = 3_600_000  # a list that is not whole after this time never will be
 
 _ITEM = "SELECT * FROM batch_items WHERE batch_id = :batch_id AND place = :place"
@@ -380,17 +381,22 @@ class SqlBatches:
     ) -> Sequence[Item]:
         """The next items for which this is to be done, in their order, ``without`` those of some
         sources; they stay on the list.
+
+        One that is due so late that the clock was set back since is due now.
         """
+        now_ms = self._clock()
 
         def work(session: Session) -> Sequence[Item]:
             rows = session.execute(
                 """SELECT * FROM batch_items WHERE batch_id = :batch_id AND todo = :todo
-                       AND todo <> '' AND due_ms <= :now_ms AND NOT source IN :without
+                       AND todo <> '' AND (due_ms <= :now_ms OR due_ms > :beyond_ms)
+                       AND NOT source IN :without
                    ORDER BY due_ms, place LIMIT :limit""",
                 {
                     "batch_id": batch_id,
                     "todo": todo,
-                    "now_ms": self._clock(),
+                    "now_ms": now_ms,
+                    "beyond_ms": now_ms + LONGEST_WAIT_MS,
                     "limit": limit,
                     "without": list(without),
                 },
