@@ -1,5 +1,6 @@
 """Three nodes on one PostgreSQL, of which now one, now another is killed, frozen or sent away, and
-PostgreSQL itself is restarted and crashed, while imports and a batch go on.
+PostgreSQL itself is restarted and crashed, while imports and a batch go on. Each node's clock is
+wrong by up to ten minutes, another time at each start.
 
 At the end nothing may be lost or doubled: every book is there once, each job's story is 1, 2, 3 …
 with one end and no try told twice, the batch has ended with all of it, the metrics count each
@@ -36,12 +37,23 @@ FROZEN_SECONDS = (0.5, 20.0)
 WATCHERS_EACH = 2
 WATCHED_OF_BATCH = 100
 END_WITHIN_SECONDS = 240.0
+WRONG_SECONDS = 600.0
+CLOCKED = """
+import sys, time
+by, sys.argv = float(sys.argv[1]), ["bookline", *sys.argv[2:]]
+now, now_ns = time.time, time.time_ns
+time.time = lambda: now() + by
+time.time_ns = lambda: now_ns() + int(by * 10**9)
+from bookline.cli.main import run
+run()
+"""
 
 
 class Node:
     """One process, which may be down or frozen."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self._chance = chance
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.is_disturbed = False
@@ -62,9 +74,10 @@ class Node:
                             return
 
     async def _started(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
+        by = str(self._chance.uniform(-WRONG_SECONDS, WRONG_SECONDS))
         with (self._folder / "log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bookline", "serve", "--port", str(self.port), stderr=log,
+                sys.executable, "-c", CLOCKED, by, "serve", "--port", str(self.port), stderr=log,
                 env={**os.environ, **environment, "BOOKLINE_DATA_DIR": str(self._folder)},
             )  # fmt: skip
 
@@ -272,7 +285,8 @@ async def main() -> int:
                     "BOOKLINE_OBJECT_STORE_URL": f"file://{name}/covers",
                     "BOOKLINE_RETRY_SCALE": "0.3",
                 }
-                nodes = [Node(folder / f"node-{number}") for number in range(chosen.nodes)]
+                clocks = random.Random(chosen.seed)
+                nodes = [Node(folder / f"node-{number}", clocks) for number in range(chosen.nodes)]
                 chaos = Chaos(postgres, nodes, environment, chosen.seconds, chosen.seed)
                 began = time.monotonic()
                 await run(chaos, sandbox, chosen.imports, chosen.batch)

@@ -1016,10 +1016,12 @@ async def test_of_what_is_left_the_oldest_of_the_method_come_first(journal: Jour
 async def test_own_jobs_that_nothing_has_moved_for_long_are_found(journal: Journal) -> None:
     await journal.open(replace(a_job("moved", at_ms=2_000), node="own"))
     await journal.open(replace(a_job("stuck", at_ms=1_999), node="own"))
+    set_back = replace(a_job("before-the-clock-was-set-back", at_ms=3_600_000), node="own")
+    await journal.open(set_back)
 
     left = await journal.left_by({"own"}, "own", 2_000, method="workflow", limit=9)
 
-    assert [job.job_id for job in left] == ["stuck"]
+    assert [job.job_id for job in left] == ["stuck", set_back.job_id]
 
 
 async def test_own_jobs_are_looked_through_in_turns(journal: Journal) -> None:

@@ -183,6 +183,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "logs",
         "stores.database",
         "stores.sqlite",
+        "stores.upkeep",
         "traces",
     },
     "page": set(),

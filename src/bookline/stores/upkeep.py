@@ -15,6 +15,7 @@ _LEFT = f"""{JOB} WHERE jobs.status IN ('queued', 'running') AND jobs.method = :
 _OWN = """SELECT job_id, method, updated_ms FROM jobs WHERE status IN ('queued', 'running')
           AND node = :own AND job_id > :after ORDER BY job_id LIMIT :limit"""
 _THESE = f"{JOB} WHERE jobs.job_id IN :ids"
+AHEAD_MS = 60_000  # our choice: more than lies between what is asked for and now
 REMOVED_AT_ONCE = 1_000  # our choice: rows of one transaction, which others wait for
 _OLD_KEYS = """DELETE FROM idempotency WHERE key IN (
                    SELECT key FROM idempotency WHERE at_ms < :before_ms ORDER BY at_ms LIMIT :most)
@@ -24,6 +25,11 @@ _LAST_MOMENTS = (
     "SELECT max(updated_ms) AS at_ms FROM jobs WHERE status NOT IN ('queued', 'running')",
     "SELECT max(finished_ms) AS at_ms FROM import_records",
 )
+
+
+def stands_still(moved_ms: int, before_ms: int) -> bool:
+    """Whether it moved before then; or so much later that the clock was set back since."""
+    return not before_ms <= moved_ms <= before_ms + AHEAD_MS
 
 
 async def remove_older(database: Database, statement: str, before_ms: int) -> None:
@@ -55,7 +61,7 @@ class SqlUpkeep:
             still = [
                 row["job_id"]
                 for row in looked_at
-                if row["method"] == method and row["updated_ms"] < own_before_ms
+                if row["method"] == method and stands_still(row["updated_ms"], own_before_ms)
             ]
             if still:
                 found += session.execute(_THESE, {"ids": still})

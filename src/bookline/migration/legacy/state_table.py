@@ -11,6 +11,7 @@ from typing import Final
 
 from bookline.job import ImportInput
 from bookline.stores.database import Database, Row, Session
+from bookline.stores.upkeep import stands_still
 from bookline.values import Json
 
 PENDING, RUNNING = "pending", "running"
@@ -129,7 +130,7 @@ class StateTable:
         def work(session: Session) -> tuple[Sequence[JobState], str]:
             dead = session.execute(_OF_DEAD, of_dead)
             looked_at = session.execute(_OF_OWN, of_own)
-            still = [row for row in looked_at if row["updated_ms"] < own_before_ms]
+            still = [row for row in looked_at if stands_still(row["updated_ms"], own_before_ms)]
             last = looked_at[-1]["job_id"] if len(looked_at) == limit else ""
             return [_job(row) for row in (*dead, *still)], last
 
