@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Scope
 
 from bookline.api.origins import is_host
-from bookline.api.peers import is_within, read_networks
+from bookline.api.peers import client_of, is_within, read_networks
 from bookline.setting_values import is_loopback
 from bookline.settings import Settings
 
@@ -21,15 +21,15 @@ class Callers:
         self._host = settings.host.lower()
 
     def address(self, scope: Scope) -> str:
-        """The caller's address; behind proxies of ours, the one that the last of them names."""
+        """The client (``client_of``); behind proxies of ours, who the last of them names."""
         address = _sender(scope)
         if not self._is_proxy(address):
-            return address
+            return client_of(address)
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
         hops = [hop.strip() for line in forwarded for hop in line.split(",") if hop.strip()]
         for hop in reversed(hops):
             if not self._is_proxy(hop):
-                return hop[:64]
+                return client_of(hop[:64])
         return address
 
     def read_forwarded(self, scope: Scope) -> None:
