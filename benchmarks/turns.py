@@ -17,7 +17,7 @@ from common import show, show_machine
 from bookline.limits import Limits
 from bookline.net.pace import SharedPace
 from bookline.ports import Answer
-from bookline.setting_values import Rate
+from bookline.rates import Rate
 from bookline.stores.opening import open_storage, stores_in
 
 RATE = Rate(count=1_000_000, seconds=1)

@@ -42,7 +42,7 @@ def schemas_of_objects() -> dict[str, list[str]]:
     return {
         "OF_A_JOB": _of(OF_A_JOB, UNIQUE),
         "OF_A_BATCH": _of(OF_A_BATCH, UNIQUE, *(f"CREATE INDEX {name}" for name in ASKED_FOR)),
-        "OF_LIMITS": _of(OF_LIMITS, "CREATE INDEX "),
+        "OF_LIMITS": _of(OF_LIMITS),
     }
 
 

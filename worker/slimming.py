@@ -2,8 +2,8 @@
 
 Way:      build.py → here
 Rule 1:   each line stays where it was, so that an error in the Worker's log leads to ours.
-Rule 2:   docstrings, comments, types, what is in protocols, and imports that nothing but types
-          needed: a module that types alone needed does not go along at all.
+Rule 2:   what goes: docstrings, comments, types, what is in protocols, and imports that nothing but
+          types needed. So a module that types alone needed does not go along at all.
 """
 
 import ast
@@ -17,7 +17,7 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 
 def slim(source: str) -> str:
     """The module; it does the same."""
-    return without_unused_imports(without_words(without_types(source)))
+    return without_spaces(without_unused_imports(without_words(without_types(source))))
 
 
 def without_words(source: str) -> str:
@@ -27,16 +27,44 @@ def without_words(source: str) -> str:
         if token.type == tokenize.COMMENT:
             line, column = token.start
             lines[line - 1] = lines[line - 1][:column].rstrip()
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+    for block in ast.walk(ast.parse(source)):
+        body = getattr(block, "body", None)
+        if not isinstance(body, list):
             continue
-        if isinstance(node.value.value, str):
-            _put(lines, node, " " * node.col_offset + '""')
+        words = [node for node in body if _is_text(node)]
+        for node in words:
+            is_all = len(words) == len(body) and node is words[0]
+            _put(lines, node, " " * node.col_offset + '""' if is_all else "")
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
             first, last = node.body[0].lineno - 1, node.end_lineno or 0
             lines[first:last] = [" " * node.body[0].col_offset + "..."] + [""] * (last - first - 1)
     return "\n".join(lines) + "\n"
+
+
+def without_spaces(source: str) -> str:
+    """The module without spaces that only make it readable. Raises: ValueError if it were another
+    one by that.
+    """
+    lines = source.splitlines()
+    spaces = []
+    last = None
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if last is not None and last.end[0] == token.start[0] and token.string.strip():
+            (line, start), (_, end) = last.end, token.start
+            if start < end and not (_is_word(last.string[-1:]) and _is_word(token.string[:1])):
+                spaces.append((line - 1, start, end))
+        last = token if token.string.strip() else None
+    for line, start, end in reversed(spaces):
+        lines[line] = lines[line][:start] + lines[line][end:]
+    text = "\n".join(lines) + "\n"
+    if ast.dump(ast.parse(source)) != ast.dump(ast.parse(text)):
+        raise ValueError("a space meant something")
+    return text
+
+
+def _is_word(sign: str) -> bool:
+    return sign.isalnum() or sign in {"_", "'", '"'}
 
 
 def without_types(source: str) -> str:
@@ -65,6 +93,14 @@ def without_unused_imports(source: str) -> str:
         node.names = kept
         _put(lines, node, ast.unparse(node) if kept else "")
     return "\n".join(lines) + "\n"
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _exported(tree: ast.Module) -> set[str]:

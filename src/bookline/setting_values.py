@@ -1,45 +1,14 @@
 """How one setting is read: rates, switches, lists, hosts, ports.
 
-Way:      settings.py gives each field its kind → here; limits and doors take a ``Rate``
+Way:      settings.py gives each field its kind → here
 """
 
 import ipaddress
-import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator
 
-_RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour)$")
-_SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
-_UNITS: dict[float, str] = {1: "s", 60: "minute", 3600: "hour"}
-_MOST = 1_000_000
-
-
-class Rate(BaseModel):
-    """So many in so many seconds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    count: int = Field(gt=0, le=_MOST)
-    seconds: float
-
-    def __str__(self) -> str:
-        """As ``read_rate`` reads it."""
-        return f"{self.count}/{_UNITS.get(self.seconds, f'{self.seconds:g}s')}"
-
-
-def read_rate(text: object) -> object:
-    """``10/s``, ``120/minute``, or None for ``off``."""
-    if not isinstance(text, str):
-        return text
-    if text.strip().lower() == "off":
-        return None
-    match = _RATE.match(text.strip().lower())
-    if match is None:
-        raise ValueError("must look like 10/s, 120/minute or off")
-    if not 1 <= int(match[1][:9]) <= _MOST:
-        raise ValueError(f"must allow 1 to {_MOST}, or be off")
-    return Rate(count=int(match[1]), seconds=_SECONDS[match[2]])
+from bookline.rates import Rate, read_rate
 
 
 def _read_switch(text: object) -> object:
@@ -51,6 +20,10 @@ def _read_switch(text: object) -> object:
             raise ValueError("must be on or off")
         return words[text.strip().lower()]
     return text
+
+
+def _read_limit(text: object) -> object:
+    return read_rate(text) if isinstance(text, str) else text
 
 
 def _read_list(text: object) -> object:
@@ -104,7 +77,7 @@ def check_port(netloc: str) -> None:
 Switch = Annotated[bool, BeforeValidator(_read_switch)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
 KeyList = Annotated[tuple[str, ...], BeforeValidator(_read_keys)]
-Limit = Annotated[Rate | None, BeforeValidator(read_rate)]
+Limit = Annotated[Rate | None, BeforeValidator(_read_limit)]
 Rates = Annotated[dict[str, Rate | None], BeforeValidator(_read_rates)]
 # Open Library's 3/s holds with a contact, ISBNdb's 1/s is its smallest plan.
 DEFAULT_RATES: dict[str, Rate | None] = {

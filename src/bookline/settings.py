@@ -30,12 +30,12 @@ from pydantic import (
 
 from bookline.errors import Refused
 from bookline.folders import holds_databases
+from bookline.rates import READ_RATE, START_RATE, Rate
 from bookline.setting_values import (
     DEFAULT_RATES,
     KeyList,
     Limit,
     Names,
-    Rate,
     Rates,
     Switch,
     check_port,
@@ -57,7 +57,6 @@ LEAST_SECRET = 32
 """Characters of what signs tokens."""
 EARLIER_DATA_DIR = Path("./bookline-data")
 """Where earlier versions kept everything."""
-START_RATE, READ_RATE = "60/minute", "600/minute"
 
 
 def find_data_dir() -> Path:

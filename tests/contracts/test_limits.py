@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bookline.limits import Limits
 from bookline.net.pace import SharedPace
 from bookline.ports import Answer
-from bookline.setting_values import Rate
+from bookline.rates import Rate
 from bookline.stores.limits import FORGET_EVERY
 from bookline.time_limit import time_limit
 from store_fixtures import OpenStores

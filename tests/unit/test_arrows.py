@@ -69,8 +69,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": set(),
     "ports": {"isbn", "book", "job", "progress.batches", "reading", "retries", "values", "errors"},
     "folders": {"errors"},
-    "setting_values": set(),
-    "settings": {"errors", "folders", "setting_values"},
+    "rates": set(),
+    "setting_values": {"rates"},
+    "settings": {"errors", "folders", "rates", "setting_values"},
     "clocks": set(),
     "reading": {"errors"},
     "languages": set(),
@@ -98,8 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "progress": CORE,
     "live": CORE | {"progress"},
-    "net": CORE
-    | {"circuit", "engine.places", "setting_values", "providers.answers"},  # Rate; Retry-After
+    "net": CORE | {"circuit", "engine.places", "rates", "providers.answers"},  # Retry-After
     "stores": CORE | {"clocks", "migration.rollout_log", "threads", "progress", "webhooks"},
     "embedders": CORE | {"threads", "providers.answers"},
     "engine": CORE | {"workflow", "stores.drain"},
@@ -164,6 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "measures",
         "methods",
         "progress",
+        "rates",
         "setting_values",
         "settings",
         "shelf",

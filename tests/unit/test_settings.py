@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookline.errors import Refused
-from bookline.setting_values import DEFAULT_RATES, Rate, read_rate
+from bookline.rates import Rate, read_rate
+from bookline.setting_values import DEFAULT_RATES
 from bookline.settings import PREFIX, Settings, read_settings, show_settings
 
 

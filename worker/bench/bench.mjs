@@ -73,6 +73,7 @@ function worker({ entry, vars, folders, without }) {
     d1Databases: ["DB"].filter(has),
     durableObjects: only({
       WEBSOCKET_DO: { className: "WebSocketConnectionDO", useSQLite: true },
+      CALLER_LIMITS: { className: "CallerLimitsDO", useSQLite: true },
       BATCH_DO: { className: "BatchDO", useSQLite: true },
       JOB_STATE_MANAGER: { className: "JobStateManagerDO", useSQLite: true },
     }),
@@ -133,6 +134,7 @@ const ORDERS = {
   kill: () => process.kill(workerd(), "SIGKILL"),
   evict: (bench, name) =>
     bench.unsafeEvictDurableObject("bookline", name.startsWith("batch-") ? "BatchDO" : "WebSocketConnectionDO", { name }),
+  forget: (bench, name) => bench.unsafeEvictDurableObject("bookline", "CallerLimitsDO", { name }),
   status: async (bench, id) => (await instance(bench, id)).status(),
   pause: async (bench, id) => (await instance(bench, id)).pause(),
   resume: async (bench, id) => (await instance(bench, id)).resume(),

@@ -109,5 +109,6 @@ function bridge(Base, name) {
 export const BookImportWorkflow = bridge(WorkflowEntrypoint, "BookImportWorkflow");
 export const WebSocketConnectionDO = bridge(DurableObject, "WebSocketConnectionDO");
 export const BatchDO = bridge(DurableObject, "BatchDO");
+export const CallerLimitsDO = bridge(DurableObject, "CallerLimitsDO");
 export const JobStateManagerDO = bridge(DurableObject, "JobStateManagerDO");
 export default bridge(WorkerEntrypoint, "Default");

@@ -16,11 +16,16 @@ from bookline.stores.drain import drain
 from on_cloudflare.batch import BatchDO
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.http import answer
+from on_cloudflare.limits import CallerLimitsDO
 from on_cloudflare.room import WebSocketConnectionDO
 from on_cloudflare.routes import ROUTES
 from on_cloudflare.run import run_import
+from on_cloudflare.taking_up import take_up
 
-__all__ = ["BatchDO", "BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+__all__ = [
+    "BatchDO", "BookImportWorkflow", "CallerLimitsDO", "Default", "JobStateManagerDO",
+    "WebSocketConnectionDO",
+]  # fmt: skip
 
 
 def _nothing(work: Any) -> None:
@@ -34,8 +39,11 @@ class Default(WorkerEntrypoint):
         return await answer(ROUTES, await Cloud.of(self.env, self.ctx.waitUntil), request)
 
     async def scheduled(self, controller: Any, env: Any, ctx: Any) -> None:
-        """Each minute: what waits in the fallback store goes into the library."""
+        """Each minute: jobs that were left are taken up, and what waits in the fallback store goes
+        into the library.
+        """
         cloud = await Cloud.of(self.env, _nothing)
+        await take_up(cloud)
         if cloud.library is not None:
             await drain(cloud.fallback, cloud.library, cloud.objects)
 

@@ -1,6 +1,7 @@
 """workerd is killed for real: what was done is not done again, and every import ends once."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -153,3 +154,109 @@ async def at_once(ask: Callable[[str], Awaitable[Any]], items: Sequence[str]) ->
             return await ask(item)
 
     return await asyncio.gather(*map(one, items))
+
+
+async def test_a_job_whose_door_died_behind_keeping_it_starts_with_the_next_minute(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """One dies before its start, one before its retry; who retried may come back or not."""
+    isbns = await upstream.make(2)
+    async with world(
+        upstream, persist=tmp_path, entry="scripted_entry", folders=[SCRIPTED],
+        vars={"RETRY_SCALE": "0.02"},
+    ) as here:  # fmt: skip
+        to_retry = await begin(
+            here, isbns[0], {"save-to-database": ["refuse"], "save-to-fallback": ["refuse"]}
+        )
+        assert (await here.end(to_retry))["status"] == "failed"
+        before_start = asyncio.create_task(hold(here, "start", "/v2/import", {"isbn": isbns[1]}))
+        before_retry = asyncio.create_task(hold(here, "restart", f"/v2/import/retry/{to_retry}"))
+        await reached(here, to_retry, status="queued")
+        to_start = await only_job(here, isbns[1])
+
+        await here.bench.order("kill")
+        await asyncio.gather(before_start, before_retry)
+        await back(here)
+        waiting = [(await here.job(one))["status"] for one in (to_start, to_retry)]
+        async with here.http.get("/cdn-cgi/local/scheduled?cron=*+*+*+*+*") as answer:
+            assert answer.status == 200
+        ends = [await here.end(one, 60) for one in (to_start, to_retry)]
+        stories = [await here.story(one) for one in (to_start, to_retry)]
+
+    assert waiting == ["queued", "queued"]
+    assert [job["status"] for job in ends] == ["completed"] * 2
+    assert [told(story).count("completed") for story in stories] == [1, 1]
+    assert told(stories[1]).count("metadata_fetched") == 1, "the retry kept what was done"
+
+
+async def hold(here: World, what: str, path: str, body: object = None) -> None:
+    """Asks; the door waits for the engine at ``what`` until it is killed."""
+    async with here.http.post(f"/_hold/{what}") as answer:
+        assert answer.status == 200
+    with pytest.raises((aiohttp.ClientError, OSError)):
+        await here.ask("POST", path, **({} if body is None else {"json": body}))
+
+
+async def only_job(here: World, isbn: str) -> str:
+    async with asyncio.timeout(30):
+        while True:
+            _, answer = await here.ask("GET", f"/v2/import/jobs?isbn={isbn}")
+            if answer["data"]["items"]:
+                return answer["data"]["items"][0]["jobId"]
+            await asyncio.sleep(0.1)
+
+
+async def test_a_batch_ends_whole_though_the_runtime_is_killed_amid_it(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    isbns = await upstream.make(30)
+    async with world(upstream, persist=tmp_path, vars={"RETRY_SCALE": "0.05"}) as here:
+        status, answer = await here.ask("POST", "/v2/import/batch", json={"items": isbns})
+        assert status == 202, answer
+        batch_id = answer["data"]["batchId"]
+        await counted(here, batch_id, lambda counts: counts["completed"] >= 5)
+
+        items = await items_of(here, batch_id)
+        caught = [one["jobId"] for one in items if one["state"] == "running"]
+        await revive(here, caught)
+        batch = await counted(here, batch_id, lambda counts: counts["completed"] == 30)
+        items = await items_of(here, batch_id)
+        stories = await at_once(here.story, [one["jobId"] for one in items])
+        page = await here.ask("GET", "/v2/books?limit=200")
+        told_of = await batch_story(here, batch_id)
+
+    assert caught
+    assert batch["status"] == "completed"
+    assert {name: count for name, count in batch["counts"].items() if count} == {
+        "total": 30, "completed": 30,
+    }  # fmt: skip
+    assert [one["state"] for one in items] == ["completed"] * 30
+    assert {told(story).count("completed") for story in stories} == {1}
+    assert {book["isbn"] for book in page[1]["data"]["items"]} == set(isbns)
+    ended = [one["data"]["index"] for one in told_of if one["type"] == "batch_item"]
+    assert sorted(ended) == list(range(30))
+
+
+async def counted(
+    here: World, batch_id: str, is_reached: Callable[[dict[str, int]], bool]
+) -> dict[str, Any]:
+    """The batch, once its counts are so; asking sets its object's alarm again, which a local
+    runtime loses when it is killed.
+    """
+    async with asyncio.timeout(240):
+        while True:
+            _, answer = await here.ask("GET", f"/v2/import/batch/{batch_id}")
+            if is_reached(answer["data"]["counts"]):
+                return answer["data"]
+            await asyncio.sleep(0.2)
+
+
+async def items_of(here: World, batch_id: str) -> list[dict[str, Any]]:
+    _, answer = await here.ask("GET", f"/v2/import/batch/{batch_id}/items?limit=200")
+    return answer["data"]["items"]
+
+
+async def batch_story(here: World, batch_id: str) -> list[dict[str, Any]]:
+    async with here.http.get(f"/v2/import/batch/{batch_id}/events") as answer:
+        lines = (await answer.text()).splitlines()
+    return [json.loads(one.removeprefix("data: ")) for one in lines if one.startswith("data:")]

@@ -35,7 +35,8 @@ BODY_BYTES: Mapping[str, int] = {
 }
 """Most bytes of a body, by method and path; a route that takes no body reads none."""
 LIMIT_MOST = 200  # our choice: items of one page
-_ON, _OFF = frozenset({"true", "1", "on", "yes"}), frozenset({"false", "0", "off", "no"})
+_ON = frozenset({"true", "1", "on", "yes", "t", "y"})
+_OFF = frozenset({"false", "0", "off", "no", "f", "n"})
 _WINDOW = re.compile(r"([0-9]{1,5})([mhd])")
 _PLUS = re.compile(r" ([0-9]{2}:?[0-9]{2})$")  # what a query makes of a "+" that is not quoted
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -1,34 +1,24 @@
-"""Which requests count against which limit, and what their answers say of it.
+"""A server's limits: each request asked for, and its answer told of them.
 
-Way:      gate.py → here → caller_limits.py
+Way:      gate.py → here → limit_rules.py, caller_limits.py
 Rule 1:   a start that is refused costs nothing of the start limit, and is one line in the log.
-Source:   draft-ietf-httpapi-ratelimit-headers for RateLimit-*.
 """
 
 import logging
-import math
 from urllib.parse import parse_qsl
 
-from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 from starlette.types import Scope
 
+from bookline.api import limit_rules
 from bookline.api.envelope import failure
 from bookline.api.route_table import RouteRule
 from bookline.caller_limits import CallerLimits
-from bookline.limits import Turn
 from bookline.logs import seldom, tell
-from bookline.setting_values import Rate
 from bookline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Not limited: probes, scrapes, the page's own files, and covers, of which a shelf shows hundreds.
-UNLIMITED = ("/healthz", "/readyz", "/metrics", "/page/", "/v2/covers/")
-STARTS = frozenset(
-    {"/v2/import", "/v2/import/workflow", "/v2/import/batch", "/v2/import/file", "/v1/jobs"}
-)
-_YES_OR_NO = TypeAdapter(bool)
 COMMON = frozenset({"UNAUTHORIZED", "FORBIDDEN", "RATE_LIMIT_EXCEEDED"})
 """Refusals that come in floods: a line a minute for each says enough."""
 
@@ -47,24 +37,24 @@ class Limiting:
         path = scope["path"]
         is_start = _is_start(scope)
         rate = self._start if is_start else self._read
-        if rate is None or self.limits is None or path == "/" or path.startswith(UNLIMITED):
+        if rate is None or self.limits is None or not limit_rules.is_limited(path):
             return None
         rule: RouteRule | None = scope["state"]["rule"]
-        bucket = "start" if is_start else rule.path if rule is not None else "none"
-        key = f"{scope['state']['caller']}:{scope['method']}:{bucket}"
+        key = limit_rules.key_of(
+            scope["state"]["caller"],
+            scope["method"],
+            None if rule is None else rule.path,
+            starts=is_start,
+        )
         take = self.limits.take if is_start else self.limits.take_lightly
         turn = await take(key, rate.count, rate.seconds)
-        extra |= _rate_headers(rate, turn)
+        extra |= limit_rules.headers_of(rate, turn)
         if turn.is_allowed:
             scope["state"]["start_turn"] = key if is_start else None
             return None
-        seconds = math.ceil(turn.wait_seconds)
-        return failure(
-            scope,
-            "RATE_LIMIT_EXCEEDED",
-            f"{rate.count} in {rate.seconds:g} s are allowed; try again in {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
+        said, retry_after = limit_rules.refusal(rate, turn)
+        headers = {"Retry-After": retry_after}
+        return failure(scope, "RATE_LIMIT_EXCEEDED", said, headers=headers)
 
     def answered(self, scope: Scope, status: int) -> None:
         """The answer's status is known: a start that was refused did not count."""
@@ -80,21 +70,5 @@ class Limiting:
 
 
 def _is_start(scope: Scope) -> bool:
-    return scope["method"] == "POST" and scope["path"] in STARTS and not _is_preview(scope)
-
-
-def _is_preview(scope: Scope) -> bool:
-    """As the route itself reads it: the last one counts, and there are many words for yes."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-    try:
-        return _YES_OR_NO.validate_python(query.get("preview", "no"))
-    except ValidationError:
-        return False
-
-
-def _rate_headers(rate: Rate, turn: Turn) -> dict[str, str]:
-    return {
-        "RateLimit-Limit": str(rate.count),
-        "RateLimit-Remaining": str(turn.remaining),
-        "RateLimit-Reset": str(math.ceil(turn.reset_seconds)),
-    }
+    return limit_rules.is_start(scope["method"], scope["path"], query)

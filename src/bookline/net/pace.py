@@ -25,7 +25,7 @@ from bookline.net.turns import Turns
 from bookline.patience import from_store
 from bookline.ports import Answer, Http, Pace
 from bookline.providers.answers import read_retry_after
-from bookline.setting_values import Rate
+from bookline.rates import Rate
 from bookline.time_limit import (
     is_coming_again,
     is_coming_with_others,

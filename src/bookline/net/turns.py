@@ -13,7 +13,7 @@ from functools import partial
 
 from bookline.limits import Lease, Limits
 from bookline.patience import from_store
-from bookline.setting_values import Rate
+from bookline.rates import Rate
 
 LEASE_SECONDS = 0.5  # our choice
 

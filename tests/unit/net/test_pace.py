@@ -20,7 +20,7 @@ from bookline.net.pace import SharedPace
 from bookline.net.rests import LONGEST_HOLD_SECONDS
 from bookline.patience import Patience, patient
 from bookline.ports import Answer
-from bookline.setting_values import Rate
+from bookline.rates import Rate
 from bookline.stores.opening import stores_in_memory
 from bookline.time_limit import comes_again, gives_way, time_limit
 

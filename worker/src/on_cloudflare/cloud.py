@@ -20,14 +20,18 @@ from bookline.engine.tries import Policy
 from bookline.errors import StoreDown
 from bookline.imports import Imports
 from bookline.migration.rollouts import Rollouts
+from bookline.net.pace import SharedPace
 from bookline.net.picture_headers import read_header
 from bookline.ports import Picture, Steps
+from bookline.providers import google_books, isbndb
+from bookline.rates import READ_RATE, START_RATE, read_rate
 from bookline.shelf import Shelf
 from bookline.steps.cover import UploadCover
 from bookline.steps.embedding import GenerateEmbedding
 from bookline.steps.joined import AllSteps
 from bookline.steps.metadata import FetchMetadata
 from bookline.steps.save import SaveBook
+from bookline.stores.limits import SqlLimits
 from bookline.stores.records import SqlRecords
 from bookline.stores.rollout import SqlRollout
 from on_cloudflare.batches import DurableBatches
@@ -36,6 +40,7 @@ from on_cloudflare.engine import CloudEngine
 from on_cloudflare.index import D1Index, NoIndex, WithBatches
 from on_cloudflare.journal import DurableJobs, Index, Rooms, RunJournal
 from on_cloudflare.library import CloudLibrary
+from on_cloudflare.limits import Callers
 from on_cloudflare.net import FetchCovers
 from on_cloudflare.plain import now_ms
 from on_cloudflare.sources import Secrets, Sources
@@ -148,7 +153,7 @@ class Cloud:
 
     @cached_property
     def look_up(self) -> LookUp:
-        return LookUp(self.sources.searches)
+        return LookUp(self.sources.searches, self._pace)
 
     @cached_property
     def shelf(self) -> Shelf:
@@ -169,6 +174,16 @@ class Cloud:
             SqlRollout(self.database), SqlRecords(self.database), clock=now_ms, start_percent=100,
             has_legacy=False, deadline_ms=round(self.policy.deadline_seconds * 1000),
         )  # fmt: skip
+
+    @cached_property
+    def callers(self) -> Callers:
+        """Without keys callers are limited only where a variable says so, as on a server."""
+        usual = (START_RATE, READ_RATE) if self.keys else ("off", "off")
+        start, read = (
+            read_rate(self.var(name, default))
+            for name, default in zip(("RATE_LIMIT_START", "RATE_LIMIT_READ"), usual, strict=True)
+        )
+        return Callers(namespace=self.binding("CALLER_LIMITS"), start=start, read=read)
 
     def run_journal(self, job_id: str) -> RunJournal:
         return RunJournal(self.rooms, job_id, NODE, self.index.keep)
@@ -197,7 +212,9 @@ class Cloud:
 
     def steps(self) -> Steps:
         return AllSteps(
-            metadata=FetchMetadata(self.sources.providers, complete=self.completes),
+            metadata=FetchMetadata(
+                self.sources.providers, pace=self._pace, complete=self.completes
+            ),
             cover=UploadCover(self._covers, _read_picture, self.objects, now_ms),
             embedding=GenerateEmbedding(self.embedder),
             book=SaveBook(self.library, self.fallback, self.objects, now_ms),
@@ -205,7 +222,18 @@ class Cloud:
 
     @cached_property
     def sources(self) -> Sources:
-        return Sources(self.var, self._secrets, self.user_agent)
+        return Sources(self.var, self._secrets, self.user_agent, self._pace)
+
+    @cached_property
+    def _pace(self) -> SharedPace | None:
+        """Until when which provider is left alone, as all imports know it by D1; None without it.
+
+        Its turns are left to the providers' own limits: a question's turn would be a write.
+        """
+        if self.database is None:
+            return None
+        quotas = {"google_books": google_books.quota_left, "isbndb": isbndb.quota_left}
+        return SharedPace(SqlLimits(self.database, now_ms), {}, quotas)
 
     @property
     def user_agent(self) -> str:

@@ -14,8 +14,12 @@ from bookline.job import CANCELLED, FAILED, ImportInput
 from bookline.values import Json
 from bookline.workflow import VERSION
 from on_cloudflare.journal import Rooms
+from on_cloudflare.plain import load
 
 log = logging.getLogger(__name__)
+
+OVER = frozenset({"complete", "errored", "terminated"})
+"""How an instance stands that does nothing more."""
 
 
 class CloudEngine:
@@ -41,6 +45,20 @@ class CloudEngine:
         except Exception as error:
             if "already_exists" not in str(error):
                 raise _down(error) from error
+
+    async def take_up(self, order: ImportInput) -> None:
+        """Starts a queued job whose start, or whose retry, never arrived. Safe twice."""
+        await self.start(order)
+        instance = await self._workflow.get(order.job_id)
+        if (await instance.status())["status"] in OVER:
+            self._failed_step[order.job_id] = await self._step_that_failed(order.job_id)
+            await self.restart(order.job_id)
+
+    async def _step_that_failed(self, job_id: str) -> str | None:
+        """In the run before, as its story tells."""
+        story = await self._rooms.ask(job_id, "story", job_id=job_id, after=0)
+        ends = [event for event in map(load, story) if event["status"] == FAILED]
+        return ends[-1]["data"]["error"].get("step") if ends else None
 
     async def settle(self, job_id: str) -> None:
         """Waits until the engine has the run's end, and remembers where it failed."""

@@ -14,11 +14,14 @@ from workers import Response
 
 from bookline.api import answers
 from bookline.api.bodies import USUAL_BODY_BYTES, check_names, limit_of, plain, read_switch
+from bookline.api.limit_rules import headers_of, is_start, refusal
 from bookline.api.origins import is_foreign
 from bookline.errors import Refused
+from bookline.limits import Turn
 from bookline.live.session import find_token
 from bookline.values import Json
 from on_cloudflare.cloud import Cloud
+from on_cloudflare.limits import Callers
 from on_cloudflare.net import read_capped
 from on_cloudflare.plain import load, now_ms
 
@@ -135,6 +138,8 @@ class Route:
     """Answers without a key."""
     takes_token: bool = False
     """A job's own token opens it, or a batch's."""
+    is_socket: bool = False
+    """Never limited: it has a closing code for whom it does not want."""
     takes_batch_token: bool = False
     """So does the token of the batch that the job is in."""
 
@@ -153,8 +158,9 @@ async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Respo
     cors = _cors(cloud, headers)
     if method == "OPTIONS" and "access-control-request-method" in headers:
         return Response(None, status=204, headers={**cors, **PREFLIGHT})
+    limited: dict[str, str] = {}
     try:
-        sent = await _route(routes, cloud, request, method, url, headers, request_id)
+        sent = await _route(routes, cloud, request, method, url, headers, request_id, limited)
     except Exception as error:
         failure = answers.failure_of(error, f"{method} {url.path}", request_id)
         sent = Sent(
@@ -167,7 +173,7 @@ async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Respo
     if body is None and sent.status not in {204, 304}:
         body = answers.encode(answers.success_json(sent.data, request_id))
         more = {**JSON, **more}
-    told = {**SAFE, **cors, **more, "x-request-id": request_id}
+    told = {**SAFE, **cors, **limited, **more, "x-request-id": request_id}
     return Response(None if method == "HEAD" else body, status=sent.status, headers=told)
 
 
@@ -198,8 +204,9 @@ def _cors(cloud: Cloud, headers: Mapping[str, str]) -> dict[str, str]:
 
 async def _route(
     routes: tuple[Route, ...], cloud: Cloud, request: Any, method: str, url: Any,
-    headers: Mapping[str, str], request_id: str,
+    headers: Mapping[str, str], request_id: str, limited: dict[str, str],
 ) -> Sent | Response:  # fmt: skip
+    """What the route answers. What its limit says is put into ``limited``, for the headers."""
     asked_for = "GET" if method == "HEAD" else method
     fits = [(route, values) for route in routes if (values := route.match(url.path)) is not None]
     if not fits:
@@ -217,12 +224,42 @@ async def _route(
     story_id = next((named[one] for one in STORY_IDS if one in named), "")
     caller = await _caller(cloud, route, headers, token, story_id)
     known = (*route.query, "token") if route.takes_token else route.query
-    check_names(query, known, "query parameter")
     asked = Asked(
         cloud=cloud, request=request, method=method, base=f"{url.scheme}://{url.netloc}",
         path=url.path, query=query, headers=headers, request_id=request_id, caller=caller,
     )  # fmt: skip
-    return await route.handler(asked, **values)
+    starts = is_start(method, url.path, query)
+    if route.is_socket:
+        turn = None
+    else:
+        turn = await _turn(cloud.callers, asked, asked_for, route.path, limited, starts=starts)
+    try:
+        check_names(query, known, "query parameter")
+        return await route.handler(asked, **values)
+    except Exception:
+        if starts and turn is not None:
+            await cloud.callers.give_back(_address(headers), method)
+        raise
+
+
+async def _turn(
+    callers: Callers, asked: Asked, method: str, route: str, limited: dict[str, str], *,
+    starts: bool,
+) -> Turn | None:  # fmt: skip
+    """The caller's turn, if he is limited. Raises: Refused (RATE_LIMIT_EXCEEDED)."""
+    found = await callers.take(_address(asked.headers), method, asked.path, route, starts=starts)
+    if found is None:
+        return None
+    limited |= headers_of(*found)
+    if not found[1].is_allowed:
+        said, limited["Retry-After"] = refusal(*found)
+        raise Refused("RATE_LIMIT_EXCEEDED", said)
+    return found[1]
+
+
+def _address(headers: Mapping[str, str]) -> str:
+    """The caller's, as Cloudflare writes it; no caller can."""
+    return headers.get("cf-connecting-ip", "")
 
 
 def _token(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:

@@ -111,6 +111,10 @@ class DurableJobs:
         await self._index.keep(job)
         return job
 
+    async def ended(self, job_id: str) -> tuple[Job, ImportRecord | None]:
+        """A job that is over, with the record of its end."""
+        return ended_from_plain(await self._rooms.ask(job_id, "ended", job_id=job_id))
+
     async def _known(self, job_id: str) -> None:
         if await self.find(job_id) is None:
             raise Refused("JOB_NOT_FOUND", f"there is no job {job_id}")

@@ -263,7 +263,7 @@ ROUTES = (
         for end in ("", "/")
     ),
     Route(method="GET", path="/ws/progress", handler=progress, query=("jobId", "batchId", "after"),
-          takes_token=True),
+          takes_token=True, is_socket=True),
     Route(method="POST", path="/v1/jobs", handler=legacy_call),
     Route(method="GET", path="/v2/books", handler=books,
           query=("q", "author", "language", "sort", *PAGE)),

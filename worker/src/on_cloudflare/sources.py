@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookline.ports import BookSearch, MetadataProvider
+from bookline.net.pace import Paced
+from bookline.ports import BookSearch, Http, MetadataProvider, Pace
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
@@ -50,8 +51,11 @@ class Sources:
     ``var`` gives a variable, or what stands behind it where there is none.
     """
 
-    def __init__(self, var: Callable[[str, str], str], secrets: Secrets, user_agent: str) -> None:
+    def __init__(
+        self, var: Callable[[str, str], str], secrets: Secrets, user_agent: str, pace: Pace | None
+    ) -> None:
         self._http = FetchHttp(user_agent)
+        self._pace = pace
         self._google = (
             var("GOOGLE_BOOKS_URL", GOOGLE), secrets.google, var("GOOGLE_BOOKS_COUNTRY", "US")
         )  # fmt: skip
@@ -69,19 +73,22 @@ class Sources:
     @property
     def providers(self) -> Sequence[MetadataProvider]:
         """In the order in which ``auto`` asks them."""
-        every: list[MetadataProvider] = [OpenLibrary(self._http, *self._open_library)]
+        every: list[MetadataProvider] = [OpenLibrary(self._of("openlibrary"), *self._open_library)]
         if self._has_google:
-            every.insert(0, GoogleBooks(self._http, *self._google))
+            every.insert(0, GoogleBooks(self._of("google_books"), *self._google))
         if self._has_isbndb:
-            every.append(IsbnDb(self._http, *self._isbndb))
+            every.append(IsbnDb(self._of("isbndb"), *self._isbndb))
         return every
 
     @property
     def searches(self) -> Sequence[BookSearch]:
         """In the order in which they are asked by title and author."""
-        every: list[BookSearch] = [OpenLibrarySearch(self._http, *self._open_library)]
+        every: list[BookSearch] = [OpenLibrarySearch(self._of("openlibrary"), *self._open_library)]
         if self._has_google:
-            every.append(GoogleBooksSearch(self._http, *self._google))
+            every.append(GoogleBooksSearch(self._of("google_books"), *self._google))
         if self._has_isbndb:
-            every.append(IsbnDbSearch(self._http, *self._isbndb))
+            every.append(IsbnDbSearch(self._of("isbndb"), *self._isbndb))
         return every
+
+    def _of(self, provider: str) -> Http:
+        return self._http if self._pace is None else Paced(self._http, self._pace, provider)

@@ -4,6 +4,16 @@ import bookline.patience
 
 bookline.patience.STORE_SECONDS = 0.5
 
-from entry import BatchDO, BookImportWorkflow, Default, JobStateManagerDO, WebSocketConnectionDO
+from entry import (
+    BatchDO,
+    BookImportWorkflow,
+    CallerLimitsDO,
+    Default,
+    JobStateManagerDO,
+    WebSocketConnectionDO,
+)  # fmt: skip
 
-__all__ = ["BatchDO", "BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+__all__ = [
+    "BatchDO", "BookImportWorkflow", "CallerLimitsDO", "Default", "JobStateManagerDO",
+    "WebSocketConnectionDO",
+]  # fmt: skip

@@ -1,17 +1,24 @@
 """The Worker with scripted steps instead of the real ones; METRICS_KV holds scripts and counts."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scripts import Script, ScriptedSteps
 from workers import Response
 
 import entry
-from entry import BatchDO, BookImportWorkflow, JobStateManagerDO
+import on_cloudflare.taking_up
+from entry import BatchDO, BookImportWorkflow, CallerLimitsDO, JobStateManagerDO
 from on_cloudflare.cloud import Cloud
+from on_cloudflare.engine import CloudEngine
 from on_cloudflare.journal import Rooms
 
-__all__ = ["BatchDO", "BookImportWorkflow", "Default", "JobStateManagerDO", "WebSocketConnectionDO"]
+__all__ = [
+    "BatchDO", "BookImportWorkflow", "CallerLimitsDO", "Default", "JobStateManagerDO",
+    "WebSocketConnectionDO",
+]  # fmt: skip
 
 
 class KvNotes:
@@ -35,6 +42,22 @@ def steps(cloud: Cloud) -> ScriptedSteps:
 
 
 Cloud.steps = steps
+on_cloudflare.taking_up.LATE_MS = 0
+HELD: set[str] = set()
+"""What the engine is not asked any more: who asks waits until the runtime is killed."""
+
+
+def holding(call: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def held(*asked: Any, **more: Any) -> None:
+        if call.__name__ in HELD:
+            await asyncio.sleep(600)
+        await call(*asked, **more)
+
+    return held
+
+
+CloudEngine.start = holding(CloudEngine.start)
+CloudEngine.restart = holding(CloudEngine.restart)
 ASKED: dict[str, list[str]] = {}
 """Object → what it was asked, in turn: what Cloudflare would bill."""
 ask = Rooms.ask
@@ -66,6 +89,9 @@ class Default(entry.Default):
             isbn = request.url.rpartition("/")[2]
             await self.env.METRICS_KV.put(f"script:{isbn}", await request.text())
             return Response("kept")
+        if "/_hold/" in request.url:
+            HELD.add(request.url.rpartition("/")[2])
+            return Response("held")
         if "/_asked/" in request.url:
             return Response.json(ASKED.get(request.url.rpartition("/")[2], []))
         if "/_age/" in request.url:
