@@ -41,10 +41,15 @@ from bookline.setting_values import (
     check_port,
     is_loopback,
 )
+from bookline.usable_sources import (
+    GOOGLE_BOOKS_URL,
+    ISBNDB_URL,
+    OPENLIBRARY_COVERS_URL,
+    OPENLIBRARY_URL,
+    usable_sources,
+)
 
 PREFIX = "BOOKLINE_"
-GOOGLE_BOOKS_URL = "https://www.googleapis.com/books/v1"
-ISBNDB_URL = "https://api2.isbndb.com"
 _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?$", re.IGNORECASE)
 Role = Literal["all", "api", "worker"]
 """What a node of a deployment does: ``serve --role``."""
@@ -110,9 +115,9 @@ class Settings(BaseModel):
     """``GET {url}/book/{isbn}``; the host depends on the plan."""
     isbndb_api_key: SecretStr = SecretStr("")
     """ISBNdb answers nothing without one."""
-    openlibrary_url: str = "https://openlibrary.org"
+    openlibrary_url: str = OPENLIBRARY_URL
     """Open Library's address."""
-    openlibrary_covers_url: str = "https://covers.openlibrary.org"
+    openlibrary_covers_url: str = OPENLIBRARY_COVERS_URL
     """Open Library's covers."""
     contact: str = ""
     """An e-mail or web address for the User-Agent: Open Library then allows 3/s."""
@@ -287,15 +292,12 @@ class Settings(BaseModel):
     @property
     def usable_sources(self) -> tuple[str, ...]:
         """Sources that can be asked, in the order in which ``auto`` asks them."""
-        google = self.google_books_api_key.get_secret_value()
-        isbndb = self.isbndb_api_key.get_secret_value()
-        usable = []
-        if google or self.google_books_url != GOOGLE_BOOKS_URL:
-            usable.append("google_books")
-        usable.append("openlibrary")
-        if isbndb or not f".{urlsplit(self.isbndb_url).hostname}".endswith(".isbndb.com"):
-            usable.append("isbndb")
-        return tuple(usable)
+        return usable_sources(
+            google_books_key=self.google_books_api_key.get_secret_value(),
+            google_books_url=self.google_books_url,
+            isbndb_key=self.isbndb_api_key.get_secret_value(),
+            isbndb_url=self.isbndb_url,
+        )
 
 
 def read_settings(

@@ -13,12 +13,14 @@ from worlds import Upstream, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 KEY = "a-key-of-more-than-16"
+SHELF = "https://shelf.example"
+LOCKED = {"API_KEYS": KEY, "INSECURE": "", "CORS_ORIGINS": SHELF}
 WITH_KEY = {"Authorization": f"Bearer {KEY}"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def locked(upstream: Upstream) -> AsyncIterator[World]:
-    async with world(upstream, vars={"API_KEYS": KEY, "INSECURE": ""}) as made:
+    async with world(upstream, vars=LOCKED) as made:
         yield made
 
 
@@ -48,6 +50,26 @@ async def test_a_jobs_token_opens_this_job_alone(locked: World, upstream: Upstre
     assert (await locked.ask("GET", f"/v2/import/status/{other}?token={token}"))[0] == 401
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await locked.http.ws_connect(f"/ws/progress?jobId={other}&token={token}")
+
+
+async def test_a_page_that_is_allowed_may_ask_and_read_the_limits(locked: World) -> None:
+    asks = {"Origin": SHELF, "Access-Control-Request-Method": "POST"}
+    async with locked.http.options("/v2/import", headers=asks) as answer:
+        preflight = answer.status, dict(answer.headers)
+    async with locked.http.get("/v2/books", headers={**WITH_KEY, "Origin": SHELF}) as answer:
+        read = answer.status, dict(answer.headers)
+    foreign = {**asks, "Origin": "https://evil.example"}
+    async with locked.http.options("/v2/import", headers=foreign) as answer:
+        refused = answer.status, dict(answer.headers)
+
+    assert preflight[0] == 204
+    assert "Idempotency-Key" in preflight[1]["Access-Control-Allow-Headers"]
+    assert read[0] == 200
+    assert read[1]["RateLimit-Limit"] == "600"
+    assert "RateLimit-Remaining" in read[1]["Access-Control-Expose-Headers"]
+    assert {one[1].get("Access-Control-Allow-Origin") for one in (preflight, read)} == {SHELF}
+    assert refused[0] == 403
+    assert "Access-Control-Allow-Origin" not in refused[1]
 
 
 async def test_a_worker_without_keys_answers_nobody(upstream: Upstream) -> None:

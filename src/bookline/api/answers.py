@@ -43,6 +43,8 @@ STATUS: Mapping[str, int] = {
 }
 """Every code that an answer may carry."""
 
+NEEDED = frozenset({"journal", "engine", "fallback"})
+"""What no import can do without."""
 RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "UNAVAILABLE", "INTERNAL_ERROR", "WORKFLOW_FAILED"})
 
 
@@ -88,6 +90,18 @@ def failure_of(error: BaseException, where: str, request_id: str | None) -> Fail
         return Failure(code="UNAVAILABLE", message="what this stands on refuses us; the log has it")
     log.error("request %s, %s, broke", request_id, where, exc_info=error)
     return Failure(code="INTERNAL_ERROR", message="something broke here; the log has it")
+
+
+def readiness_json(states: Mapping[str, Json]) -> Json:
+    """``{"status", "dependencies"}``: ready, or degraded where imports do without something.
+
+    Raises: Refused (UNAVAILABLE) when imports cannot be taken.
+    """
+    down = [name for name, state in states.items() if not state["ok"]]
+    if NEEDED.intersection(down):
+        details: Json = {"dependencies": dict(states)}
+        raise Refused("UNAVAILABLE", f"not ready: {', '.join(down)}", details)
+    return {"status": "degraded" if down else "ready", "dependencies": dict(states)}
 
 
 def encode(content: object) -> bytes:

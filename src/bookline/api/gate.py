@@ -24,7 +24,7 @@ from bookline.api.callers import Callers, has_plain_host
 from bookline.api.envelope import broken, failure, new_request_id
 from bookline.api.keys import Keys, Tokens
 from bookline.api.limiting import Limiting
-from bookline.api.origins import is_foreign
+from bookline.api.origins import PREFLIGHT, SAFE_HEADERS, cors, is_foreign
 from bookline.api.peers import know_peer
 from bookline.api.route_table import RouteRule, RouteTable
 from bookline.errors import BooklineError, Refused
@@ -44,12 +44,6 @@ SOCKET = RouteRule(
     query_names=frozenset({"jobId", "batchId", "after", "token"}),
 )
 GOODBYE_SECONDS = 1.0
-EXPOSED = "Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag"
-SAFE_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 BatchOf = Callable[[str], Awaitable[str | None]]
@@ -120,7 +114,7 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        extra = self._cors(headers) | SAFE_HEADERS
+        extra = cors(headers, self._origins) | SAFE_HEADERS
         extra["X-Request-Id"] = scope["state"]["request_id"]
         began = ended = False
         began_at = time.perf_counter()
@@ -227,30 +221,10 @@ class Gate:
             return batch_id is not None and self._tokens.opens(token, batch_id, self._clock())
         return False
 
-    def _cors(self, headers: Headers) -> dict[str, str]:
-        if not self._origins:
-            return {}
-        origin = headers.get("origin", "")
-        if origin not in self._origins:
-            return {"Vary": "Origin"}
-        return {
-            "Vary": "Origin",
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": EXPOSED,
-        }
-
     def _preflight(self, scope: Scope, headers: Headers) -> Response:
         if headers.get("origin", "") not in self._origins:
             return failure(scope, "FORBIDDEN", "this origin is not in BOOKLINE_CORS_ORIGINS")
-        return Response(
-            status_code=204,
-            headers={
-                "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-                "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
-                "Last-Event-ID, Bookline-Method, If-None-Match",
-                "Access-Control-Max-Age": "600",
-            },
-        )
+        return Response(status_code=204, headers=PREFLIGHT)
 
 
 def _is_open(path: str) -> bool:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 import bookline
 from bookline.api import bodies, schemas
+from bookline.api.answers import readiness_json
 from bookline.api.envelope import success
 from bookline.api.keys import Keys, Tokens
 from bookline.api.openapi import event_stream, failures, json_body
@@ -24,8 +25,6 @@ from bookline.job import Job
 from bookline.live import session, sse, websocket
 from bookline.measures import CONTENT_TYPE
 from bookline.progress.batches import Batch
-
-NEEDED = frozenset({"journal", "engine", "fallback"})
 
 
 async def current(request: Request) -> App:  # a plain function would go to a thread each time
@@ -269,13 +268,7 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request, here: Here) -> Response:
     """With the state of each dependency: 503 when imports cannot be taken, `degraded` when they
     can but will do without something (the library: books then wait in the fallback store)."""
-    states = await here.check()
-    down = [name for name, state in states.items() if not state["ok"]]
-    if NEEDED.intersection(down):
-        message = f"not ready: {', '.join(down)}"
-        raise Refused("UNAVAILABLE", message, {"dependencies": states})
-    status = "degraded" if down else "ready"
-    return success(request, {"status": status, "dependencies": states})
+    return success(request, readiness_json(await here.check()))
 
 
 @router.get(

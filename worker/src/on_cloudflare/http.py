@@ -15,7 +15,7 @@ from workers import Response
 from bookline.api import answers
 from bookline.api.bodies import USUAL_BODY_BYTES, check_names, limit_of, plain, read_switch
 from bookline.api.limit_rules import headers_of, is_start, refusal
-from bookline.api.origins import is_foreign
+from bookline.api.origins import PREFLIGHT, SAFE_HEADERS, cors, is_foreign
 from bookline.errors import Refused
 from bookline.limits import Turn
 from bookline.live.session import find_token
@@ -155,9 +155,7 @@ async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Respo
     url = urlsplit(request.url)
     method = str(request.method)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    cors = _cors(cloud, headers)
-    if method == "OPTIONS" and "access-control-request-method" in headers:
-        return Response(None, status=204, headers={**cors, **PREFLIGHT})
+    origins = cloud.listed("CORS_ORIGINS")
     limited: dict[str, str] = {}
     try:
         sent = await _route(routes, cloud, request, method, url, headers, request_id, limited)
@@ -173,7 +171,7 @@ async def answer(routes: tuple[Route, ...], cloud: Cloud, request: Any) -> Respo
     if body is None and sent.status not in {204, 304}:
         body = answers.encode(answers.success_json(sent.data, request_id))
         more = {**JSON, **more}
-    told = {**SAFE, **cors, **limited, **more, "x-request-id": request_id}
+    told = {**SAFE_HEADERS, **cors(headers, origins), **limited, **more, "x-request-id": request_id}
     return Response(None if method == "HEAD" else body, status=sent.status, headers=told)
 
 
@@ -185,21 +183,10 @@ async def _is_opened(cloud: Cloud, route: Route, token: str, story_id: str) -> b
     return batch_id is not None and cloud.tokens.opens(token, batch_id, now_ms())
 
 
+TOKEN = "token"
+"""The caller who has no key, and a token."""
 STORY_IDS = ("job_id", "batch_id", "jobId", "batchId")
 JSON = {"content-type": "application/json"}
-SAFE = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
-PREFLIGHT = {
-    "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-    "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
-    "access-control-max-age": "600",
-}
-
-
-def _cors(cloud: Cloud, headers: Mapping[str, str]) -> dict[str, str]:
-    origin = headers.get("origin")
-    if origin is None or origin not in cloud.listed("CORS_ORIGINS"):
-        return {"vary": "Origin"}
-    return {"vary": "Origin", "access-control-allow-origin": origin}
 
 
 async def _route(
@@ -207,6 +194,14 @@ async def _route(
     headers: Mapping[str, str], request_id: str, limited: dict[str, str],
 ) -> Sent | Response:  # fmt: skip
     """What the route answers. What its limit says is put into ``limited``, for the headers."""
+    origins = cloud.listed("CORS_ORIGINS")
+    is_preflight = method == "OPTIONS" and "access-control-request-method" in headers
+    if is_foreign(headers, method, url.path, origins) or (
+        is_preflight and headers.get("origin") not in origins
+    ):
+        raise Refused("FORBIDDEN", "requests from other web pages are refused; see CORS_ORIGINS")
+    if is_preflight:
+        return Sent(status=204, headers=PREFLIGHT)
     asked_for = "GET" if method == "HEAD" else method
     fits = [(route, values) for route in routes if (values := route.match(url.path)) is not None]
     if not fits:
@@ -216,8 +211,6 @@ async def _route(
         allowed = ", ".join(sorted({route.method for route, _ in fits}))
         raise Refused("METHOD_NOT_ALLOWED", f"{method} is not allowed here, only {allowed}")
     route, values = mine[0]
-    if is_foreign(headers, method, url.path, cloud.listed("CORS_ORIGINS")):
-        raise Refused("FORBIDDEN", "requests from other web pages are refused; see CORS_ORIGINS")
     query = {name: given[-1] for name, given in parse_qs(url.query, keep_blank_values=True).items()}
     token = _token(query, headers) if route.takes_token else None
     named = {**query, **values}
@@ -238,7 +231,7 @@ async def _route(
         return await route.handler(asked, **values)
     except Exception:
         if starts and turn is not None:
-            await cloud.callers.give_back(_address(headers), method)
+            await cloud.callers.give_back(_name(asked), method)
         raise
 
 
@@ -247,7 +240,7 @@ async def _turn(
     starts: bool,
 ) -> Turn | None:  # fmt: skip
     """The caller's turn, if he is limited. Raises: Refused (RATE_LIMIT_EXCEEDED)."""
-    found = await callers.take(_address(asked.headers), method, asked.path, route, starts=starts)
+    found = await callers.take(_name(asked), method, asked.path, route, starts=starts)
     if found is None:
         return None
     limited |= headers_of(*found)
@@ -257,9 +250,10 @@ async def _turn(
     return found[1]
 
 
-def _address(headers: Mapping[str, str]) -> str:
-    """The caller's, as Cloudflare writes it; no caller can."""
-    return headers.get("cf-connecting-ip", "")
+def _name(asked: Asked) -> str:
+    """Whose limits they are: a key's, or an address', which Cloudflare writes and no caller can."""
+    has_key = asked.caller not in {"", TOKEN}
+    return asked.caller if has_key else asked.headers.get("cf-connecting-ip", "")
 
 
 def _token(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
@@ -276,7 +270,7 @@ async def _caller(
 ) -> str:
     """Whose keys of idempotency these are. Raises: Refused (UNAUTHORIZED, FORBIDDEN)."""
     if token is not None and await _is_opened(cloud, route, token, story_id):
-        return "token"
+        return TOKEN
     if route.is_open:
         return ""
     if token is not None and "authorization" not in headers:

@@ -38,7 +38,7 @@ class _NobodyElse:
 
 
 class CallerLimitsDO(DurableObject):
-    """Named by the caller's address."""
+    """Named by the caller: his key or his address."""
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)

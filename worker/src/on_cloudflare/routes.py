@@ -10,7 +10,7 @@ from typing import Any
 from workers import Response
 
 import bookline
-from bookline.api import bodies
+from bookline.api import answers, bodies
 from bookline.api.etags import has_tag, tag_of
 from bookline.catalogue import BookQuery
 from bookline.edits import read_edit
@@ -232,16 +232,13 @@ async def readyz(asked: Asked) -> Sent:
     for name, check in checks.items():
         try:
             await check
-            states[name] = {"ok": True}
+            states[name] = {"ok": True, "detail": None}
         except StoreDown as error:
             states[name] = {"ok": False, "detail": str(error)}
     for name, binding in (("library", "DB"), ("embedder", "AI"), ("vectors", "BOOK_VECTORS")):
         if cloud.binding(binding) is None:
             states[name] = {"ok": False, "detail": f"the binding {binding} is missing"}
-    down = [name for name, state in states.items() if not state["ok"]]
-    if "fallback" in down:
-        raise Refused("UNAVAILABLE", f"not ready: {', '.join(down)}", {"dependencies": states})
-    return Sent(data={"status": "degraded" if down else "ready", "dependencies": states})
+    return Sent(data=answers.readiness_json(states))
 
 
 PAGE = ("limit", "cursor")

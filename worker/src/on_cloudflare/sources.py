@@ -13,12 +13,14 @@ from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
 from bookline.providers.title_search import GoogleBooksSearch, IsbnDbSearch, OpenLibrarySearch
+from bookline.usable_sources import (
+    GOOGLE_BOOKS_URL,
+    ISBNDB_URL,
+    OPENLIBRARY_COVERS_URL,
+    OPENLIBRARY_URL,
+    usable_sources,
+)
 from on_cloudflare.net import FetchHttp
-
-GOOGLE, OPEN_LIBRARY, ISBNDB = (
-    "https://www.googleapis.com/books/v1", "https://openlibrary.org", "https://api2.isbndb.com",
-)  # fmt: skip
-COVERS = "https://covers.openlibrary.org"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +48,8 @@ async def _secret(env: Any, name: str) -> str:
 
 
 class Sources:
-    """Those that can be asked: Google and ISBNdb with a key, or by an address not their own.
-
-    ``var`` gives a variable, or what stands behind it where there is none.
+    """Those that can be asked. ``var`` gives a variable, or what stands behind it where there is
+    none.
     """
 
     def __init__(
@@ -57,38 +58,38 @@ class Sources:
         self._http = FetchHttp(user_agent)
         self._pace = pace
         self._google = (
-            var("GOOGLE_BOOKS_URL", GOOGLE), secrets.google, var("GOOGLE_BOOKS_COUNTRY", "US")
+            var("GOOGLE_BOOKS_URL", GOOGLE_BOOKS_URL), secrets.google,
+            var("GOOGLE_BOOKS_COUNTRY", "US"),
         )  # fmt: skip
         self._open_library = (
-            var("OPENLIBRARY_URL", OPEN_LIBRARY), var("OPENLIBRARY_COVERS_URL", COVERS)
+            var("OPENLIBRARY_URL", OPENLIBRARY_URL),
+            var("OPENLIBRARY_COVERS_URL", OPENLIBRARY_COVERS_URL),
         )  # fmt: skip
-        self._isbndb = (var("ISBNDB_URL", ISBNDB), secrets.isbndb)
-        self._has_google = bool(secrets.google) or self._google[0] != GOOGLE
-        self._has_isbndb = bool(secrets.isbndb) or self._isbndb[0] != ISBNDB
-
-    @property
-    def usable(self) -> Sequence[str]:
-        return [one.name for one in self.providers]
+        self._isbndb = (var("ISBNDB_URL", ISBNDB_URL), secrets.isbndb)
+        self.usable = usable_sources(
+            google_books_key=secrets.google, google_books_url=self._google[0],
+            isbndb_key=secrets.isbndb, isbndb_url=self._isbndb[0],
+        )  # fmt: skip
 
     @property
     def providers(self) -> Sequence[MetadataProvider]:
         """In the order in which ``auto`` asks them."""
-        every: list[MetadataProvider] = [OpenLibrary(self._of("openlibrary"), *self._open_library)]
-        if self._has_google:
-            every.insert(0, GoogleBooks(self._of("google_books"), *self._google))
-        if self._has_isbndb:
-            every.append(IsbnDb(self._of("isbndb"), *self._isbndb))
-        return every
+        every: dict[str, MetadataProvider] = {
+            "google_books": GoogleBooks(self._of("google_books"), *self._google),
+            "openlibrary": OpenLibrary(self._of("openlibrary"), *self._open_library),
+            "isbndb": IsbnDb(self._of("isbndb"), *self._isbndb),
+        }
+        return [every[name] for name in self.usable]
 
     @property
     def searches(self) -> Sequence[BookSearch]:
         """In the order in which they are asked by title and author."""
-        every: list[BookSearch] = [OpenLibrarySearch(self._of("openlibrary"), *self._open_library)]
-        if self._has_google:
-            every.append(GoogleBooksSearch(self._of("google_books"), *self._google))
-        if self._has_isbndb:
-            every.append(IsbnDbSearch(self._of("isbndb"), *self._isbndb))
-        return every
+        every: dict[str, BookSearch] = {
+            "openlibrary": OpenLibrarySearch(self._of("openlibrary"), *self._open_library),
+            "google_books": GoogleBooksSearch(self._of("google_books"), *self._google),
+            "isbndb": IsbnDbSearch(self._of("isbndb"), *self._isbndb),
+        }
+        return [search for name, search in every.items() if name in self.usable]
 
     def _of(self, provider: str) -> Http:
         return self._http if self._pace is None else Paced(self._http, self._pace, provider)
