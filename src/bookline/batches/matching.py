@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 from typing import Final
 
 from bookline.progress.batches import Candidate
@@ -156,6 +155,8 @@ def _surnames(authors: Sequence[str]) -> str:
 def _alike(one: str, other: str) -> float:
     if not one or not other:
         return 0.0
+    from difflib import SequenceMatcher  # a start of the Worker, or of a server, needs none
+
     return SequenceMatcher(None, one, other, autojunk=False).ratio() * _ALIKE_MOST
 
 

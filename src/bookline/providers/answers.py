@@ -10,7 +10,6 @@ import math
 import re
 import time
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -139,6 +138,8 @@ def _read_date(text: str | None) -> float | None:
     """Epoch seconds of an HTTP date; one without a zone is taken as UTC."""
     if not text or len(text) > 64:
         return None
+    from email.utils import parsedate_to_datetime  # takes a while where there is no byte code
+
     try:
         at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
