@@ -244,7 +244,7 @@ def opened(bench: DbosBench) -> Iterator[Any]:
             db.execute("SET search_path = dbos")
             yield db
         return
-    with closing(sqlite3.connect(bench.folder / "engine.db", timeout=10)) as db:
+    with closing(sqlite3.connect(bench.folder / "engine.db", timeout=120)) as db:
         yield db
 
 
@@ -278,7 +278,7 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Another process that writes."""
-    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as other:
+    with closing(sqlite3.connect(path, timeout=120, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

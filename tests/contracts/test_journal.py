@@ -787,7 +787,7 @@ async def test_many_tellers_leave_each_story_whole(
 ACTS = ["claim", "begin", "release", "tell", "complete", "fail", "cancel", "want", "reopen"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(acts=st.lists(st.tuples(st.sampled_from(ACTS), st.integers(1, 3)), max_size=25))
 async def test_all_journals_tell_the_same_story(
     request: pytest.FixtureRequest, acts: list[tuple[str, int]]
@@ -807,7 +807,7 @@ async def test_all_journals_tell_the_same_story(
                 trace.append(job)
             outcomes.append((trace, await story(journal)))
 
-    assert outcomes[0] == outcomes[1]
+    assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
 async def do(journal: Journal, act: str, number: int) -> object:
@@ -870,7 +870,7 @@ async def test_who_has_left_hears_no_more(journal: Journal) -> None:
 
 async def until_heard(heard: list[Event], *seqs: int) -> None:
     """Waits until these were heard, in whatever order, once or more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while {event.seq for event in heard} != set(seqs):
             await asyncio.sleep(0.002)
 
@@ -922,7 +922,7 @@ async def test_what_nobody_wants_is_not_read(on_disk: SqlJournal, elsewhere: Sql
         on_disk.tell("quiet", some("y"))
         await settled(on_disk)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not any(event.job_id == "quiet" for event in heard):
                 await asyncio.sleep(0.002)
 
@@ -940,7 +940,7 @@ async def test_listening_ends_when_nobody_wants_anything_any_more(
 
     wanted.clear()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         await listens
 
 
@@ -956,7 +956,7 @@ async def test_more_events_than_one_look_takes_are_heard(
             on_disk.tell("job-1", some(str(number)))
         await settled(on_disk)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while 9 not in {event.seq for event in heard}:
                 await asyncio.sleep(0.002)
 
@@ -974,7 +974,7 @@ async def test_another_process_hears_what_comes_after_a_clean_up(
 
         on_disk.tell("new", some("x"))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while "new" not in {event.job_id for event in heard}:
                 await asyncio.sleep(0.002)
 

@@ -22,7 +22,7 @@ ARGS = [
 ]
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 320, "height": 740}
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000  # ends a hang
 
 Page = Any
 Open = Callable[..., Page]
@@ -50,7 +50,8 @@ def windows(browser: Any) -> Iterator[Open]:
     faults: list[str] = []
 
     def open_it(url: str, *, script: str = "", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        still = {"viewport": DESKTOP, "reduced_motion": "reduce"}  # else it draws all the time
+        context = browser.new_context(**{**still, **options})
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from forked import Forked
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 SERVE = """
 import asyncio
 from bookline.cli.serving import serve_until_told
@@ -128,7 +128,7 @@ class Stack:
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
             try:
-                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=READY_SECONDS) as answer:
                     if answer.status == 200:
                         return
             except OSError:
@@ -140,7 +140,7 @@ def _ask(method: str, url: str, body: Any) -> Any:
     headers = {"Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:
         return json.load(answer)
 
 

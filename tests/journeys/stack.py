@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +22,8 @@ import aiohttp
 import websockets
 from forked import Forked
 
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
-STORY_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
+"""Ends a hang. How soon something comes is not asked here: a busy machine decides it."""
 TERMINAL = {"completed", "failed", "cancelled"}
 
 # ``before`` may change constants, or break things on purpose.
@@ -117,7 +116,7 @@ class Server:
             cwd=self.data_dir,
             log=self._log,
         )
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             self.port = await self._said_port(known)
             while (await self.get("/readyz"))[0] != 200:
                 await asyncio.sleep(0.05)
@@ -146,7 +145,7 @@ class Server:
         """Its exit code, once it has ended by itself."""
         assert self._process is not None
         process, self._process = self._process, None
-        return await asyncio.to_thread(process.wait, STOP_SECONDS)
+        return await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
 
     async def restart(self) -> None:
         """Stops it in good order and starts it on the same folder and port."""
@@ -159,7 +158,7 @@ class Server:
             return None
         process.send_signal(how)
         try:
-            code = await asyncio.to_thread(process.wait, STOP_SECONDS)
+            code = await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             code = await asyncio.to_thread(process.wait)
@@ -198,7 +197,7 @@ class Server:
 
     async def until(self, job_id: str, *statuses: str) -> dict[str, Any]:
         """The job, once it has one of these statuses (any end, if none is named)."""
-        async with asyncio.timeout(STORY_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 job = await self.job(job_id)
                 if job["status"] in (statuses or TERMINAL):
@@ -212,7 +211,7 @@ class Server:
     # ------------------------------------------------------------------ watchers
     async def sse(
         self, job_id: str, query: str = "", **headers: str
-    ) -> AsyncIterator[tuple[int | None, dict[str, Any]]]:
+    ) -> AsyncGenerator[tuple[int | None, dict[str, Any]], None]:
         """Each event's ``id:`` and message until the stream ends."""
         url = f"{self.url}/v2/import/events/{job_id}{query}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -229,7 +228,7 @@ class Server:
 
     async def story(self, job_id: str, query: str = "", **headers: str) -> list[dict[str, Any]]:
         """All events over SSE, to the end."""
-        async with asyncio.timeout(STORY_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             told = [message async for _, message in self.sse(job_id, query, **headers)]
         return [message for message in told if message["type"] != "ping"]
 
@@ -241,7 +240,7 @@ class Server:
         self, job_id: str, query: str = "", **more: Any
     ) -> tuple[list[dict[str, Any]], int | None]:
         """All messages over a WebSocket but pings, and the closing code."""
-        async with asyncio.timeout(STORY_SECONDS), self.watch(job_id, query, **more) as socket:
+        async with asyncio.timeout(PATIENCE_SECONDS), self.watch(job_id, query, **more) as socket:
             told = await rest(socket)
         return told, socket.close_code
 

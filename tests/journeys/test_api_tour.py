@@ -136,7 +136,7 @@ def tour(
             more = [negative_data_rejection] if mode is GenerationMode.NEGATIVE else []
             if mode is GenerationMode.POSITIVE:
                 make_real(case, number, *ids)
-            answer = case.call(base_url=api.url, timeout=10)
+            answer = case.call(base_url=api.url, timeout=120)
             toured.setdefault(f"{case.method.upper()} {case.path}", []).append(answer.status_code)
             case.validate_response(answer, checks=[*CHECKS, *more])
 

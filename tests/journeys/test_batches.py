@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import FormData
-from stack import STORY_SECONDS, Server, rest, server
+from stack import PATIENCE_SECONDS, Server, rest, server
 from websockets.asyncio.client import connect
 
 from bookline_sandbox import Sandbox
@@ -70,7 +70,7 @@ async def batch_of(api: Server, batch_id: str) -> dict[str, Any]:
 
 async def ended(api: Server, batch_id: str) -> dict[str, Any]:
     """The batch at its end."""
-    async with asyncio.timeout(STORY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (batch := await batch_of(api, batch_id))["status"] == "running":
             await asyncio.sleep(0.03)
     return batch
@@ -86,7 +86,7 @@ async def items_of(api: Server, batch_id: str, query: str = "") -> list[dict[str
 async def story(api: Server, batch_id: str, query: str = "") -> list[dict[str, Any]]:
     """All events over SSE, to the end."""
     async with (
-        asyncio.timeout(STORY_SECONDS),
+        asyncio.timeout(PATIENCE_SECONDS),
         api.http.get(f"{api.url}/v2/import/batch/{batch_id}/events{query}") as answer,
     ):
         assert answer.status == 200, await answer.text()
@@ -168,7 +168,7 @@ async def test_a_single_import_beside_a_batch_does_not_wait_for_its_end(
     """
     [single, *isbns] = sandbox.make(641, "978993")
     started = await opened(api, *isbns)
-    async with asyncio.timeout(STORY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (await batch_of(api, started["batchId"]))["counts"]["completed"]:
             await asyncio.sleep(0.01)
 
@@ -283,7 +283,7 @@ async def test_watchers_hear_every_end_once_in_order_and_then_the_batchs_own(
     isbns = sandbox.make(20, "978997")
     started = await opened(api, *isbns, isbns[0], "refused")
     address = f"{api.ws_url}?batchId={started['batchId']}"
-    async with asyncio.timeout(STORY_SECONDS), connect(address) as socket:
+    async with asyncio.timeout(PATIENCE_SECONDS), connect(address) as socket:
         heard = await rest(socket)
     told = await story(api, started["batchId"])
 

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 import pytest_asyncio
-from stack import Server, server
+from stack import PATIENCE_SECONDS, Server, server
 from test_api import is_failure
 
 from bookline.isbn import read_isbn
@@ -235,7 +235,7 @@ async def test_a_goodreads_export_comes_back_equal_as_parsed(api: Server, sandbo
     assert status == 202, answer
 
     batch: Any = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while batch.get("status") != "completed":
             await asyncio.sleep(0.05)
             batch = await get(api, f"/v2/import/batch/{answer['data']['batchId']}")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from stack import Server, server
+from stack import PATIENCE_SECONDS, Server, server
 
 from bookline.client import BooklineClient, Event, Progress, Resumed, Retry, Warned
 from bookline.errors import Refused
@@ -16,8 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 KEY = "secret-key-of-16-or-more"
 ISBN = "9780451524935"
 NOT_A_BOOK = "9780000000019"
-DELAY_MS = 2_000  # so that a kill comes in the middle
-STORY_SECONDS = 30.0
+DELAY_MS = 12_000  # so that a kill comes in the middle
 MILESTONES = ["started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed"]
 
 
@@ -44,7 +43,7 @@ async def bookline(running: Server) -> AsyncIterator[BooklineClient]:
 
 
 async def story(client: BooklineClient, job_id: str, after: int = 0) -> list[Event]:
-    async with asyncio.timeout(STORY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return [event async for event in client.follow(job_id, after=after)]
 
 
@@ -96,7 +95,7 @@ async def test_each_event_comes_once_though_the_server_is_killed(
         async for event in bookline.follow(job.job_id):
             told.append(event)  # noqa: PERF401 - looked at meanwhile
 
-    async with asyncio.timeout(STORY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         watching = asyncio.create_task(watch())
         while not told:
             await asyncio.sleep(0.01)
@@ -115,7 +114,7 @@ async def test_a_start_while_the_server_is_away_is_one_job(
     isbn = "9780743273565"
     await running.kill()
 
-    async with asyncio.timeout(STORY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         starting = asyncio.create_task(bookline.start(isbn))
         await asyncio.sleep(0.2)
         await running.start()
@@ -168,7 +167,7 @@ async def test_a_token_opens_its_own_story_without_a_key(
     job = await bookline.start(ISBN)
     other = await bookline.start(ISBN)
 
-    async with BooklineClient(running.url) as reader, asyncio.timeout(STORY_SECONDS):
+    async with BooklineClient(running.url) as reader, asyncio.timeout(PATIENCE_SECONDS):
         told = [event async for event in reader.follow(job.job_id, token=job.token)]
         known = await reader.status(job.job_id, token=job.token)
         for token in (None, other.token):

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from forked import Forked
+from stack import PATIENCE_SECONDS
 
 from bookline_sandbox import Sandbox
 
@@ -53,7 +54,7 @@ class Server:
             SOURCE, argv, env=self._environment, cwd=HERE, log=self._folder / "server.log"
         )
         async with aiohttp.ClientSession() as client:
-            for _ in range(600):
+            for _ in range(2_400):
                 if self._process.poll() is not None:
                     raise AssertionError((self._folder / "server.log").read_text())
                 try:
@@ -63,17 +64,17 @@ class Server:
                 except aiohttp.ClientError:
                     pass
                 await asyncio.sleep(0.05)
-        raise AssertionError("the server was not ready within 30 s")
+        raise AssertionError("the server was not ready within two minutes")
 
     async def death(self) -> int:
         """How it ended; waits for it."""
         assert self._process is not None
-        return await asyncio.to_thread(self._process.wait, 30)
+        return await asyncio.to_thread(self._process.wait, PATIENCE_SECONDS)
 
     async def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            await asyncio.to_thread(self._process.wait, 30)
+            await asyncio.to_thread(self._process.wait, PATIENCE_SECONDS)
 
 
 @asynccontextmanager
@@ -121,7 +122,7 @@ async def only_job(client: aiohttp.ClientSession, url: str) -> str:
 
 
 async def story(
-    client: aiohttp.ClientSession, url: str, job_id: str, seconds: float = 45
+    client: aiohttp.ClientSession, url: str, job_id: str, seconds: float = PATIENCE_SECONDS
 ) -> list[dict[str, Any]]:
     """All events of a job, to its end."""
     told = []
@@ -312,7 +313,10 @@ async def test_what_began_under_a_later_version_fails_with_the_reason(tmp_path: 
 async def until_told(
     client: aiohttp.ClientSession, url: str, job_id: str | None, kind: str
 ) -> None:
-    async with asyncio.timeout(20), client.get(f"{url}/v2/import/events/{job_id}") as answer:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        client.get(f"{url}/v2/import/events/{job_id}") as answer,
+    ):
         async for line in answer.content:
             if line.startswith(b"data: ") and json.loads(line[6:])["type"] == kind:
                 return
@@ -320,7 +324,7 @@ async def until_told(
 
 async def until_the_engine_has_ended_all(folder: Path) -> None:
     """No workflow is left as running in the engine's own book."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with contextlib.closing(sqlite3.connect(folder / "data" / "engine.db")) as database:
                 states = {row[0] for row in database.execute("SELECT status FROM workflow_status")}
@@ -424,7 +428,7 @@ async def test_thirty_imports_and_a_kill_in_the_middle_are_thirty_books(tmp_path
 @asynccontextmanager
 async def locked_out(path: Path) -> AsyncIterator[None]:
     """The library's file cannot be written meanwhile: its table has another name."""
-    connection = sqlite3.connect(path, timeout=10)
+    connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS)
     connection.execute("ALTER TABLE books RENAME TO hidden_books")
     connection.commit()
     try:

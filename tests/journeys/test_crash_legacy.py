@@ -16,13 +16,13 @@ pytest.importorskip("bookline.migration.legacy")
 @pytest.mark.parametrize(
     ("step", "edge"),
     [
-        ("fetch-metadata", "before"),
+        pytest.param("fetch-metadata", "before", marks=pytest.mark.slow),
         ("fetch-metadata", "recorded"),
-        ("upload-cover", "after"),
-        ("upload-cover", "recorded"),
-        ("generate-embedding", "before"),
+        pytest.param("upload-cover", "after", marks=pytest.mark.slow),
+        pytest.param("upload-cover", "recorded", marks=pytest.mark.slow),
+        pytest.param("generate-embedding", "before", marks=pytest.mark.slow),
         ("save-to-database", "after"),
-        ("save-to-database", "recorded"),
+        pytest.param("save-to-database", "recorded", marks=pytest.mark.slow),
     ],
 )
 async def test_a_kill_at_the_edges_of_its_steps_loses_and_doubles_nothing(
@@ -50,7 +50,10 @@ async def test_a_kill_at_the_edges_of_its_steps_loses_and_doubles_nothing(
         assert sandbox.counts[ISBN]["covers"] == (2 if is_done_again else 1)
 
 
-@pytest.mark.parametrize("edge", ["opened", "ending", "ended"])
+@pytest.mark.parametrize(
+    "edge",
+    ["opened", *(pytest.param(edge, marks=pytest.mark.slow) for edge in ("ending", "ended"))],
+)
 async def test_a_kill_around_its_first_and_last_write_loses_nothing(
     tmp_path: Path, edge: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from stack import PATIENCE_SECONDS
 from test_crash import MILESTONES, STEPS, get, stack, story
 
 BOOKS = 12
@@ -69,7 +70,7 @@ async def _ends(client: aiohttp.ClientSession, url: str, batch_id: str) -> list[
     """What is told of each item, to the batch's end."""
     ends = []
     async with (
-        asyncio.timeout(45),
+        asyncio.timeout(PATIENCE_SECONDS),
         client.get(f"{url}/v2/import/batch/{batch_id}/events") as answer,
     ):
         async for line in answer.content:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from stack import Server, server
+from stack import PATIENCE_SECONDS, Server, server
 
 from bookline_sandbox import Sandbox
 
@@ -200,8 +200,9 @@ async def test_head_of_a_stream_that_is_open_ends_at_once(api: Server, sandbox: 
     sandbox.faults.add(kind="delay", ms=30_000, isbn=isbn, times=None)
     job_id = (await api.begin(isbn))["jobId"]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         status, body, headers = await api.ask("HEAD", f"/v2/import/events/{job_id}")
+    assert (await api.job(job_id))["status"] in {"queued", "running"}  # the stream is still open
 
     await api.post(f"/v2/import/cancel/{job_id}")
     assert (status, body) == (200, b"")
@@ -269,9 +270,11 @@ async def test_a_locked_journal_stops_no_read_and_readyz_says_so(
     env = sandbox.settings() | {"BOOKLINE_RATE_LIMIT_READ": "1000/minute"}
     async with server(env, tmp_path / "data") as limited:
         job = await limited.finished(sandbox.make(1)[0])
-        with closing(sqlite3.connect(tmp_path / "data" / "journal.db", timeout=10)) as other:
+        with closing(
+            sqlite3.connect(tmp_path / "data" / "journal.db", timeout=PATIENCE_SECONDS)
+        ) as other:
             other.execute("BEGIN IMMEDIATE")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 for path in (f"/v2/books/{job['isbn']}", "/v2/books", "/v2/import/jobs") * 3:
                     assert (await limited.get(path))[0] == 200
                 while (answer := await limited.get("/readyz"))[0] == 200 or (
@@ -279,7 +282,7 @@ async def test_a_locked_journal_stops_no_read_and_readyz_says_so(
                 ):
                     await limited.get("/v2/books")
             other.rollback()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (answer := await limited.get("/readyz"))[0] != 200 or not (
                 answer[1]["data"]["dependencies"]["limits"]["ok"]
             ):

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from bookline import workflow
 from bookline.app import App, running
 from bookline.imports import Order
 from bookline.settings import read_settings
 from bookline_sandbox import Sandbox
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ISBN = "9780451524935"
 QUICK = {
@@ -40,6 +43,19 @@ async def import_one(app: App, source: str = "google_books") -> list[dict[str, A
     ]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def upstream() -> AsyncIterator[Sandbox]:
+    async with Sandbox(port=0) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared(upstream: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
+    """One for all failures. They are about one book: that opens no circuit."""
+    async with bookline(tmp_path_factory.mktemp("failures"), upstream) as app:
+        yield app
+
+
 @pytest.mark.parametrize("source", ["google_books", "openlibrary", "isbndb", "auto"])
 @pytest.mark.parametrize(
     ("kind", "code", "tries"),
@@ -62,28 +78,34 @@ async def import_one(app: App, source: str = "google_books") -> list[dict[str, A
     ],
 )
 async def test_each_class_of_failure_ends_the_job_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, kind: str, code: str, tries: int
+    shared: App,
+    upstream: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    kind: str,
+    code: str,
+    tries: int,
 ) -> None:
     if kind == "hang":  # a try that hangs ends after 0.2 s instead of 15
         short = dataclasses.replace(workflow.FETCH_METADATA, limit_seconds=0.2)
         monkeypatch.setattr(workflow, "FETCH_METADATA", short)
     if kind == "wrong_key" and source in {"openlibrary", "auto"}:
         pytest.skip("Open Library takes no key")
-    async with Sandbox(port=0) as sandbox, bookline(tmp_path, sandbox) as app:
-        routes = ("google_books", "openlibrary", "isbndb")
-        sandbox.faults.add(*({"route": one, "kind": kind, "times": None} for one in routes))
+    routes = ("google_books", "openlibrary", "isbndb")
+    upstream.faults.clear()
+    upstream.faults.add(*({"route": one, "kind": kind, "times": None} for one in routes))
 
-        events = await import_one(app, source)
+    events = await import_one(shared, source)
 
-        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-        assert events[-1]["status"] == "failed"
-        error = events[-1]["data"]["error"]
-        assert (error["code"], error["step"], error["attempts"]) == (code, "fetch-metadata", tries)
-        assert error["message"]
-        assert [event["type"] for event in events].count("workflow_retry") == tries - 1
-        job = await app.imports.find(events[0]["jobId"])
-        assert (job.status, job.error) == ("failed", error)
-        assert await app.shelf.find_many([ISBN]) == {}
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["status"] == "failed"
+    error = events[-1]["data"]["error"]
+    assert (error["code"], error["step"], error["attempts"]) == (code, "fetch-metadata", tries)
+    assert error["message"]
+    assert [event["type"] for event in events].count("workflow_retry") == tries - 1
+    job = await shared.imports.find(events[0]["jobId"])
+    assert (job.status, job.error) == ("failed", error)
+    assert await shared.shelf.find_many([ISBN]) == {}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +179,7 @@ async def test_a_library_that_is_switched_off_is_no_fault(tmp_path: Path) -> Non
 
 
 async def test_a_deadline_cuts_a_running_try_and_a_retry_starts_it_anew(tmp_path: Path) -> None:
-    short = {"BOOKLINE_JOB_DEADLINE_SECONDS": "3"}
+    short = {"BOOKLINE_JOB_DEADLINE_SECONDS": "8"}
     async with Sandbox(port=0) as sandbox, bookline(tmp_path, sandbox, short) as app:
         sandbox.faults.add(route="google_books", kind="hang", times=1)
 

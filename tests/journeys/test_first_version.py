@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import server
+from stack import PATIENCE_SECONDS, server
 
 from bookline.methods import legacy_room
 from bookline_sandbox import Sandbox
@@ -50,7 +50,7 @@ async def test_a_folder_of_the_first_version_opens_and_goes_on(tmp_path: Path) -
         for isbn in (FAILED, FAILED_LEGACY):
             status, body, _ = await api.post(f"/v2/import/retry/{before[isbn]['jobId']}")
             assert status in {200, 202}, body
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             retried = [
                 await api.until(before[one]["jobId"], "completed")
                 for one in (FAILED, FAILED_LEGACY)

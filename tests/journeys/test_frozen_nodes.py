@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import Server, seqs, server, statuses
+from stack import PATIENCE_SECONDS, Server, seqs, server, statuses
 from test_crash import MILESTONES, SIDE_BY_SIDE, STEPS
 
 from bookline_sandbox import Sandbox
 
 HERE = Path(__file__).parent
 ISBN = "9780451524935"
-TAKEN_OVER_SECONDS = 30.0
 AWAKE_SECONDS = 2.0  # what it was about to do is done or refused by then
 QUICK = """
 from bookline.engine import leases
@@ -54,7 +53,7 @@ async def two_nodes(
 
 
 async def until_frozen(node: Server) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
             await asyncio.sleep(0.02)
 
@@ -69,7 +68,7 @@ async def freeze_and_wake(one: Server, other: Server) -> list[dict[str, Any]]:
     """The import's story as the other node ended it; it is the same when the first is awake."""
     job_id = await begun(one)
     await until_frozen(one)
-    async with asyncio.timeout(TAKEN_OVER_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (items := (await other.get("/v2/import/jobs"))[1]["data"]["items"]):
             await asyncio.sleep(0.1)
         story = await other.story(job_id or items[0]["jobId"])

@@ -310,7 +310,7 @@ def test_axe_finds_nothing_serious(
         axe = read_axe(Path(request.config.cache.mkdir("axe")))
     except NoAxe as error:
         pytest.skip(str(error))
-    page = open_page(stack.url, reduced_motion="reduce", script=SCANNER)
+    page = open_page(stack.url, script=SCANNER)
     faults: dict[str, list[str]] = {}
 
     def look(name: str) -> None:

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import pytest
 from axe import NoAxe, faults_in_all_forms, read_axe
-from page_browser import Open, Page
+from page_browser import PATIENCE_MS, Open, Page
 from page_stack import Stack
 from PIL import Image
 
@@ -228,7 +228,7 @@ def test_a_deletion_is_sent_when_the_page_is_left(stack: Stack, open_page: Open)
 
     page.goto("about:blank")
 
-    end = time.monotonic() + 15
+    end = time.monotonic() + PATIENCE_MS / 1000
     while is_there(stack, isbn) and time.monotonic() < end:
         time.sleep(0.05)
     assert not is_there(stack, isbn)
@@ -285,7 +285,7 @@ def test_axe_finds_nothing_serious(
         axe = read_axe(Path(request.config.cache.mkdir("axe")))
     except NoAxe as error:
         pytest.skip(str(error))
-    page = open_page(stack.url, reduced_motion="reduce", script=TIME)
+    page = open_page(stack.url, script=TIME)
     visit(page, stack, view)
 
     faults = faults_in_all_forms(page, axe)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import Server, server
+from stack import PATIENCE_SECONDS, Server, server
 
 from bookline_sandbox import Sandbox
 
@@ -62,13 +62,13 @@ async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
     sandbox.faults.add(kind="delay", route="openlibrary", ms=1000, times=None)
     async with server(env, tmp_path / "data") as node:
         jobs = await begun(node, sandbox, 60)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (state := await providers(node))["ok"]:
                 await asyncio.sleep(0.1)
         metrics = (await (await node.http.get(f"{node.url}/metrics")).text()).splitlines()
         await node.kill()
         await node.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await providers(node))["ok"]:
                 await asyncio.sleep(0.1)
         waiting = Counter([(await node.job(one))["status"] for one in jobs])
@@ -86,7 +86,7 @@ async def test_many_imports_wait_for_it_over_a_kill_and_all_arrive(
         assert "Open Library is not answering; imports wait" in said
         assert waiting == {"running": 60}
         assert Counter(job["status"] for job in ended) == {"completed": 59, "cancelled": 1}
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await providers(node))["ok"]:
                 await asyncio.sleep(0.1)
 
@@ -134,7 +134,7 @@ async def test_auto_goes_past_it_on_every_node(sandbox: Sandbox, tmp_path: Path)
     env = sandbox.settings()
     async with server(env, tmp_path / "data") as node, server(env, tmp_path / "data") as other:
         await begun(node, sandbox, 60)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await providers(node))["ok"] or (await providers(other))["ok"]:
                 await asyncio.sleep(0.1)
         sandbox.faults.add(kind="not_found", route="google_books", times=None)

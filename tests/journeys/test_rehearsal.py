@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import ForkedCommand
 
 pytest.importorskip("bookline.migration.legacy")
 
@@ -17,11 +16,7 @@ REHEARSAL_SECONDS = 400
 def bookline(folder: Path, *command: str) -> tuple[int, Any, str]:
     """Exit code, JSON on stdout, stderr."""
     clean = {name: value for name, value in os.environ.items() if "BOOKLINE" not in name}
-    ran = subprocess.run(
-        [sys.executable, "-m", "bookline", *command, "--json"],
-        cwd=folder, env=clean, capture_output=True, text=True, timeout=REHEARSAL_SECONDS,
-        check=False,
-    )  # fmt: skip
+    ran = ForkedCommand([*command, "--json"], env=clean, cwd=folder).done(REHEARSAL_SECONDS)
     return ran.returncode, json.loads(ran.stdout or "null"), ran.stderr
 
 

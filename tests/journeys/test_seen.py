@@ -1,5 +1,6 @@
 """What operators see: metrics, traces, log lines; and nothing in them of what people read."""
 
+import asyncio
 import json
 import logging
 import re
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from stack import server
+from stack import PATIENCE_SECONDS, server
 
 from bookline import logs
 from bookline.measures import Measures
@@ -31,12 +32,15 @@ async def test_metrics_count_imports_tries_and_what_was_saved_aside(tmp_path: Pa
     async with Sandbox(port=0) as sandbox:
         settings = {**sandbox.settings(), "BOOKLINE_LIBRARY": "off"}
         sandbox.faults.add(isbn=ISBN, route="google_books", kind="503", times=1)
+        text = ""
         async with server(settings, tmp_path / "data") as api:
             for isbn in (ISBN, "9780000000019"):
                 started = await api.begin(isbn, source="google_books")
                 await api.until(started["jobId"])
 
-            text = await metrics_of(api)
+            async with asyncio.timeout(PATIENCE_SECONDS):  # they are counted behind the end
+                while not all(f'outcome="{one}"}} 1.0' in text for one in ("done", "no_such_book")):
+                    text = await metrics_of(api)
 
     assert 'bookline_imports_total{method="workflow",outcome="done"} 1.0' in text
     assert 'bookline_imports_total{method="workflow",outcome="no_such_book"} 1.0' in text
@@ -136,6 +140,7 @@ async def test_each_end_retry_and_refused_start_is_one_line_and_every_line_is_js
             unknown = await api.begin("9780000000019", source="google_books")
             await api.until(unknown["jobId"])
             await api.post("/v2/import/workflow", {"isbn": "123"})
+            await api.stop()  # what is to be said of an end is said behind it
             lines = [json.loads(line) for line in api.log.splitlines()]
 
     told = {(line["message"], line.get("jobId")): line for line in lines}
@@ -155,8 +160,6 @@ async def test_each_end_retry_and_refused_start_is_one_line_and_every_line_is_js
 @pytest.mark.slow
 async def test_a_short_soak_loses_and_doubles_nothing() -> None:
     """The whole soak takes ten minutes: ``python benchmarks/soak.py``."""
-    import asyncio
-
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--seconds", "40",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

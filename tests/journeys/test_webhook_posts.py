@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from stack import Server, server
+from stack import PATIENCE_SECONDS, Server, server
 
 from bookline_sandbox import Sandbox
 
@@ -42,7 +42,7 @@ class Receiver:
         return web.Response(status=self.status, headers={"Location": "http://127.0.0.1:1/"})
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.taken) < count:
                 await asyncio.sleep(0.02)
 
@@ -85,10 +85,10 @@ async def test_every_end_is_posted_whatever_becomes_of_server_and_endpoint(
 
             receiver.status = 302  # away, and it would send us elsewhere
             after = await api.finished(late)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not any(status == 302 for _, status in receiver.seen):
                     await asyncio.sleep(0.02)
-            async with asyncio.timeout(20):  # the operator sees it
+            async with asyncio.timeout(PATIENCE_SECONDS):  # the operator sees it
                 while (await readiness(api))["webhooks"]["ok"]:
                     await asyncio.sleep(0.1)
             metrics = await (await api.http.get(f"{api.url}/metrics")).text()
@@ -101,7 +101,7 @@ async def test_every_end_is_posted_whatever_becomes_of_server_and_endpoint(
 
             _, answer, _ = await api.post("/v2/import/batch", {"items": [good, bad]})
             batch_id = answer["data"]["batchId"]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not any(one.get("batchId") == batch_id for one in receiver.taken):
                     await asyncio.sleep(0.05)
 

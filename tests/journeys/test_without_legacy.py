@@ -36,8 +36,8 @@ TESTS = (
     "tests/journeys/test_crash_legacy.py",
     "tests/journeys/test_legacy_call.py",
 )
-TESTS_SECONDS = 200
-START_SECONDS = 30
+TESTS_SECONDS = 600
+START_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_what_the_worker_needs_is_imported_without_any_package(module: str) -> N
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
     assert done.returncode == 0, done.stderr[-2_000:]

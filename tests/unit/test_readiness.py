@@ -39,7 +39,7 @@ async def probing(store: Store, every_seconds: float) -> AsyncIterator[Readiness
 
 
 async def until_asked(store: Store, times: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while store.asked < times:
             await asyncio.sleep(0)
 

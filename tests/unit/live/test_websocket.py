@@ -27,7 +27,9 @@ from bookline.progress.hub import Hub
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import stores_in_memory
 
-PATIENCE_SECONDS = 5.0
+pytestmark = pytest.mark.usefixtures("quick_time")
+
+PATIENCE_SECONDS = 120.0
 
 
 class Wire(asyncio.Transport):

@@ -297,6 +297,6 @@ async def test_closing_ends_the_questions_that_are_open(server: RawServer) -> No
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while not true():
             await asyncio.sleep(0.005)

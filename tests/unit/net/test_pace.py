@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -24,6 +23,8 @@ from bookline.rates import Rate
 from bookline.stores.opening import stores_in_memory
 from bookline.time_limit import comes_again, gives_way, time_limit
 
+pytestmark = pytest.mark.usefixtures("quick_time")
+
 OK = Answer(status=200)
 DOWN = Answer(status=503)
 Question = Callable[[], Awaitable[Answer]]
@@ -34,8 +35,17 @@ def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "LOOK_SECONDS", 0.002)
 
 
+def passed_seconds() -> float:
+    """The loop's own, which are quick here."""
+    return asyncio.get_running_loop().time()
+
+
+def now_ms() -> int:
+    return round(passed_seconds() * 1_000)
+
+
 class Clock:
-    """Epoch milliseconds; ``passed`` gives real seconds, and those that a test lets pass."""
+    """Epoch milliseconds; ``passed`` gives the loop's seconds, and those that a test lets pass."""
 
     def __init__(self) -> None:
         self.ms = 1_000_000_000
@@ -45,7 +55,7 @@ class Clock:
         return self.ms
 
     def passed(self) -> float:
-        return self.passed_seconds + time.monotonic()
+        return self.passed_seconds + passed_seconds()
 
     def pass_seconds(self, seconds: float) -> None:
         self.ms += round(seconds * 1000)
@@ -122,7 +132,7 @@ async def test_a_hold_is_never_longer_than_a_minute_whatever_the_clock_does() ->
 
 
 async def test_whoever_asks_waits_until_it_may() -> None:
-    pace = SharedPace(stores_in_memory(lambda: time.time_ns() // 1_000_000).limits, {})
+    pace = SharedPace(stores_in_memory(now_ms).limits, {}, passed=passed_seconds)
     await pace.rests.hold("isbndb", 0.05)
     began = asyncio.get_running_loop().time()
 
@@ -219,8 +229,11 @@ async def test_a_batch_holds_up_no_single_import() -> None:
 
 async def test_no_node_waits_for_what_another_has_in_line() -> None:
     """Nodes take turns by the half second, however long the line of one is."""
-    limits = stores_in_memory(lambda: time.time_ns() // 1_000_000).limits
-    busy, other = (SharedPace(limits, {"isbndb": Rate(count=40, seconds=1)}) for _ in range(2))
+    limits = stores_in_memory(now_ms).limits
+    busy, other = (
+        SharedPace(limits, {"isbndb": Rate(count=40, seconds=1)}, passed=passed_seconds)
+        for _ in range(2)
+    )
     asking = [asyncio.create_task(busy.ask("isbndb", "a book", says(OK))) for _ in range(400)]
     await until(lambda: sum(task.done() for task in asking) >= 40)
 

@@ -20,7 +20,7 @@ from bookline.stores.opening import journal_tables_in_memory, open_stores, store
 from bookline.tasks import Tasks
 
 RESULT = {"isbn": "9780142437247", "saved": True, "storedIn": "database"}
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture
