@@ -284,7 +284,8 @@ class Lossy(SqlJournal):
 async def test_every_event_is_seen_once_and_in_order_however_it_comes(
     fates: list[str], pauses: list[bool], after: int
 ) -> None:
-    journal = Lossy(journal_tables_in_memory(), lambda: 1_000)
+    tables = journal_tables_in_memory()
+    journal = Lossy(tables, lambda: 1_000, tables)
     journal.fates = fates
     await open_job(journal)
     async with running(Hub(journal.find, journal)) as hub:
