@@ -21,8 +21,11 @@ T = TypeVar("T")
 Told = list[Event]
 
 OTHERS_MOST = 1_000  # events of other processes read at once
+YOUNG = 64  # our choice: a story's events that are read together with other stories'
 _READ = """SELECT job_id, seq, message, terminal FROM events
            WHERE job_id = :job_id AND seq > :after ORDER BY seq LIMIT :limit"""
+_OF_MANY = """SELECT job_id, seq, message, terminal FROM events
+              WHERE job_id IN :ids AND seq >= :least AND seq < :behind ORDER BY job_id, seq"""
 _BEHIND = """SELECT id, job_id, seq, message, terminal FROM events
              WHERE id > :seen ORDER BY id LIMIT :limit"""
 _LAST = """SELECT events.job_id, events.seq, events.message, events.terminal
@@ -71,23 +74,29 @@ class SqlEventLog:
                     self.fanout.tell(events)
 
     async def _announced(self, names: Collection[str], ids: Collection[str]) -> Sequence[Event]:
-        """What others have told of these stories. A name is ``{job id} {seq}``."""
+        """What others have told of these stories. A name is ``{job id} {seq}``. All imports' news
+        is one question; long stories (batches') are read each for itself.
+        """
         least: dict[str, int] = {}
         for name in names:
             job_id, _, seq = name.partition(" ")
             if job_id in ids:
                 least[job_id] = min(int(seq), least.get(job_id, int(seq)))
 
-        def work(session: Session) -> Sequence[Event]:
-            return [
-                read_event(row)
-                for job_id, seq in least.items()
-                for row in session.execute(
-                    _READ, {"job_id": job_id, "after": seq - 1, "limit": OTHERS_MOST}
-                )
-            ]
+        young = {job_id: seq for job_id, seq in least.items() if seq < YOUNG}
 
-        return await self.database.read(work) if least else ()
+        def work(session: Session) -> Sequence[Event]:
+            rows = list[Row]()
+            if young:
+                values = {"ids": list(young), "least": min(young.values()), "behind": YOUNG}
+                found = session.execute(_OF_MANY, values)
+                rows += [row for row in found if row["seq"] >= young[row["job_id"]]]
+            for job_id in least.keys() - young.keys():
+                values = {"job_id": job_id, "after": least[job_id] - 1, "limit": OTHERS_MOST}
+                rows += session.execute(_READ, values)
+            return [read_event(row) for row in rows]
+
+        return await self.database.look_up(work) if least else ()
 
     async def _behind(self) -> Sequence[Event]:
         """All that came since the last look, here or elsewhere."""

@@ -14,7 +14,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 
 import psycopg
 
@@ -90,10 +90,8 @@ class Messenger:
 
     def _speak(self, connection: Connection) -> None:
         own = connection.info.backend_pid
-        heard: list[str] = []
-        connection.add_notify_handler(
-            lambda told: heard.extend(told.payload.split("\n")) if told.pid != own else None
-        )
+        # What is told may be lost anyway: nobody waits for the disk.
+        connection.execute("SET synchronous_commit = off")
         connection.execute(f"LISTEN {self._channel}".encode())
         self._hear(None)
         look_at, told_at = time.monotonic() + LOOK_SECONDS, 0.0
@@ -108,18 +106,15 @@ class Messenger:
                 told_at = now
             if is_closing:
                 return
-            if heard:
-                self._hear(tuple(heard))
-                heard.clear()
+            if heard := _heard(connection, own):
+                self._hear(heard)
             if now >= look_at:
                 self._hear(None)
                 look_at = now + LOOK_SECONDS
-            pause = PAUSE_SECONDS if self._waiting else max(0.0, look_at - now)
-            ready = {key.fd for key, _ in both.select(pause)}
-            if self._wake_read in ready:
+            due = told_at + PAUSE_SECONDS if self._waiting else look_at
+            pause = max(0.0, due - time.monotonic())
+            if any(key.fd == self._wake_read for key, _ in both.select(pause)):
                 os.read(self._wake_read, 65_536)
-            if connection.fileno() in ready:
-                connection.execute("")  # takes in what has come, or finds the server gone
 
     def _tell(self, connection: Connection) -> None:
         with self._lock:
@@ -138,6 +133,12 @@ class Messenger:
             for queue, loop in self._hearers.items():
                 with contextlib.suppress(RuntimeError):  # its loop is closed
                     loop.call_soon_threadsafe(queue.put_nowait, told)
+
+
+def _heard(connection: Connection, own: int) -> Sequence[str]:
+    """The names that other processes have told by now. Raises: psycopg.Error when it is gone."""
+    told = connection.notifies(timeout=0)
+    return [name for one in told if one.pid != own for name in one.payload.split("\n")]
 
 
 def _payloads(names: Iterable[str]) -> Iterable[str]:
