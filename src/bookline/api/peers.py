@@ -15,6 +15,7 @@ from bookline.settings import Settings
 
 STRANGERS_MOST = 256  # docs/contract.md: connections of one address without a key or token
 KNOWN_MOST = 1_100  # with one, and where only this machine can come
+MAPPED = 96  # bits before an IPv4 address in ::ffff:0:0/96 (RFC 4291)
 SITE_BITS = 64  # RFC 6177: no site gets less than that of IPv6
 PEER = "bookline.peer"
 """Name of the ASGI extension whose ``place`` is a Place."""
@@ -23,8 +24,15 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def read_networks(texts: Sequence[str]) -> list[Network]:
-    """The networks of TRUSTED_PROXIES."""
-    return [ipaddress.ip_network(one, strict=False) for one in texts]
+    """The networks of TRUSTED_PROXIES, in the form in which ``is_within`` reads addresses."""
+    return [_plain(ipaddress.ip_network(one, strict=False)) for one in texts]
+
+
+def _plain(network: Network) -> Network:
+    first = _read_address(str(network.network_address))
+    if network.version == 4 or first is None or first.version == 6 or network.prefixlen < MAPPED:
+        return network
+    return ipaddress.IPv4Network((int(first), network.prefixlen - MAPPED))
 
 
 def is_within(address: str, networks: Sequence[Network]) -> bool:

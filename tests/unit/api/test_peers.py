@@ -52,9 +52,10 @@ def test_all_addresses_of_one_machine_are_one_caller() -> None:
     assert len(seen) == 1
 
 
-def test_a_trusted_proxy_is_known_by_its_address_in_ipv6_too() -> None:
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104"])
+def test_a_trusted_proxy_is_known_by_its_address_in_ipv6_too(network: str) -> None:
     """A server on ``::`` sees an IPv4 proxy as ``::ffff:…``."""
-    settings = OPEN.model_copy(update={"trusted_proxies": ("10.0.0.0/8",)})
+    settings = OPEN.model_copy(update={"trusted_proxies": (network,)})
     callers = Callers(settings, any_host=False)
 
     assert callers.address(asked_from("::ffff:10.0.0.9", "198.51.100.4")) == "198.51.100.4"
