@@ -43,7 +43,7 @@ class Count:
 
 
 STORY = ("import_book", "_warned")
-OF_BOTH = ("World", "measure")
+OF_BOTH = ("measure",)
 BEFORE = [
     Part(f"{LEGACY}/job_state_manager.py"),
     Part(f"{LEGACY}/state_machine.py"),
@@ -62,6 +62,7 @@ AROUND = [
 SHARED = [
     Part("workflow.py", but=STORY),
     Part("engine/job_run.py", only=OF_BOTH),
+    Part("engine/world.py"),
     Part("engine/tries.py", only=("Policy",)),
     Part("engine/places.py"),
     Part("engine/nodes.py"),
@@ -70,6 +71,7 @@ SHARED = [
     Part("progress/events.py"),
     Part("progress/rules.py"),
     Part("stores/journal.py"),
+    Part("stores/job_lists.py"),
     Part("stores/event_log.py"),
     Part("stores/records.py"),
     Part("stores/upkeep.py"),
