@@ -152,7 +152,7 @@ async def _items(
         [one["index"], one["state"], one["isbn"] or one["input"], _about(one)]
         for one in found["items"]
     ]
-    heads = ("item", "state", "isbn", "title or reason")
+    heads = ("item", "state", "isbn or row", "title or reason")
     asked.print(found, lambda: show.table(heads, rows, "there is no such item"))
     return DONE
 

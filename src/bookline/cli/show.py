@@ -18,9 +18,15 @@ _STYLES = {
     "passed": "green", "broken": "red", "not yet": "yellow",
 }  # fmt: skip
 
+FIXED_CHARS = 19  # a column as wide as a time is never wrapped
+LEAST_CHARS = 12  # our choice: a narrower column cannot be read
+
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], nothing: str) -> None:
-    """Rows on stdout; ``nothing`` is said where there is none."""
+    """Rows on stdout; ``nothing`` is said where there is none.
+
+    A terminal that is too narrow for the columns shows two lines a row.
+    """
     lines = [[clean("" if cell is None else cell) for cell in row] for row in rows]
     if not lines:
         say(nothing)
@@ -33,16 +39,29 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], nothing: str) 
 
 def _rich_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+    fixed = [place == 0 or width <= FIXED_CHARS for place, width in enumerate(widths)]
+    least = [
+        width if is_fixed else LEAST_CHARS for width, is_fixed in zip(widths, fixed, strict=True)
+    ]
+    if sum(least) + 2 * len(heads) - 2 > console.width:
+        for first, *others in (heads, *lines):
+            styled = [Text(cell, _STYLES.get(cell, "")) for cell in others if cell]
+            style = "bold" if first == heads[0] else ""
+            console.print(Text(first, style, overflow="fold"))
+            console.print(Padding(Text(" · ", style).join(styled), (0, 0, 0, 4)))
+        return
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for place, head in enumerate(heads):
-        fixed = place == 0 or max(len(line[place]) for line in lines) <= 19
-        shown.add_column(head, no_wrap=fixed, overflow="fold" if fixed else "ellipsis")
+    for head, is_fixed in zip(heads, fixed, strict=True):
+        shown.add_column(head, no_wrap=is_fixed, overflow="fold" if is_fixed else "ellipsis")
     for line in lines:
         shown.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in line))
-    Console(highlight=False).print(shown)
+    console.print(shown)
 
 
 def facts(values: Mapping[str, object]) -> None:
