@@ -37,7 +37,8 @@ async def import_file(
         f"watch them again: bookline batch {batch_id} watch"
     )
     if not asked.json:
-        say(f"{batch_id}: {total:,} items, {opened['format']}, {opened['refusedCount']:,} refused")
+        refused = f", {opened['refusedCount']:,} invalid" if opened["refusedCount"] else ""
+        say(f"{batch_id}: {count(total, 'item')}, {opened['format']}{refused}")
         for one in opened["refused"]:
             say(f"✗ item {one['index']}  {one['code']}: {clean(one['message'])}")
     if not watch:
@@ -58,7 +59,7 @@ async def watch_batch(asked: Asked, client: "BooklineClient", batch: Json) -> in
         return DONE if is_good(ended) else FAILED
     say(sentence(ended))
     if ended["counts"]["review"]:
-        say(f"answer them: bookline review {batch['batchId']}")
+        say(f"answer the reviews: bookline review {batch['batchId']}")
     if not is_good(ended):
         sys.stdout.write(await client.failed(batch["batchId"]))
         sys.stdout.flush()

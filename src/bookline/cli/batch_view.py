@@ -61,12 +61,7 @@ class BatchView:
             self._counts[data["state"]] += 1
         if data["state"] in BAD:
             name = clean(data["title"] or data["isbn"] or f"item {data['index']}")
-            why = (
-                f"{data['error']['code']}: {clean(data['error']['message'])}"
-                if data["error"]
-                else data["state"]
-            )
-            self._print(f"✗ {name}  {why}")
+            self._print(_line_of(name, data))
 
     def words(self) -> str:
         """``12.3/s, 0:40 left, 3 failed, 2 to review``."""
@@ -100,6 +95,16 @@ class BatchView:
         self._open.__exit__(kind, error, trace)
 
 
+def _line_of(name: str, data: Json) -> str:
+    """A review is a question, not a failure."""
+    if data["state"] == "review":
+        return f"? {name}  which book is meant?"
+    error = data["error"]
+    return (
+        f"✗ {name}  {error['code']}: {clean(error['message'])}" if error else f"✗ {name}  cancelled"
+    )
+
+
 class _Bar:
     """A bar as wide as the terminal, on stderr."""
 
@@ -123,7 +128,7 @@ class _Bar:
     def print(self, text: str) -> None:
         from rich.text import Text
 
-        self._progress.console.print(Text(text, "red"))
+        self._progress.console.print(Text(text, "red" if text.startswith("✗") else ""))
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -10,7 +10,7 @@ from bookline.cli import show
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 HEADS = ("job", "status", "created (UTC)", "title")
 JOB = "import-9780142437247-1796004356406-DLPQQFd7p3gLmUQI"
-ROWS = [
+ROWS: list[list[object]] = [
     [JOB, "completed", "2026-11-30 02:05:56", "The Secret Life of Bees"],
     [JOB, "failed", "2026-11-30 02:05:57", None],
 ]
