@@ -99,7 +99,7 @@ def test_what_did_not_arrive_is_told_at_once_and_what_did_is_counted(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
-        "✗ 9780451524935  BOOK_NOT_FOUND: no [31m", "✗ 9780451524935  review",
+        "✗ 9780451524935  BOOK_NOT_FOUND: no [31m", "? 9780451524935  which book is meant?",
     ]  # fmt: skip
     assert words.endswith("/s, 1:05 left, 2 failed, 1 to review")
 
