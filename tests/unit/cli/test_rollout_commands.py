@@ -111,7 +111,7 @@ def make_bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
         bench = Bench(percent, has_legacy=has_legacy)
 
         @asynccontextmanager
-        async def open_client(*_: Any) -> AsyncIterator[tuple[BooklineClient, None]]:
+        async def open_client(*_: Any, **__: Any) -> AsyncIterator[tuple[BooklineClient, None]]:
             yield WirelessClient(bench.rollouts), None
 
         monkeypatch.setattr(opening, "open_client", open_client)
