@@ -208,6 +208,17 @@ def test_rows_are_drawn_in_portions_and_left_alone_while_nothing_changes(
     assert page.evaluate("changes") == 0
 
 
+def test_a_batch_or_job_that_is_not_there_is_told_in_a_sentence(
+    stack: Stack, open_page: Open
+) -> None:
+    page = open_page(f"{stack.url}/#/batch/batch-1-none")
+    expect(page.locator("#view .note").first).to_have_text("There is no batch batch-1-none.")
+
+    page.goto(f"{stack.url}/#/job/none")
+
+    expect(page.locator("#view .note").first).to_have_text(re.compile("There is no job none"))
+
+
 # ------------------------------------------------------------------ reviews
 def test_reviews_are_answered_by_one_key_each(stack: Stack, open_page: Open) -> None:
     page = open_page(stack.url)

@@ -59,8 +59,9 @@ export function showBatch(view, { client, name: batchId, params, setTitle }) {
       } catch (error) {
         if (stop.signal.aborted) return;
         pauseMs = error.retryAfterMs ?? CALM_MS;
-        if (!last) setText(note, `The batch could not be loaded: ${sentence(error.message)}`);
-        if (error.code === "BATCH_NOT_FOUND") return;
+        const isUnknown = error.code === "BATCH_NOT_FOUND";
+        if (!last) setText(note, `${isUnknown ? "" : "The batch could not be loaded: "}${sentence(error.message)}`);
+        if (isUnknown) return;
       }
     }
     if (!stop.signal.aborted) timer = setTimeout(refresh, pauseMs);

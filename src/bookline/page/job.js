@@ -6,7 +6,7 @@ import { createCard } from "./card.js";
 import { h, saveFile, setText, show } from "./dom.js";
 import { isOver } from "./story.js";
 import { createWaterfall } from "./waterfall.js";
-import { dateAndTime, seconds, sentence, sentenceOf, sourceName } from "./words.js";
+import { capital, dateAndTime, seconds, sentence, sentenceOf, sourceName } from "./words.js";
 
 const KINDS = {
   workflow_retry: "retrying", workflow_warning: "warned", workflow_resumed: "resumed",
@@ -63,7 +63,7 @@ export function showJob(view, { client, watching, name: jobId, setTitle }) {
     } catch (error) {
       if (isGone) return;
       const again = h("button.quiet.small", { type: "button", on: { click: read } }, "Retry");
-      note.replaceChildren(`${sentence(error.message)} `, ...(error.code === "JOB_NOT_FOUND" ? [] : [again]));
+      note.replaceChildren(`${capital(sentence(error.message))} `, ...(error.code === "JOB_NOT_FOUND" ? [] : [again]));
     }
   }
 
