@@ -41,7 +41,9 @@ class BatchRequest(BaseModel):
     )
 
     items: list[str | BatchItem] = Field(min_length=1, max_length=10_000)
-    source: Source | None = "auto"
+    source: Source | None = Field(
+        default="auto", description="for items that name none; by default `auto`"
+    )
     name: str | None = Field(default=None, max_length=200)
 
 

@@ -124,6 +124,10 @@ def json_body(
 ) -> dict[str, Any]:
     """A request body that the route reads itself (capped, with our own errors)."""
     schema = model.model_json_schema(ref_template=REFERENCE)
+    for field in schema["properties"].values():
+        field.pop(
+            "default", None
+        )  # generators take a field with one for a field that must be there
     headers = [IDEMPOTENCY_KEY] * is_start + [METHOD] * takes_method
     return {
         "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},

@@ -52,7 +52,9 @@ class ImportRequest(BaseModel):
     )
 
     isbn: str = Field(description="ISBN-10 or ISBN-13, hyphens and spaces allowed")
-    source: Literal["auto", "google_books", "isbndb", "openlibrary"] | None = "auto"
+    source: Literal["auto", "google_books", "isbndb", "openlibrary"] | None = Field(
+        default="auto", description="by default `auto`: the first source that knows the book"
+    )
     userId: str | None = Field(default=None, max_length=200)
 
 

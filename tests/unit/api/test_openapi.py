@@ -68,6 +68,9 @@ def test_each_body_is_a_schema_with_a_name(document: dict[str, Any]) -> None:
         "callLegacy": "LegacyCall",
     }
     assert "$defs" not in json.dumps(document)
+    for name in names.values():
+        for field, schema in document["components"]["schemas"][name]["properties"].items():
+            assert "default" not in schema, f"generators take {field} of {name} for required"
 
 
 def test_parameters_are_named_as_the_fields_are(document: dict[str, Any]) -> None:
