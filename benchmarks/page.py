@@ -10,9 +10,10 @@ import sys
 import tempfile
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.error import HTTPError
 
 from common import made_up_books, percentile, show, show_machine
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -130,7 +131,8 @@ def look_at_batch(stack: Stack, browser: Browser) -> None:
             page.wait_for_timeout(BATCH_SECONDS * 1_000)
             show(f"{name}: transferred in {BATCH_SECONDS} s", f"{sum(sizes) / 1000:.0f} KB")
             tell(page, f"{name}, {BATCH_SECONDS} s long")
-    stack.ask("POST", f"/v2/import/batch/{batch['batchId']}/cancel", {})
+    with suppress(HTTPError):  # it may have ended meanwhile
+        stack.ask("POST", f"/v2/import/batch/{batch['batchId']}/cancel", {})
 
 
 @contextmanager
