@@ -52,6 +52,9 @@ _QUOTA: Final = frozenset({
     "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED",
 })  # fmt: skip
 _DAILY: Final = frozenset({"dailyLimitExceeded", "dailyLimitExceededUnreg", "quotaExceeded"})
+_DAILY_UNIT: Final = "1/d/"
+"""How a 429's details say the same since 2025, beside a reason that says any limit. A limit of 0 is
+none that begins anew: it is what who has no key is told."""
 # Midnight Pacific time as UTC has it in winter; in summer we come an hour late.
 _MIDNIGHT_SECONDS: Final = 8 * 3_600.0
 _KEY: Final = frozenset({
@@ -129,7 +132,7 @@ def check_answer(answer: Answer) -> None:
         said = f"{_TITLE} answered {answer.status}"
         if reasons & _QUOTA:
             day = "; the quota of the day begins anew at midnight Pacific time"
-            until = day if reasons & _DAILY else ""
+            until = day if _is_daily(answer) else ""
             raise SlowDown(f"{said}: the quota is used up{until}", None, read_retry_after(answer))
         if "unknownLocation" in reasons:
             raise WrongKey(f"{said}: it cannot tell our country; set BOOKLINE_GOOGLE_BOOKS_COUNTRY")
@@ -143,18 +146,28 @@ def quota_left(answer: Answer) -> float | None:
     not when to come back.
     """
     is_refused = 400 <= answer.status < 500 and read_retry_after(answer) is None
-    if not is_refused or not _DAILY & _reasons(answer):
+    if not is_refused or not _is_daily(answer):
         return None
     return DAY_SECONDS - (answered_at(answer) - _MIDNIGHT_SECONDS) % DAY_SECONDS
 
 
-def _reasons(answer: Answer) -> frozenset[str]:
+def _is_daily(answer: Answer) -> bool:
+    details = [one for one in entries(_error(answer).get("details")) if isinstance(one, dict)]
+    told = [one["metadata"] for one in details if isinstance(one.get("metadata"), dict)]
+    units = [str(one.get("quota_unit")) for one in told if one.get("quota_limit_value") != "0"]
+    return bool(_reasons(answer) & _DAILY) or any(one.startswith(_DAILY_UNIT) for one in units)
+
+
+def _error(answer: Answer) -> Json:
     try:
         error = read_json(_TITLE, answer).get("error")
     except ProviderDown:
-        return frozenset()
-    if not isinstance(error, dict):
-        return frozenset()
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _reasons(answer: Answer) -> frozenset[str]:
+    error = _error(answer)
     parts = [*entries(error.get("errors")), *entries(error.get("details"))]
     words = [error.get("status"), *(part.get("reason") for part in parts if isinstance(part, dict))]
     return frozenset(word for word in words if isinstance(word, str))

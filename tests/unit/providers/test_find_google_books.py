@@ -181,6 +181,14 @@ def refused(code: int, reason: str, **more: object) -> Answer:
     return answered({"error": error}, code)
 
 
+def out_of_quota(unit: str | None, limit: str = "1000") -> Answer:
+    """As Google says it since 2025."""
+    metadata = {"quota_unit": unit, "quota_limit_value": limit} if unit else None
+    told = {"metadata": metadata}
+    details = [{"reason": "RATE_LIMIT_EXCEEDED", **told}, {"links": []}, "none"]
+    return refused(429, "rateLimitExceeded", status="RESOURCE_EXHAUSTED", details=details)
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome", "says"),
     [
@@ -241,6 +249,10 @@ async def test_hits_that_are_claimed_and_not_sent_are_no_answer() -> None:
         (refused(400, "quotaExceeded"), 19.0),
         (refused(403, "userRateLimitExceeded"), None),
         (refused(429, "rateLimitExceeded"), None),
+        (out_of_quota("1/d/{project}"), 19.0),
+        (out_of_quota("1/d/{project}", "0"), None),
+        (out_of_quota("1/min/{project}/{user}"), None),
+        (out_of_quota(None), None),
         (refused(503, "backendFailed"), None),
         (answered({"items": []}), None),
     ],
