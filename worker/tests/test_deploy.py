@@ -3,11 +3,16 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benching import NODE, WORKER
+
+sys.path.append(str(WORKER))
+from slimming import slim
 
 WRANGLER = WORKER / "node_modules" / "wrangler" / "bin" / "wrangler.js"
 MOST_GZIP_KIB = 150
@@ -48,6 +53,55 @@ def test_every_module_that_is_needed_goes_along(dry_run: str) -> None:
 
     assert {"bookline", "on_cloudflare", "workers"} <= laid
     assert not laid & {"starlette", "pydantic", "aiohttp", "PIL", "dbos"}
+
+
+def test_no_name_is_missing_in_what_goes_along() -> None:
+    """slimming.py takes imports away: none that something still uses."""
+    modules = [WORKER / "python_modules" / name for name in ("bookline", "on_cloudflare")]
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-respect-gitignore"]
+
+    done = subprocess.run(
+        [*ruff, "--select", "F821", *modules], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_module_goes_along_line_for_line() -> None:
+    source = '''"""Words."""
+
+from collections.abc import (
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
+
+
+@dataclass
+class Kept:
+    """More words."""
+
+    names: Sequence[str] = ()
+    """Of the field."""
+
+
+def first(kept: Kept, other: Mapping[str, int] | None = None) -> str | None:  # why
+    """And more."""
+    return f"{kept.names[0] :>3}" if kept.names else None
+'''
+
+    slimmed = slim(source)
+
+    kept = {n: line.strip() for n, line in enumerate(slimmed.splitlines(), 1) if line.strip()}
+    assert kept == {
+        7: "from dataclasses import dataclass", 10: "@dataclass", 11: "class Kept:",
+        14: "names:0=()",
+        18: "def first(kept,other=None):",
+        20: 'return f"{kept.names[0] :>3}" if kept.names else None',
+    }  # fmt: skip
+    scope: dict[str, Any] = {}
+    exec(slimmed, scope)
+    assert scope["first"](scope["Kept"](["a"])) == "  a"
 
 
 def test_nothing_is_copied() -> None:
