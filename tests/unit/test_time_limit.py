@@ -1,7 +1,6 @@
 """A try's limit: it cuts, and it stands still while the try waits for its turn."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -134,25 +133,30 @@ async def test_two_tries_at_once_have_their_own_clocks() -> None:
     assert isinstance(worked, TimeoutError)
 
 
+def stall_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process stands still for a second, before anything else happens."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", SHORT / 4)
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    loop.call_soon(monkeypatch.setattr, loop, "time", lambda: before() + 1)
+
+
 async def test_what_was_answered_while_the_process_stood_still_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The answer was there in time; nobody came round to read it."""
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    stall_soon(monkeypatch)
 
-    async with time_limit(0.2):
-        asyncio.get_running_loop().call_soon(time.sleep, 0.4)
-        await asyncio.sleep(0.1)
+    async with time_limit(LONG):
+        await asyncio.sleep(SHORT)
         await asyncio.sleep(0)
 
 
 async def test_a_limit_cuts_once_the_process_comes_round_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
-
-    asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+    stall_soon(monkeypatch)
 
     with pytest.raises(TimeoutError):
-        async with time_limit(0.2):
+        async with time_limit(LONG):
             await hang()

@@ -63,6 +63,9 @@ class Coroutines:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef, request):
+        if fixturedef.argname == "quick_time":  # this loop's clock is the host's: waits take time
+            fixturedef.cached_result = (None, fixturedef.cache_key(request), None)
+            return True
         make = fixturedef.func
         if not (inspect.iscoroutinefunction(make) or inspect.isasyncgenfunction(make)):
             return None

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bookline.errors import Resting
 from bookline.net.pace import Paced
-from bookline.ports import BookSearch, Http, MetadataProvider, Pace
+from bookline.net.rests import title
+from bookline.ports import Answer, BookSearch, Http, MetadataProvider, Pace
 from bookline.providers.google_books import GoogleBooks
 from bookline.providers.isbndb import IsbnDb
 from bookline.providers.open_library import OpenLibrary
@@ -45,6 +47,34 @@ async def _secret(env: Any, name: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return str(await value.get())
+
+
+class NeverWaiting:
+    """Http for one provider: who asks while it wants to be left alone is sent away and comes again.
+
+    Rows are looked up in the round of a batch's object, which hands jobs over behind them.
+    """
+
+    def __init__(self, http: Http, pace: Pace, provider: str) -> None:
+        self._http = http
+        self._pace = pace
+        self._provider = provider
+
+    async def get(self, url: str, **more: Any) -> Answer:
+        """Raises: Resting."""
+        await self._check()
+        return await self._http.get(url, **more)
+
+    async def post(self, url: str, **more: Any) -> Answer:
+        """Raises: Resting."""
+        await self._check()
+        return await self._http.post(url, **more)
+
+    async def _check(self) -> None:
+        seconds = await self._pace.held_seconds(self._provider)
+        if seconds > 0:
+            message = f"{title(self._provider)} wants to be left alone"
+            raise Resting(message, retry_after_seconds=seconds)
 
 
 class Sources:
@@ -85,11 +115,15 @@ class Sources:
     def searches(self) -> Sequence[BookSearch]:
         """In the order in which they are asked by title and author."""
         every: dict[str, BookSearch] = {
-            "openlibrary": OpenLibrarySearch(self._of("openlibrary"), *self._open_library),
-            "google_books": GoogleBooksSearch(self._of("google_books"), *self._google),
-            "isbndb": IsbnDbSearch(self._of("isbndb"), *self._isbndb),
+            "openlibrary": OpenLibrarySearch(self._by_turns("openlibrary"), *self._open_library),
+            "google_books": GoogleBooksSearch(self._by_turns("google_books"), *self._google),
+            "isbndb": IsbnDbSearch(self._by_turns("isbndb"), *self._isbndb),
         }
         return [search for name, search in every.items() if name in self.usable]
 
     def _of(self, provider: str) -> Http:
         return self._http if self._pace is None else Paced(self._http, self._pace, provider)
+
+    def _by_turns(self, provider: str) -> Http:
+        http = self._of(provider)
+        return http if self._pace is None else NeverWaiting(http, self._pace, provider)
