@@ -9,7 +9,7 @@ from bookline.migration.rollouts import Rollouts
 from bookline.progress.records import ImportRecord
 from bookline.stores.database import Session
 from bookline.stores.opening import stores_in_memory
-from bookline.stores.records import keep_record
+from bookline.stores.records import keep_records
 
 NOW_MS = 2_000_000_000_000
 
@@ -22,7 +22,7 @@ def summary_of(records: Sequence[ImportRecord], window: str) -> Any:
 
         def keep(db: Session) -> None:
             for number, record in enumerate(records):
-                keep_record(db, replace(record, record_id=str(number)))
+                keep_records(db, [replace(record, record_id=str(number))])
 
         await stores.journal.database.write(keep)
         rollouts = Rollouts(

@@ -6,6 +6,8 @@ Rule 2:   labels come from closed lists, so that the number of series is bounded
 Source:   https://prometheus.io/docs/practices/naming
 """
 
+from functools import cache
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -88,6 +90,8 @@ class Measures:
         build = Gauge("bookline_build_info", "Always 1", ["version"], registry=self._registry)
         build.labels(__version__).set(1)
         ProcessCollector(registry=self._registry)
+        self._tries_of = cache(self._tries.labels)
+        self._try_seconds_of = cache(self._try_seconds.labels)
 
     def import_ended(self, method: str, outcome: str, seconds: float) -> None:
         """One run of an import has come to its end."""
@@ -96,8 +100,8 @@ class Measures:
 
     def try_ended(self, step: str, result: str, seconds: float) -> None:
         """``result`` is value, retry, failed or stopped."""
-        self._tries.labels(step, result).inc()
-        self._try_seconds.labels(step).observe(seconds)
+        self._tries_of(step, result).inc()
+        self._try_seconds_of(step).observe(seconds)
 
     def saved_aside(self) -> None:
         """A book went to the fallback store: never unseen."""

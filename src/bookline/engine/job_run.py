@@ -11,7 +11,6 @@ Not here: what a try comes to and when the next one follows: tries.py.
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,7 +19,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from bookline.engine.outbox import Outbox
+from bookline.engine.outbox import RIDE_OF_MANY_SECONDS, RIDE_SECONDS, Outbox
 from bookline.engine.places import Slot
 from bookline.engine.spending import Spending
 from bookline.engine.tries import (
@@ -45,7 +44,7 @@ from bookline.progress.journal import Attempt, Claim, Place
 from bookline.progress.records import outcome_of
 from bookline.retries import Step, wait_left_seconds
 from bookline.time_limit import gives_way, goes_aside
-from bookline.values import Json
+from bookline.values import Json, compact
 from bookline.workflow import Rules, import_book
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,8 @@ class JobRun:
     ) -> None:
         """``keeps_outcomes``: in the job's row, where ``record`` keeps nothing."""
         self._keeps_outcomes = keeps_outcomes
-        self._done = {step: list(outcomes) for step, outcomes in claim.done.items()}
+        self._done = {step: list(map(compact, outcomes)) for step, outcomes in claim.done.items()}
+        """Step → the outcomes of its tries, as JSON: each is written down once."""
         self._job_id = order.job_id
         self._claim = claim
         self._spending = Spending(claim.spent_ms, world.policy.deadline_seconds, world.passed)
@@ -160,7 +160,7 @@ class JobRun:
             chance=world.chance,
             is_cancelled=cancel.is_set,
         )
-        self._outbox = Outbox(self._send)
+        self._outbox = Outbox(self._send, RIDE_OF_MANY_SECONDS if keeps_outcomes else RIDE_SECONDS)
         self._records = records
         self._lines: list[str] = []
         """Steps that are done side by side and have not ended, in their order."""
@@ -249,7 +249,8 @@ class JobRun:
             )  # fmt: skip
 
     def _done_json(self) -> str:
-        return json.dumps(self._done, ensure_ascii=False, separators=(",", ":"))
+        steps = (f"{compact(step)}:[{','.join(told)}]" for step, told in self._done.items())
+        return f"{{{','.join(steps)}}}"
 
     def close(self) -> None:
         """Nothing of it is told any more."""
@@ -283,7 +284,7 @@ class JobRun:
             told.set_attribute("bookline.result", kind_of(outcome))
         self._failed_at[step.name] = self._world.passed()
         if self._keeps_outcomes:
-            self._done.setdefault(step.name, []).append(outcome)
+            self._done.setdefault(step.name, []).append(compact(outcome))
         self._world.measures.try_ended(step.name, kind_of(outcome), time.perf_counter() - began)
         return outcome
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from bookline.progress.events import News
 
 RIDE_SECONDS = 0.003  # our choice: so long news waits for a mark to ride with
+RIDE_OF_MANY_SECONDS = 0.05  # our choice: where many imports are at work, the mark takes longer
 AGAIN_SECONDS = 0.5  # our choice: when the journal refused it
 
 Send = Callable[[Sequence[News]], "Future[None]"]
@@ -23,8 +24,9 @@ Send = Callable[[Sequence[News]], "Future[None]"]
 class Outbox:
     """``send`` begins to keep news, and says when it is kept."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, ride_seconds: float = RIDE_SECONDS) -> None:
         self._send = send
+        self._ride_seconds = ride_seconds
         self._news: list[News] = []
         self._is_sending = False
         self._riding = 0
@@ -40,7 +42,7 @@ class Outbox:
     def tell(self, news: News) -> None:
         """Never fails. Kept soon, in the order of the calls."""
         self._news.append(news)
-        self._send_in(RIDE_SECONDS)
+        self._send_in(self._ride_seconds)
 
     def send_now(self) -> None:
         """What nothing follows is not held back."""
@@ -57,7 +59,7 @@ class Outbox:
         finally:
             self._riding -= 1
             if self._news and not self._is_closed:
-                self._send_in(RIDE_SECONDS)
+                self._send_in(self._ride_seconds)
 
     def close(self) -> None:
         """Nothing more is sent: the job is over, or another execution tells it."""

@@ -99,8 +99,8 @@ def _decode(kind: Kind, body: bytes) -> Picture:
         refuse_size(width, height)
         if _lies_on_its_side(image):
             width, height = height, width
-        # A JPEG can be decoded at an eighth; it is read to its end all the same.
-        image.draft(None, (_BLANK_TEST_SIDE, _BLANK_TEST_SIDE))
+        # A JPEG can be decoded at an eighth and in grey; it is read to its end all the same.
+        image.draft("L", (_BLANK_TEST_SIDE, _BLANK_TEST_SIDE))
         image.load()
         _refuse_look(kind, image)
     return Picture(

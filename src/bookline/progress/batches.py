@@ -9,13 +9,12 @@ Units:   epoch milliseconds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from bookline.job import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING, Job
-from bookline.values import Json, iso
+from bookline.values import Json, compact, iso
 
 WITH_WARNINGS, ALREADY_THERE = "completedWithWarnings", "alreadyThere"
 REVIEW, REFUSED, SKIPPED = "review", "refused", "skipped"
@@ -219,7 +218,7 @@ def message_of(kind: str, batch_id: str, seq: int, data: Json, at_ms: int) -> st
         "timestamp": iso(at_ms),
         "data": data,
     }
-    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    text = compact(message)
     return text.encode("utf-8", "replace").decode()
 
 

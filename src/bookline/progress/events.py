@@ -5,13 +5,12 @@ Rule 2:  a message is encoded once, when it is kept, and sent as it was kept.
 Source:  docs/contract.md, Events; the plan's phase 3.2 (docs/plan-checklist.md).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from bookline.job import CANCELLED, COMPLETED, Warned
-from bookline.values import Json, iso
+from bookline.values import Json, compact, iso
 
 STARTED = "started"
 METADATA_FETCHED = "metadata_fetched"
@@ -123,7 +122,7 @@ def message_of(job_id: str, seq: int, news: News, progress: float, at_ms: int) -
 
 def _encode(message: Json) -> str:
     """JSON that UTF-8 can hold: half of a character pair becomes U+FFFD."""
-    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    text = compact(message)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -31,7 +31,7 @@ from bookline.progress.batches import (
 from bookline.progress.events import Event
 from bookline.stores.database import Row, Session
 from bookline.stores.job_rows import TELL, telling
-from bookline.values import Json
+from bookline.values import Json, compact
 
 INSERT_BATCH = """
     INSERT INTO batches (batch_id, name, format, source, refresh, header, delimiter, created_ms,
@@ -51,6 +51,10 @@ _FOLLOW = f"""
     UPDATE batch_items SET state = :state, todo = '', error = :error,
         title = coalesce(CAST(:title AS TEXT), title)
     WHERE job_id = :job_id AND (state <> :state OR todo <> '') RETURNING {TOLD}
+"""
+_RUN = """
+    UPDATE batch_items SET state = 'running', todo = '', error = NULL
+    WHERE job_id IN :job_ids AND (state <> 'running' OR todo <> '')
 """
 # A write, so that on every product the row is ours until the commit: several jobs may end at once.
 _BATCH = "UPDATE batches SET updated_ms = :now_ms WHERE batch_id = :batch_id RETURNING *"
@@ -73,9 +77,16 @@ _SAVE = """
 def follow(session: Session, jobs: Iterable[Job], now_ms: int) -> list[Event]:
     """The items of jobs as their status has it now; what is to be told of them."""
     told: dict[str, list[Item]] = defaultdict(list)
+    running = []
     for job in jobs:
-        if job.batch_id is not None and (items := _followed(session, job)):
+        if job.batch_id is None:
+            continue
+        if job.status == RUNNING:
+            running.append(job.job_id)
+        elif items := _followed(session, job):
             told[job.batch_id] += items
+    if running:  # of which nothing is told
+        session.execute(_RUN, {"job_ids": running})
     events: list[Event] = []
     for batch_id in sorted(told):  # in one order, since each batch's row is locked
         items = sorted(told[batch_id], key=lambda item: item.index)
@@ -91,7 +102,7 @@ def _followed(session: Session, job: Job) -> list[Item]:
         {"job_id": job.job_id, "state": state_of(job), "error": dump(error),
          "title": job.result and job.result["title"]},
     )  # fmt: skip
-    return [] if job.status == RUNNING else [read_told(row) for row in rows]
+    return [read_told(row) for row in rows]
 
 
 def moved(
@@ -134,6 +145,7 @@ class _Story:
 
     def __init__(self, session: Session, row: Row, now_ms: int) -> None:
         self.events: list[Event] = []
+        self._unsaved: list[Json] = []
         self._session = session
         self._batch_id: str = row["batch_id"]
         self._seq: int = row["last_seq"]
@@ -150,7 +162,7 @@ class _Story:
         self._seq += 1
         message = message_of(kind, self._batch_id, self._seq, data, self._now_ms)
         event = Event(self._batch_id, self._seq, message, is_terminal)
-        self._session.execute(TELL, telling(event, key, self._now_ms))
+        self._unsaved.append(telling(event, key, self._now_ms))
         self.events.append(event)
 
     def progress(self) -> None:
@@ -163,16 +175,23 @@ class _Story:
         self._progress_ms, self._progress_seq = self._now_ms, self._seq
 
     def standing(self) -> Json:
+        self._save_events()
         counts = counts_of(self._session, self._batch_id)
         return standing(counts, eta_of(self._session, self._batch_id, counts, self._now_ms))
 
     def save(self, status: str, *, cancel_requested: bool) -> None:
+        self._save_events()
         self._session.execute(
             _SAVE,
             {"batch_id": self._batch_id, "status": status,
              "cancel_requested": int(cancel_requested), "last_seq": self._seq,
              "progress_ms": self._progress_ms, "progress_seq": self._progress_seq},
         )  # fmt: skip
+
+    def _save_events(self) -> None:
+        if self._unsaved:
+            self._session.execute_many(TELL, self._unsaved)
+            self._unsaved = []
 
 
 def counts_of(session: Session, batch_id: str) -> Mapping[str, int]:
@@ -267,7 +286,7 @@ def read_item(row: Row) -> Item:
 
 
 def dump(value: object) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return None if value is None else compact(value)
 
 
 def _load(text: str | None) -> Any:

@@ -7,6 +7,7 @@ Not here: which of two values stands: merging.py.
 import json
 
 from bookline.book import Book
+from bookline.values import compact
 
 
 def storable(book: Book) -> Book:
@@ -14,7 +15,7 @@ def storable(book: Book) -> Book:
 
     They come from providers' JSON that was cut inside an escape (``\\ud83d`` alone).
     """
-    text = json.dumps(book.to_stored(), ensure_ascii=False)
+    text = compact(book.to_stored())
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -35,6 +35,10 @@ class Session(Protocol):
         """All rows of the statement's answer; none for a statement without one."""
         ...
 
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]], /) -> None:
+        """The statement, which has no lists and answers nothing, for each of the values in turn."""
+        ...
+
 
 Work = Callable[[Session], T]
 Keys = str | Sequence[str]

@@ -8,7 +8,7 @@ from bookline.progress.journal import Idempotency
 from bookline.progress.records import ImportRecord
 from bookline.progress.rules import JobRow, Known, Mark, check_known
 from bookline.stores.database import Row, Session
-from bookline.values import Json
+from bookline.values import Json, compact
 
 JOB = """SELECT jobs.*, events.message AS last_message FROM jobs
           LEFT JOIN events ON events.job_id = jobs.job_id AND events.seq = jobs.last_seq"""
@@ -26,6 +26,13 @@ SAVE = """
         result = :result, error = :error
     WHERE job_id = :job_id
 """
+MARK = """
+    UPDATE jobs SET step = :step, attempt = :attempt, progress = :progress,
+        updated_ms = :updated_ms, last_seq = :last_seq, marks = :marks, spent_ms = :spent_ms,
+        done = :done
+    WHERE job_id = :job_id
+"""
+"""What a try that begins, or news, changes of a row: no status and no claim."""
 TELL = """
     INSERT INTO events (job_id, seq, key, terminal, message, at_ms)
     VALUES (:job_id, :seq, :key, :terminal, :message, :at_ms)
@@ -74,6 +81,17 @@ def saving(row: JobRow) -> Json:
         "done": row.done, "is_left": int(row.is_left),
         "marks": dump({step: mark.to_json() for step, mark in row.marks.items()}),
         "result": dump(job.result), "error": dump(job.error),
+    }  # fmt: skip
+
+
+def marking(row: JobRow) -> Json:
+    """The values of ``MARK``."""
+    job = row.job
+    return {
+        "job_id": job.job_id, "step": job.step, "attempt": job.attempt, "progress": job.progress,
+        "updated_ms": job.updated_ms, "last_seq": row.last_seq, "spent_ms": row.spent_ms,
+        "done": row.done,
+        "marks": dump({step: mark.to_json() for step, mark in row.marks.items()}),
     }  # fmt: skip
 
 
@@ -154,7 +172,7 @@ def read_record(row: Row) -> ImportRecord:
 
 
 def dump(value: Json | None) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return None if value is None else compact(value)
 
 
 def load(text: str | None) -> Json | None:

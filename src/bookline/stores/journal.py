@@ -35,7 +35,7 @@ from bookline.stores.job_rows import (
     telling,
 )
 from bookline.stores.queue import SqlQueue, turn_of
-from bookline.stores.records import SqlRecords, keep_record
+from bookline.stores.records import SqlRecords, keep_records
 from bookline.stores.upkeep import SqlUpkeep
 from bookline.values import Json
 
@@ -88,7 +88,7 @@ class SqlJournal(SqlEventLog, SqlJobLists, SqlRecords, SqlUpkeep, SqlQueue):
             row, news = rules.request_cancel(_get(session, job_id))
             story = self._save(session, row, news, told, moves=True)
             if row.job.is_over:
-                keep_record(session, rules.record(row, story[:-1], self._clock()))
+                keep_records(session, [rules.record(row, story[:-1], self._clock())])
             return _shown(session, job_id)
 
         return await self.write_and_tell(work, job_id)
@@ -226,7 +226,7 @@ class SqlJournal(SqlEventLog, SqlJobLists, SqlRecords, SqlUpkeep, SqlQueue):
             ended_row, end = ended
             story = self._save(session, ended_row, [*before, end], told, moves=True)
             record = rules.record(ended_row, story[:-1], self._clock())
-            keep_record(session, record)
+            keep_records(session, [record])
             return ended_row.job.status
 
         return await self.write_and_tell(work, job_id, brief=True)

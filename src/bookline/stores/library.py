@@ -9,7 +9,6 @@ Rule 3:  what books are asked by is in the table ``catalogue``; all else is in t
 Not here: lists and searches: library_lists.py; readers' own data: library_readings.py.
 """
 
-import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from bookline.stores.catalogue import KEEP_ENTRY, entry
 from bookline.stores.database import Database, Session
 from bookline.stores.library_lists import BOOKS, NearestVectors, read_book
 from bookline.threads import in_thread
-from bookline.values import Page
+from bookline.values import Page, compact
 
 log = logging.getLogger(__name__)
 
@@ -208,4 +207,4 @@ def _fits(session: Session, embedding: Embedding) -> bool:
 def _document(book: Book) -> str:
     """The book as JSON; its vector lies in the table ``vectors``."""
     stored = {**book.to_stored(), "embedding": None}
-    return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
+    return compact(stored)

@@ -54,6 +54,11 @@ class PostgresSession:
         cursor = self.connection.execute(_translated(sql), values)
         return cursor.fetchall() if cursor.description is not None else ()
 
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """All are sent before the first one's answer is waited for."""
+        with self.connection.cursor() as cursor:
+            cursor.executemany(_translated(sql), rows)
+
 
 def connect(url: str, schema: str) -> Connection:
     """A connection of ours. Raises: psycopg.Error."""

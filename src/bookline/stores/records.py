@@ -42,9 +42,10 @@ _DOUBLED = """SELECT method, count(*) AS doubled FROM (
               GROUP BY method"""
 
 
-def keep_record(session: Session, record: ImportRecord) -> None:
+def keep_records(session: Session, records: Sequence[ImportRecord]) -> None:
     """A job that ends again has one record: that of its last end."""
-    session.execute(_RECORD, record_values(record))
+    if records:
+        session.execute_many(_RECORD, [record_values(record) for record in records])
 
 
 class SqlRecords:

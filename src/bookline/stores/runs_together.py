@@ -1,9 +1,9 @@
 """The runs of a batch's jobs: what many of them have to say at one time is one write.
 
-Way:     engine/straight.py → here, for what is plain; else → journal.py
-Rule 1:  progress/rules.py decides, on the row as this process has it since its claim. The write
-         holds only where the row is still ours and nobody wants it cancelled; else the journal is
-         asked, which sees what has become of the job.
+Way:     engine/straight.py → here → runs_write.py, for what is plain; else → journal.py
+Rule 1:  progress/rules.py decides, on the row as this process has it since its claim. Where the
+         write does not hold (runs_write.py) the journal is asked, which sees what has become of
+         the job.
 Rule 2:  one write is under way at a time; what comes meanwhile is the next. So nobody waits for
          others, and the more there is to write, the more is written together.
 Rule 3:  what is here is thrown away at any time without loss: the journal's tables have it.
@@ -17,33 +17,19 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from bookline.errors import StoreDown
-from bookline.job import QUEUED, TERMINAL
+from bookline.job import TERMINAL
 from bookline.progress import rules
 from bookline.progress.events import Event, News
 from bookline.progress.journal import ANY_EPOCH, Attempt, Claim, Place, Runs
 from bookline.progress.records import ImportRecord
 from bookline.progress.rules import JobRow, Mark
-from bookline.stores import batch_rows
 from bookline.stores.database import Session
 from bookline.stores.event_log import SqlEventLog, Told
-from bookline.stores.job_rows import SAVE, TELL, read_row, saving, telling
-from bookline.stores.records import keep_record
+from bookline.stores.runs_write import Change, Write, Written, write_all
 from bookline.threads import result_of
 from bookline.values import Json
 
 _numbers = count(1)  # tokens of tries whose caller names none
-_ROWS = "SELECT * FROM jobs WHERE job_id IN :ids"
-_IS_OURS = """
-    AND epoch = :epoch AND run = :run AND status = 'running' AND cancel_requested = 0
-    RETURNING job_id
-"""
-_SAVE_OURS = SAVE + _IS_OURS
-_MARK_OURS = f"""
-    UPDATE jobs SET step = :step, attempt = :attempt, progress = :progress,
-        updated_ms = :updated_ms, last_seq = :last_seq, marks = :marks, spent_ms = :spent_ms,
-        done = :done
-    WHERE job_id = :job_id {_IS_OURS}
-"""
 
 
 @dataclass(slots=True)
@@ -68,33 +54,6 @@ class _Kept:
             self.unsaved.append((event, one.key, at_ms))
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A job's part of one write."""
-
-    statement: str
-    values: Json
-    row: JobRow
-    events: Sequence[tuple[Event, str, int]]
-    record: ImportRecord | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """What one write brings about."""
-
-    changes: Sequence[_Change]
-    claims: Mapping[str, str]
-    """Job → the node that wants it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    claimed: Mapping[str, tuple[JobRow, Claim]]
-    ours: Collection[str]
-    """Jobs whose change was kept."""
-
-
 class RunsTogether:
     """Fills the port Runs. ``clock`` gives epoch milliseconds. For one event loop.
 
@@ -109,7 +68,8 @@ class RunsTogether:
         self._kept: dict[str, _Kept] = {}
         self._changed: set[str] = set()
         self._claims: dict[str, str] = {}
-        self._next: asyncio.Future[_Written] | None = None
+        self._waiting: list[asyncio.Future[Written]] = []
+        """Who waits for the next write."""
         self._writing: asyncio.Task[None] | None = None
 
     # -------------------------------------------------------------- the port
@@ -249,93 +209,51 @@ class RunsTogether:
         self._changed.add(job_id)
         return job_id in (await self._written()).ours
 
-    def _written(self) -> "asyncio.Future[_Written]":
+    def _written(self) -> "asyncio.Future[Written]":
         """The next write, which all that is said until it begins is part of."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-            if self._writing is None:
-                self._writing = asyncio.create_task(self._write_all(), context=Context())
-        return asyncio.shield(self._next)
+        answer: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all(), context=Context())
+        return answer
 
     async def _write_all(self) -> None:
-        while self._next is not None:
+        while self._waiting:
             await asyncio.sleep(0)  # those who come in the same pass of the loop
-            done, self._next = self._next, None
+            waiting, self._waiting = self._waiting, []
             write = self._take()
             try:
                 written = await self._write(write)
             except Exception as error:  # noqa: BLE001 - StoreDown: it belongs to who waits
-                done.set_exception(error)
-                done.exception()  # who waited may be gone
+                for answer in waiting:
+                    if not answer.done():
+                        answer.set_exception(error)
                 continue
             self._take_back(write, written)
-            done.set_result(written)
+            for answer in waiting:
+                if not answer.done():
+                    answer.set_result(written)
         self._writing = None
 
-    def _take(self) -> _Write:
-        changes = [
-            _Change(
-                statement=_SAVE_OURS if kept.record else _MARK_OURS,
-                values=saving(kept.row),
-                row=kept.row,
-                events=tuple(kept.unsaved),
-                record=kept.record,
-            )
-            for job_id in sorted(self._changed)
-            if (kept := self._kept.get(job_id)) is not None
-        ]
-        write = _Write(changes, self._claims)
+    def _take(self) -> Write:
+        kept = [self._kept[job_id] for job_id in sorted(self._changed) if job_id in self._kept]
+        changes = [Change(one.row, tuple(one.unsaved), one.record) for one in kept]
+        write = Write(changes, self._claims)
         self._changed, self._claims = set(), {}
         return write
 
-    def _take_back(self, write: _Write, written: _Written) -> None:
+    def _take_back(self, write: Write, written: Written) -> None:
         for change in write.changes:
-            job_id = change.row.job.job_id
-            if job_id not in written.ours:
-                self._kept.pop(job_id, None)
-            elif (kept := self._kept.get(job_id)) is not None:
+            if change.job_id not in written.ours:
+                self._kept.pop(change.job_id, None)
+            elif (kept := self._kept.get(change.job_id)) is not None:
                 del kept.unsaved[: len(change.events)]
 
-    async def _write(self, write: _Write) -> _Written:
-        ids = sorted({*write.claims, *(change.row.job.job_id for change in write.changes)})
+    async def _write(self, write: Write) -> Written:
+        def work(session: Session, told: Told) -> Written:
+            return write_all(session, told, write, self._clock())
 
-        def work(session: Session, told: Told) -> _Written:
-            claimed = _claim(session, write.claims, self._clock())
-            ours = [change for change in write.changes if _keep(session, change, told)]
-            moved = [row.job for row, _ in claimed.values()]
-            moved += [change.row.job for change in ours if change.record]
-            told += batch_rows.follow(session, moved, self._clock())
-            return _Written(claimed, {change.row.job.job_id for change in ours})
-
-        return await result_of(self._log.write_soon_and_tell(work, ids))
-
-
-def _claim(
-    session: Session, claims: Mapping[str, str], now_ms: int
-) -> Mapping[str, tuple[JobRow, Claim]]:
-    """Those of the jobs that nobody has begun before."""
-    claimed = {}
-    for found in session.execute(_ROWS, {"ids": list(claims)}) if claims else ():
-        row = read_row(found)
-        job_id = row.job.job_id
-        if row.job.status != QUEUED or row.job.run > 1 or row.epoch or row.last_seq:
-            continue
-        taken = rules.claim(row, claims[job_id], now_ms)
-        if taken is not None:
-            session.execute(SAVE, saving(taken[0]))
-            claimed[job_id] = (taken[0], taken[2])
-    return claimed
-
-
-def _keep(session: Session, change: _Change, told: Told) -> bool:
-    if not session.execute(change.statement, change.values):
-        return False
-    for event, key, at_ms in change.events:
-        session.execute(TELL, telling(event, key, at_ms))
-        told.append(event)
-    if change.record is not None:
-        keep_record(session, change.record)
-    return True
+        return await result_of(self._log.write_soon_and_tell(work, write.job_ids))
 
 
 def _held(kept: _Kept) -> Claim:
@@ -343,7 +261,7 @@ def _held(kept: _Kept) -> Claim:
     return Claim(job_id=row.job.job_id, run=row.job.run, started_ms=0, restarts=0, epoch=row.epoch)
 
 
-def _pass_on(done: "asyncio.Future[_Written]", job_id: str, told: "Future[None]") -> None:
+def _pass_on(done: "asyncio.Future[Written]", job_id: str, told: "Future[None]") -> None:
     error = done.exception()
     if error is not None:
         told.set_exception(error)

@@ -33,6 +33,9 @@ class SqliteSession:
             values = {**values, **{name: json.dumps(list(values[name])) for name in lists}}  # type: ignore[call-overload]
         return self._connection.execute(text, values).fetchall()
 
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        self._connection.executemany(sql, rows)
+
 
 @cache
 def translated(sql: str) -> tuple[str, Sequence[str]]:

@@ -50,6 +50,10 @@ class D1Session:
             return ()
         return [_read(row) for row in run_sync(statement.all())["results"]]
 
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        for values in rows:
+            self.execute(sql, values)
+
 
 class D1Database:
     """``database`` is the binding DB."""

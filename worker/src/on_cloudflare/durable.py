@@ -33,6 +33,10 @@ class DurableSession:
         text, bound = positional(sql, values)
         return list(self._sql.exec(text, *bound).toArray())
 
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        for values in rows:
+            self.execute(sql, values)
+
 
 class DurableDatabase:
     """``storage`` is the object's ``ctx.storage``; it has no tables until ``prepare``.

@@ -18,7 +18,7 @@ from bookline.progress.rules import JobRow
 from bookline.stores.database import Session
 from bookline.stores.job_rows import INSERT, SAVE, insertion, saving
 from bookline.stores.journal import SqlJournal
-from bookline.stores.records import keep_record
+from bookline.stores.records import keep_records
 from bookline.values import Page
 from on_cloudflare.d1 import D1Database
 from on_cloudflare.journal import Index, Rooms
@@ -48,7 +48,7 @@ class D1Index:
         def work(session: Session) -> None:
             _keep(session, [job])
             if record is not None:
-                keep_record(session, record)
+                keep_records(session, [record])
 
         try:
             await self._database.write(work)
