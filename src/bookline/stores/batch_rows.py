@@ -208,6 +208,11 @@ def eta_of(session: Session, batch_id: str, counts: Mapping[str, int], now_ms: i
     return eta_seconds(still_open, [row["at_ms"] for row in rows], now_ms)
 
 
+def in_order(items: Iterable[Item]) -> list[Item]:
+    """As they stand in the list."""
+    return sorted(items, key=lambda item: item.index)
+
+
 # ------------------------------------------------------------------ rows
 def batch_values(batch: Batch, status: str) -> Json:
     """The values of ``INSERT_BATCH``."""
