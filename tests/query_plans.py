@@ -38,6 +38,7 @@ _READS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 _known: set[str] = set()
 _scans: list[str] = []
 _execute = sqlite_session.SqliteSession.execute
+_execute_many = sqlite_session.SqliteSession.execute_many
 
 
 def scans_of(connection: sqlite3.Connection, sql: str, values: Mapping[str, object]) -> list[str]:
@@ -77,6 +78,15 @@ def _watched(
     return _execute(self, sql, values)
 
 
+def _watched_many(
+    self: sqlite_session.SqliteSession, sql: str, rows: Sequence[Mapping[str, object]]
+) -> None:
+    asker = sys._getframe(1).f_globals["__name__"]
+    if rows and _is_watched(asker, sql, _known):
+        _scans.extend(f"{one}: {sql}" for one in scans_of(self._connection, sql, rows[0]))
+    _execute_many(self, sql, rows)
+
+
 def _is_watched(asker: str, sql: str, known: set[str]) -> bool:
     """Whether it is to be looked at, for the first time."""
     is_a_move = asker.endswith(("_schema", "stores.moving", "stores.database"))  # a migration may
@@ -88,10 +98,12 @@ def _is_watched(asker: str, sql: str, known: set[str]) -> bool:
 
 
 sqlite_session.SqliteSession.execute = _watched  # type: ignore[method-assign]
+sqlite_session.SqliteSession.execute_many = _watched_many  # type: ignore[method-assign]
 
 # ------------------------------------------------------------------ PostgreSQL
 _known_there: set[str] = set()
 _execute_there = postgres_session.PostgresSession.execute
+_execute_many_there = postgres_session.PostgresSession.execute_many
 
 
 def scans_on_postgres(
@@ -132,7 +144,18 @@ def _watched_there(
     return _execute_there(self, sql, values)
 
 
+def _watched_many_there(
+    self: postgres_session.PostgresSession, sql: str, rows: Sequence[Mapping[str, object]]
+) -> None:
+    asker = sys._getframe(1).f_globals["__name__"]
+    if rows and _is_watched(asker, sql, _known_there):
+        found = scans_on_postgres(self.connection, sql, rows[0])
+        _scans.extend(f"{one}: {sql}" for one in found)
+    _execute_many_there(self, sql, rows)
+
+
 postgres_session.PostgresSession.execute = _watched_there  # type: ignore[method-assign]
+postgres_session.PostgresSession.execute_many = _watched_many_there  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

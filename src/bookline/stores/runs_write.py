@@ -9,7 +9,7 @@ Rule 2:  one statement for many rows wherever it answers nothing.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bookline.job import QUEUED
+from bookline.job import QUEUED, RUNNING
 from bookline.progress import rules
 from bookline.progress.events import Event
 from bookline.progress.journal import Claim
@@ -22,8 +22,7 @@ from bookline.stores.job_rows import MARK, SAVE, TELL, marking, read_row, saving
 from bookline.stores.records import keep_records
 
 _ROWS = "SELECT * FROM jobs WHERE job_id IN :ids"
-_RUNNING = """SELECT job_id, epoch, run FROM jobs
-              WHERE job_id IN :ids AND status = 'running' AND cancel_requested = 0"""
+_STAND = "SELECT job_id, run, epoch, status, cancel_requested FROM jobs WHERE job_id IN :ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +101,13 @@ def _claimed(
 def _ours(session: Session, changes: Sequence[Change]) -> Sequence[Change]:
     if not changes:
         return ()
-    rows = session.execute(_RUNNING, {"ids": [change.job_id for change in changes]})
-    held = {(row["job_id"], row["epoch"], row["run"]) for row in rows}
-    return [one for one in changes if (one.job_id, one.row.epoch, one.row.job.run) in held]
+    rows = session.execute(_STAND, {"ids": [change.job_id for change in changes]})
+    running = {
+        (row["job_id"], row["run"], row["epoch"])
+        for row in rows
+        if row["status"] == RUNNING and not row["cancel_requested"]
+    }
+    return [one for one in changes if (one.job_id, one.row.job.run, one.row.epoch) in running]
 
 
 def _many(session: Session, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
