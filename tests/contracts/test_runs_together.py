@@ -165,6 +165,24 @@ async def test_many_jobs_take_no_more_writes_than_one(
     assert (await bench.batch()).is_over
 
 
+async def test_marks_and_events_of_many_jobs_are_as_many_statements_as_those_of_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [await claimed(bench.together, job.job_id) for job in bench.jobs]
+    asked = _statements(bench, monkeypatch)
+    news = [milestone("started", {}), milestone("metadata_fetched", {})]
+
+    await mark(bench.together, claims[0], "fetch-metadata", news=news)
+    of_one = asked.copy()
+    asked.clear()
+    await asyncio.gather(
+        *(mark(bench.together, one, "fetch-metadata", news=news) for one in claims[1:])
+    )
+
+    assert asked == of_one
+    assert len(asked) == 3  # which are ours, their marks, their events
+
+
 async def test_a_batch_tells_the_ends_of_one_write_one_by_one(bench: Bench) -> None:
     await asyncio.gather(*(import_all(bench.together, job.job_id) for job in bench.jobs))
 
@@ -300,6 +318,29 @@ def _counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(bench.stores.journal, "write_soon_and_tell", counted)
     return writes
+
+
+def _statements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements of all writes from now on."""
+    real, asked = bench.stores.journal.write_soon_and_tell, []
+
+    class Watched:
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def execute(self, sql: str, *values: Any) -> Any:
+            asked.append(sql)
+            return self._session.execute(sql, *values)
+
+        def execute_many(self, sql: str, rows: Any) -> None:
+            asked.append(sql)
+            self._session.execute_many(sql, rows)
+
+    def watched(work: Any, keys: Any, **more: Any) -> Any:
+        return real(lambda session, told: work(Watched(session), told), keys, **more)
+
+    monkeypatch.setattr(bench.stores.journal, "write_soon_and_tell", watched)
+    return asked
 
 
 def _away_once(real: Callable[..., Any]) -> Callable[..., Any]:
