@@ -13,7 +13,6 @@ Source:   tcp(7) for TCP_USER_TIMEOUT; RFC 9293 §3.8.3 (R1, R2) for why it is n
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
@@ -28,6 +27,7 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
+from bookline.api.listening import BACKLOG, listen
 from bookline.api.peers import Peers
 from bookline.api.protocols import GuardedHttp, WatchedSocket
 from bookline.api.server import create_server
@@ -37,7 +37,6 @@ from bookline.settings import Role, Settings
 
 STOP_SECONDS = 5  # for requests that are being answered when we are asked to stop
 KEEP_ALIVE_SECONDS = 75  # our choice: longer than proxies keep an idle connection
-BACKLOG = 2_048
 COLLECT_AT = (10_000, 20, 50)  # new objects, then rounds: a twentieth less CPU an import
 WATCHER_SAYS_BYTES = 16 * 1024  # what a watcher says has no meaning, so it may not be long
 UNCONFIRMED_MS = 25_000  # a ping (progress/hub.py) and this are less than 60 s
@@ -179,30 +178,6 @@ class _Lifetime:
         except Exception as error:
             self.error = error
             raise
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections. Raises: TryLater when it cannot be had."""
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise TryLater(f"cannot serve at {host}: {error}") from error
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(where)
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        if error.errno == errno.EADDRINUSE:
-            raise TryLater(
-                f"port {port} is taken: another Bookline may run there; "
-                "take another by --port, or --port 0 for a free one"
-            ) from error
-        raise TryLater(f"cannot serve at {host}:{port}: {error.strerror}") from error
-    return listening
 
 
 def quiet_uvicorn() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
-from bookline.api.serving import listen
+from bookline.api.listening import listen
 from bookline.cli import show
 from bookline.cli.importing import Outcome, Wanted, import_all
 from bookline.cli.processes import Child

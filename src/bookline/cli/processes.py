@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bookline.api.serving import listen
+from bookline.api.listening import listen
 from bookline.cli.serving import announce, until_told
 from bookline.cli.views import say
 from bookline.errors import TryLater

@@ -1,6 +1,7 @@
 """The command ``serve``: the server as a process, its one line when it is ready, its good end.
 
 Way:      the commands ``serve`` and ``demo`` → here → api/serving.py
+Rule 1:   who only waits for a signal, or has children that serve, loads no server.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bookline.api.serving import serving
 from bookline.cli.views import say
 from bookline.settings import Role, Settings
 
@@ -24,6 +24,8 @@ async def serve_until_told(
 
     Raises: as ``serving``.
     """
+    from bookline.api.serving import serving
+
     async with serving(settings, insecure=insecure, role=role, inherited=inherited) as (
         server,
         url,
