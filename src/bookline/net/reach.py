@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 REACH_SECONDS = 2.5  # our choice: for the name, and for the connection; a lost packet comes again
-AGAIN_SECONDS = 0.75  # our choice: three ways to the other side of the world and back
+AGAIN_SECONDS = 0.7  # our choice: three ways to the other side of the world and back
 REMEMBERED_SECONDS = 15.0  # our choice: about as long as one import tries
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bookline.engine.tries import JITTER
 from bookline.errors import Unreachable
 from bookline.net.aiohttp_bounds import NameLookUp
 from bookline.net.aiohttp_http import AiohttpHttp
@@ -36,7 +37,7 @@ def test_an_import_whose_sources_are_all_out_of_reach_ends_in_time() -> None:
             clock.now += reach.limit_seconds(host)
             reach.lost(host)
         if failure <= retries.limit:
-            clock.now += retries.delay_after(failure)
+            clock.now += retries.delay_after(failure) * (1 + JITTER)
 
     assert clock.now - 1_000 <= MOST_SECONDS
 
