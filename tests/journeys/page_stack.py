@@ -94,13 +94,20 @@ class Stack:
 
     def finish_import(self, isbn: str, method: str = "workflow", source: str = "auto") -> None:
         """The same, and waits until it has ended. Raises: TimeoutError."""
-        path = f"/v2/import/status/{self.start_import(isbn, method, source)}"
+        self._until_over(f"/v2/import/status/{self.start_import(isbn, method, source)}")
+
+    def finish_batch(self, isbns: list[str]) -> None:
+        """Imports all of them together, and waits until they have ended. Raises: TimeoutError."""
+        batch = self.ask("POST", "/v2/import/batch", {"items": isbns})
+        self._until_over(f"/v2/import/batch/{batch['batchId']}")
+
+    def _until_over(self, path: str) -> None:
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
             if self.ask("GET", path)["status"] not in {"queued", "running"}:
                 return
-            time.sleep(0.02)
-        raise TimeoutError(isbn)
+            time.sleep(0.05)
+        raise TimeoutError(path)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """`data` of the server's answer. Raises: HTTPError."""

@@ -5,7 +5,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -31,8 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for number, isbn in enumerate(isbns):
             facts = {"title": f"Made Up {number:03}", "authors": [f"Writer {number % 7}"]}
             stack.add_book({"isbn13": isbn, **facts})
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(stack.finish_import, isbns))
+        stack.finish_batch(isbns)
         for isbn in (DRACULA, HUNGER, GATSBY):
             stack.finish_import(isbn)
         yield stack
