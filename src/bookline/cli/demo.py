@@ -60,10 +60,9 @@ async def show_all(view: View, port: int | None, *, once: bool) -> bool:
         async with Sandbox(latency_ms=LATENCY_MS) as sandbox:
             _order_faults(sandbox)
             async with _server(sandbox, Path(folder), port) as (child, url):
-                say(
-                    f"This is a demo: Bookline runs at {url} with a stand-in for Google Books, Open"
-                )
-                say("Library and ISBNdb. It needs no key and no network, and keeps nothing.\n")
+                say(f"This is a demo: Bookline runs at {url}")
+                say("with a stand-in for Google Books, Open Library and ISBNdb.")
+                say("It needs no key and no network, and keeps nothing.\n")
                 if waits:
                     await _until_somebody_watches(url)
                 async with BooklineClient(url, notice=say) as client:
