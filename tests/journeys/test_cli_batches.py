@@ -55,7 +55,7 @@ def test_what_did_not_arrive_comes_back_as_it_came_and_can_be_answered(
 
     reviewed = served("review", batch_id, given="nonsense\n")
     assert reviewed.returncode == 1
-    assert "Lord of the Flies by Bill Golding" in reviewed.stderr
+    assert "Lord of the Flies by Bill Golding  (line 4, 1 left)" in reviewed.stderr
     assert "William Golding" in reviewed.stderr
     assert "ISBN must be" in reviewed.stderr
     assert served("review", batch_id, given="1\n").returncode == 0

@@ -219,7 +219,8 @@ def review(
 async def _ask(item: Json, left: int, lines: Lines) -> str:
     """The answer to one question; ``q`` where there is nobody to ask."""
     by = f" by {clean(', '.join(item['authors']))}" if item["authors"] else ""
-    say(f"\n{clean(item['title'] or item['input'])}{by}  (item {item['index']}, {left} left)")
+    at = f"item {item['index']}" if item["line"] is None else f"line {item['line']}"
+    say(f"\n{clean(item['title'] or item['input'])}{by}  ({at}, {left} left)")
     for number, one in enumerate(item["candidates"], 1):
         by, year = ", ".join(one["authors"]), (one["publicationDate"] or "")[:4]
         fits = f"{one['score']:.0%}"
