@@ -15,7 +15,7 @@ from pathlib import Path
 
 from d1_schema import schemas_of_objects
 from page_files import lay_page
-from slimming import slim, without_types, without_words
+from slimming import slim, without_types, without_unneeded, without_words
 
 WORKER = Path(__file__).parent
 SOURCES = WORKER.parent / "src"
@@ -31,10 +31,15 @@ def main() -> None:
     """Makes the folder anew; the SDK is fetched only where it is not there yet."""
     lay_page()
     lay_sdk()
-    needed = closure(WORKER / "src")
+    adapters = WORKER / "src"
+    ours = {path: text_of(path) for path in closure(adapters, text_of)}
+    theirs = [text_of(path) for path in (*adapters.rglob("*.py"), *ENTRY.glob("*.py"))]
+    ours = without_unneeded(ours, theirs)
+    needed = closure(adapters, lambda path: ours[path] if path in ours else text_of(path))
     shutil.rmtree(MODULES / "bookline", ignore_errors=True)
     shutil.rmtree(MODULES / ADAPTERS, ignore_errors=True)
-    lay(needed, SOURCES)
+    for path in needed:
+        lay([path], SOURCES, lambda _, path=path: ours[path])
     lay((WORKER / "src" / ADAPTERS).rglob("*.py"), WORKER / "src")
     lines = [f"{name} = {statements!r}\n" for name, statements in schemas_of_objects().items()]
     (MODULES / "object_schema.py").write_text("".join(lines))
@@ -73,8 +78,13 @@ def lay_sdk() -> None:
     stamp.write_text(wanted)
 
 
-def closure(start: Path) -> list[Path]:
-    """Every module below ``bookline`` that those below ``start`` need, directly or not.
+def text_of(path: Path) -> str:
+    return slim(path.read_text("utf-8"))
+
+
+def closure(start: Path, text: Callable[[Path], str]) -> list[Path]:
+    """Every module below ``bookline`` that those below ``start`` need, directly or not; ``text`` is
+    a module's.
 
     Raises: SystemExit naming a module that needs a package which the Worker does not have.
     """
@@ -83,7 +93,7 @@ def closure(start: Path) -> list[Path]:
     todo = [*sorted(start.rglob("*.py")), *sorted(ENTRY.glob("*.py"))]
     while todo:
         path = todo.pop()
-        for name in imported(ast.parse(slim(path.read_text("utf-8")))):
+        for name in imported(ast.parse(text(path))):
             top = name.split(".")[0]
             if top == "bookline":
                 new = [one for one in files_of(name) if one not in found]

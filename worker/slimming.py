@@ -3,13 +3,16 @@
 Way:      build.py → here
 Rule 1:   each line stays where it was, so that an error in the Worker's log leads to ours.
 Rule 2:   what goes: docstrings, comments, types, what is in protocols, and imports that nothing but
-          types needed. So a module that types alone needed does not go along at all.
+          types needed; functions, classes and methods that nothing names. So a module that types
+          alone needed does not go along at all.
 """
 
 import ast
 import io
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -101,6 +104,71 @@ def _is_text(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def without_unneeded(modules: Mapping[Path, str], others: Iterable[str]) -> dict[Path, str]:
+    """The modules without functions, classes and methods whose name stands nowhere but in
+    themselves, also not as text; ``others`` use the modules.
+    """
+    left, others = dict(modules), [*others]
+    while True:
+        trees = {path: ast.parse(text) for path, text in left.items()}
+        known = Counter(
+            name for tree in (*trees.values(), *map(ast.parse, others)) for name in _names(tree)
+        )
+        ours = {node.name for tree in trees.values() for node in tree.body if _is_class(node)}
+        made = {
+            path: _without(left[path], _unneeded(tree, known, ours)) for path, tree in trees.items()
+        }
+        made = {path: without_unused_imports(text) for path, text in made.items()}
+        if made == left:
+            return left
+        left = made
+
+
+def _is_class(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef)
+
+
+def _unneeded(tree: ast.Module, known: Counter[str], ours: set[str]) -> Iterator[ast.stmt]:
+    """A method only of a class all of whose bases are ours: another's base may call it."""
+    for node in tree.body:
+        if not isinstance(node, (*DEFINITIONS, ast.ClassDef)):
+            continue
+        if _stands_alone(node, known):
+            yield node
+        elif isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} <= ours:
+            methods = [one for one in node.body if isinstance(one, DEFINITIONS)]
+            alone = [one for one in methods if one.name[:2] != "__" and _stands_alone(one, known)]
+            yield from alone if len(alone) < len(node.body) else ()
+
+
+def _stands_alone(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, known: Counter[str]
+) -> bool:
+    return known[node.name] <= Counter(_names(node))[node.name]
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    """All that may stand for a function, class or method."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (node.value, f"_{node.value}")
+
+
+def _without(source: str, nodes: Iterable[ast.stmt]) -> str:
+    lines = source.splitlines()
+    for node in nodes:
+        decorators = getattr(node, "decorator_list", [])
+        first = min([node.lineno, *(one.lineno for one in decorators)]) - 1
+        lines[first : node.end_lineno] = [""] * ((node.end_lineno or first) - first)
+    return "\n".join(lines) + "\n"
 
 
 def _exported(tree: ast.Module) -> set[str]:
