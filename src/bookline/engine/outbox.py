@@ -25,14 +25,14 @@ class Outbox:
     """``send`` begins to keep news, and says when it is kept."""
 
     def __init__(self, send: Send, ride_seconds: float = RIDE_SECONDS) -> None:
-        self._send = send
+        self._send: Send | None = send
+        """None once it is closed: as a method of who has us it would be a circle."""
         self._ride_seconds = ride_seconds
         self._news: list[News] = []
         self._is_sending = False
         self._riding = 0
         """Marks that are on their way with what was waiting."""
         self._timer: asyncio.TimerHandle | None = None
-        self._is_closed = False
 
     @property
     def waiting(self) -> Sequence[News]:
@@ -58,14 +58,15 @@ class Outbox:
             self._kept(news)
         finally:
             self._riding -= 1
-            if self._news and not self._is_closed:
+            if self._news and self._send is not None:
                 self._send_in(self._ride_seconds)
 
     def close(self) -> None:
         """Nothing more is sent: the job is over, or another execution tells it."""
-        self._is_closed = True
+        self._send = None
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _send_in(self, seconds: float) -> None:
         if self._timer is not None:
@@ -77,7 +78,7 @@ class Outbox:
             self._begin()
 
     def _begin(self) -> None:
-        if self._is_closed or self._is_sending or self._riding or not self._news:
+        if self._send is None or self._is_sending or self._riding or not self._news:
             return
         self._is_sending = True
         sent = self.waiting
@@ -93,7 +94,7 @@ class Outbox:
     ) -> None:
         self._is_sending = False
         if answer.cancelled() or answer.exception() is not None:
-            if not self._is_closed:
+            if self._send is not None:
                 self._send_in(AGAIN_SECONDS)
             return
         self._kept(sent)

@@ -75,6 +75,7 @@ class Spending:
             self._spent += self._passed() - self._since
             if self._timer is not None:
                 self._timer.cancel()
+                self._timer = None
 
     def cut(self) -> None:
         """Lets all limits expire now."""

@@ -1,7 +1,9 @@
 """The tries of one step: how often, how far apart, and what a replay makes of their records."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,6 +11,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -674,3 +677,25 @@ async def test_what_is_told_twice_is_one_event(bench: Bench) -> None:
         ("workflow_progress", {"isbn": ORDER.isbn}),
         ("workflow_warning", warned.to_json()),
     ]
+
+
+def test_a_run_that_is_over_leaves_no_circle_for_the_garbage_collector() -> None:
+    """With all that a run holds, thousands of them would be memory until a full collection."""
+
+    async def is_gone() -> bool:
+        bench = await Bench().open()
+        run = await bench.run()
+        await run.tell("started", {})
+        await run.do(a_step(), Work(ProviderDown("away")))
+        await run.tell("metadata_fetched", {})
+        run.close()
+        gone = weakref.ref(run)
+        del run
+        await asyncio.sleep(0.01)  # the loop lets go of timers that were cancelled
+        return gone() is None
+
+    gc.disable()
+    try:
+        assert uvloop.run(is_gone())  # the loop that the server has
+    finally:
+        gc.enable()
