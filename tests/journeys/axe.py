@@ -44,12 +44,11 @@ def serious_faults(page: Any, axe: str) -> list[str]:
     return [_in_words(fault) for fault in answer["violations"] if fault["impact"] in SERIOUS]
 
 
-FORMS = ((DESKTOP, "light"), (PHONE, "dark"))
-"""Each size and each scheme once: no colour depends on the size."""
+FORMS = tuple((size, scheme) for size in (DESKTOP, PHONE) for scheme in ("light", "dark"))
 
 
 def faults_in_all_forms(page: Any, axe: str) -> list[str]:
-    """The same on a desk in light and on a phone in dark, and what needs a sideways scroll."""
+    """The same on a desk and on a phone, in light and in dark, and what needs a sideways scroll."""
     faults = []
     for size, scheme in FORMS:
         page.set_viewport_size(size)
