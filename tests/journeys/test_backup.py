@@ -164,6 +164,7 @@ async def test_the_recipe_for_postgres_restores_everything(
 
     async with server(env | {"BOOKLINE_DATABASE_URL": restored}, tmp_path / "two") as running:
         assert (await running.get(f"/v2/books/{ISBN}"))[0] == 200
+        assert (await running.get("/v2/books"))[1]["data"]["total"] == 1
         assert statuses(await running.story(job_id))[-1] == "completed"
     postgres_server.drop_database(restored)
     shutil.rmtree(tmp_path / "covers")
