@@ -57,6 +57,8 @@ async def test_other_work_is_the_threads(file: Sqlite) -> None:
     threads: list[int] = []
 
     await file.write(lambda session: threads.append(threading.get_ident()))
+    while file._queue.unfinished_tasks:  # what it wrote is known before it is at rest
+        await asyncio.sleep(0)
     await file.write(lambda session: threads.append(threading.get_ident()), brief=True)
 
     assert threads[0] != threading.get_ident() == threads[1]
