@@ -24,6 +24,10 @@ async def revive(here: World, job_ids: list[str]) -> None:
     """
     await here.bench.order("kill")
     await back(here)
+    await set_going(here, job_ids)
+
+
+async def set_going(here: World, job_ids: list[str]) -> None:
     for job_id in job_ids:
         if (await here.bench.order("status", job_id))["status"] in {"running", "waiting"}:
             await here.bench.order("pause", job_id)
@@ -216,9 +220,11 @@ async def test_a_batch_ends_whole_though_the_runtime_is_killed_amid_it(
         batch_id = answer["data"]["batchId"]
         await counted(here, batch_id, lambda counts: counts["completed"] >= 5)
 
-        items = await items_of(here, batch_id)
+        await here.bench.order("kill")
+        await back(here)
+        items = await items_of(here, batch_id)  # only now is it sure which ones it caught
         caught = [one["jobId"] for one in items if one["state"] == "running"]
-        await revive(here, caught)
+        await set_going(here, caught)
         batch = await counted(here, batch_id, lambda counts: counts["completed"] == 30)
         items = await items_of(here, batch_id)
         stories = await at_once(here.story, [one["jobId"] for one in items])
