@@ -30,6 +30,9 @@ ALLOWED = {
 """Part of a statement → why it may scan."""
 OF_WHAT_IS_OPEN = {"jobs_open", "jobs_open_method", "batches_open", "legacy_jobs_open"}
 """Partial indexes that may be read through: they do not grow with history."""
+OPEN = "status IN ('queued', 'running')"
+A_METHODS_HISTORY = "USING INDEX jobs_method (method=?)"
+"""An index, and yet all that a method ever did: not for who asks what is open."""
 SMALL = {"nodes", "moments", "json_each", "sqlite_master"}
 """Tables of a handful of rows."""
 _SCAN = re.compile(r"SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?")
@@ -50,7 +53,8 @@ def scans_of(connection: sqlite3.Connection, sql: str, values: Mapping[str, obje
     if "LIMIT" in sql and "WHERE" not in sql and not any("TEMP B-TREE" in one for one in steps):
         return []  # the first page, in an index's order
     found = [(step, _SCAN.match(step)) for step in steps]
-    return [
+    walks = [step for step in steps if OPEN in sql and A_METHODS_HISTORY in step]
+    return walks + [
         step
         for step, scan in found
         if scan

@@ -14,6 +14,10 @@ from query_plans import scans_of, scans_on_postgres
 ALL = {"x": 1, "xs": [1], "limit": 5}
 
 
+# In the order of an index that has all of the method, finished ones, too.
+OPEN = "SELECT * FROM jobs WHERE status IN ('queued', 'running') AND method = :x"
+
+
 @pytest.fixture
 def connection() -> sqlite3.Connection:
     return journal_tables_in_memory()._connection
@@ -28,6 +32,7 @@ def connection() -> sqlite3.Connection:
         "DELETE FROM import_records WHERE code = :x",
         "UPDATE jobs SET restarts = 0 WHERE input_isbn = :x",
         "SELECT * FROM jobs ORDER BY restarts LIMIT :limit",
+        f"{OPEN} ORDER BY created_ms",
     ],
 )
 def test_what_reads_through_a_table_is_seen(connection: sqlite3.Connection, sql: str) -> None:
@@ -40,6 +45,7 @@ def test_what_reads_through_a_table_is_seen(connection: sqlite3.Connection, sql:
         "SELECT * FROM events WHERE job_id = :x AND seq > :x",
         "SELECT * FROM events WHERE job_id IN :xs",
         "SELECT method, count(*) FROM jobs WHERE status IN ('queued', 'running') GROUP BY method",
+        f"{OPEN} ORDER BY +created_ms",
         "INSERT INTO moments VALUES (:x, :x)",
         "SELECT * FROM jobs ORDER BY created_ms, job_id LIMIT :limit",
     ],
