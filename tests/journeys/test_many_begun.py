@@ -1,7 +1,7 @@
 """However many imports had begun when a process died, they continue: no statement grows with them.
 
 SQLite takes 32,766 values in one statement by itself (Debian's build takes 250,000). Here it takes
-200, and 300 imports had begun: more than go into one statement, as 40,000 would be.
+200, and 250 imports had begun: more than go into one statement, as 40,000 would be.
 Source: sqlite.org/limits.html, "Maximum Number Of Host Parameters In A Single SQL Statement".
 """
 
@@ -15,7 +15,7 @@ from stack import server
 
 from bookline_sandbox import Sandbox
 
-BEGUN, VALUES = 300, 200
+BEGUN, VALUES = 250, 200  # no more than one source may have at work (engine/queue.py)
 FEW_VALUES = f"""
 import sqlite3
 real = sqlite3.dbapi2.connect
