@@ -66,7 +66,7 @@ class Importer(Engine, Protocol):
 
     @property
     def running(self) -> Sequence[str]:
-        """Ids of the jobs that this process runs now."""
+        """Ids of the jobs that this process was given and has not ended."""
         ...
 
 

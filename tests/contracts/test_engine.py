@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from dbos import DBOS
 from dbos._workflow_commands import BACKGROUND_JOBS_THREAD_NAME
 
 from bookline.book import DESCRIPTION_CHARS, Cover, Embedding, Metadata
@@ -24,6 +25,7 @@ from bookline.engine.locks import Locks
 from bookline.engine.memory import MemoryEngine
 from bookline.engine.nodes import Nodes
 from bookline.engine.places import Places
+from bookline.engine.queue import Queue
 from bookline.engine.recovery import Recovery
 from bookline.engine.tries import Policy
 from bookline.engine.world import World
@@ -188,11 +190,13 @@ class Bench:
     async def start(self, name: str = "job") -> None:
         await self.engine.start((await self.open(name)).order, in_batch=self.in_batch)
 
-    async def open(self, name: str = "job") -> Job:
+    async def open(self, name: str = "job", node: str | None = "") -> Job:
+        """A job of this node, or nobody's yet."""
         self.names.append(name)
         order = ImportInput(job_id=self.id(name), isbn=ISBN, input_isbn="0142437247")
         at = now_ms()
-        job = Job(order=order, method=self.method, created_ms=at, updated_ms=at, node=self.node_id)
+        node = self.node_id if node == "" else node
+        job = Job(order=order, method=self.method, created_ms=at, updated_ms=at, node=node)
         return await self.journal.open(job)
 
     async def retry(self) -> None:
@@ -429,6 +433,70 @@ async def test_a_job_that_is_started_twice_is_imported_once(bench: Bench) -> Non
     await bench.end()
     assert bench.steps.calls == [METADATA, UPLOAD, EMBEDDING, SAVE]
     assert len(await bench.story()) == 5
+
+
+async def test_what_was_handed_over_counts_until_it_has_ended(on_dbos: DbosBench) -> None:
+    """Also before the engine has come to it: the queue counts by it how many are at work."""
+    on_dbos.steps.held = {METADATA}
+
+    await on_dbos.start()
+
+    assert on_dbos.id() in on_dbos.engine.running
+    await on_dbos.reached(METADATA)
+    assert on_dbos.engine.running.count(on_dbos.id()) == 1
+    on_dbos.steps.held.clear()
+    await on_dbos.end()
+    await on_dbos.engine.settle(on_dbos.id())
+    assert on_dbos.id() not in on_dbos.engine.running
+
+
+async def test_what_is_started_while_it_is_at_work_counts_once(on_dbos: DbosBench) -> None:
+    on_dbos.steps.held = {METADATA}
+    await on_dbos.start()
+    await on_dbos.reached(METADATA)
+
+    await on_dbos.engine.start((await on_dbos.job()).order)
+
+    assert on_dbos.engine.running.count(on_dbos.id()) == 1
+
+
+async def test_what_the_engine_did_not_take_does_not_count(
+    on_dbos: DbosBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = (await on_dbos.open()).order
+    with monkeypatch.context() as down:
+        down.setattr(DBOS, "start_workflow_async", _refuse)
+        with pytest.raises(StoreDown):
+            await on_dbos.engine.start(order)
+
+    assert on_dbos.id() not in on_dbos.engine.running
+    await on_dbos.engine.start(order)
+
+
+async def _refuse(*_: object) -> None:
+    raise StoreDown("full")
+
+
+async def test_a_burst_begins_no_more_of_a_source_than_may_be_at_work(
+    on_dbos: DbosBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookline.engine.queue.MOST_OF_A_SOURCE", 4)
+    on_dbos.steps.held = {METADATA}
+    names = [f"job-{number}" for number in range(20)]
+    jobs = [await on_dbos.open(name, node=None) for name in names]
+    recovery = Recovery(on_dbos.node, on_dbos.engine, on_dbos.journal, now_ms)
+    recovery.is_behind = False
+    queue = Queue(
+        on_dbos.journal, {"workflow": on_dbos.engine}, Places(100), recovery, on_dbos.node_id
+    )
+
+    while await queue.feed():
+        pass
+
+    begun = len(on_dbos.engine.running)
+    for job in jobs[begun:]:
+        await on_dbos.journal.request_cancel(job.job_id)
+    assert begun == 4
 
 
 async def test_many_imports_at_once_all_end(bench: Bench) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos._core import WorkflowHandleAsyncTask
 from dbos._error import DBOSException
 
 from bookline import workflow
@@ -78,6 +79,8 @@ class DbosEngine:
         self._version = APPLICATION if does_imports else f"{APPLICATION}-not-here"
         self._cancels: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}  # until DBOS has recorded the outcome too
+        self._given: set[str] = set()
+        """Jobs that were started here, until DBOS has ended them."""
         self._closing = False
         self._keeper: Keeper | None = None
         self._straight = Straight(batch_world or world, self._continue)
@@ -152,11 +155,20 @@ class DbosEngine:
             return
         with _ours(), SetWorkflowID(order.job_id):
             stored = {**order.to_json(), "version": workflow.VERSION}
-            token = begun.set(Begun())
-            try:
-                await DBOS.start_workflow_async(self._workflow, stored)
-            finally:
-                begun.reset(token)
+            await self._give(order.job_id, stored)
+
+    async def _give(self, job_id: str, stored: Json) -> None:
+        """To DBOS, which comes to it a little later; from now on it is ``running``."""
+        token, is_new, handle = begun.set(Begun()), job_id not in self._given, None
+        self._given.add(job_id)
+        try:
+            handle = await DBOS.start_workflow_async(self._workflow, stored)
+        finally:
+            begun.reset(token)
+            if isinstance(handle, WorkflowHandleAsyncTask):
+                handle.task.add_done_callback(lambda _: self._given.discard(job_id))
+            elif is_new:  # refused, or known to DBOS already
+                self._given.discard(job_id)
 
     async def _continue(self, order: ImportInput, slot: Slot) -> None:
         self._slots[order.job_id] = slot
@@ -217,8 +229,8 @@ class DbosEngine:
 
     @property
     def running(self) -> Sequence[str]:
-        """Ids of the jobs that this process runs now."""
-        return [*self._cancels, *self._straight.running]
+        """Ids of the jobs that this process was given and has not ended."""
+        return list(self._given.union(self._cancels, self._straight.running))
 
     async def look_up(self, job_ids: Sequence[str]) -> dict[str, tuple[str, str | None, Any]]:
         """State, executor and output of each job that DBOS knows."""
