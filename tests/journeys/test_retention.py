@@ -85,3 +85,39 @@ async def test_nor_a_book_that_waits_in_the_fallback_store(tmp_path: Path) -> No
             then, _, _ = await api.get(f"/v2/books/{ISBN}")
 
     assert (found, then) == (200, 200)
+
+
+KILL = """
+import signal, sys
+from pathlib import Path
+sys.path.append({here!r})
+from crashing_server import Killer, arm
+arm("save-to-database", "removing", Killer(Path({marker!r}), 1, signal.SIGKILL))
+"""
+
+
+async def test_a_node_that_dies_while_it_removes_leaves_the_rest_to_another(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """Its turn at removing ends with it, some seconds after its last beat."""
+    marker = tmp_path / "died"
+    kill = KILL.format(here=str(Path(__file__).parent), marker=str(marker))
+    async with Sandbox(port=0) as sandbox:
+        env = sandbox.settings() | {
+            "BOOKLINE_DATABASE_URL": postgres_url,
+            "BOOKLINE_OBJECT_STORE_URL": f"file://{tmp_path}/covers",
+            "BOOKLINE_RETENTION_DAYS": SHORT_DAYS,
+        }
+        async with (
+            server(env, tmp_path / "one", before=kill) as one,
+            asyncio.timeout(PATIENCE_SECONDS),
+        ):
+            path = f"/v2/import/status/{(await one.begin(ISBN, source='google_books'))['jobId']}"
+            while not marker.exists():
+                await asyncio.sleep(0.05)
+        async with server(env, tmp_path / "other") as other, asyncio.timeout(PATIENCE_SECONDS):
+            there = (await other.get(path))[0]
+            while (await other.get(path))[0] != 404:
+                await asyncio.sleep(0.1)
+
+    assert there == 200

@@ -77,7 +77,14 @@ class Upkeep:
                 chores.create_task(_every(DRAIN_SECONDS, self.drain))
 
     async def remove_old(self) -> int:
-        """How many finished jobs past their retention are gone, with all that was kept of them."""
+        """How many finished jobs past their retention are gone, with all that was kept of them.
+
+        None while another process is at it.
+        """
+        async with self._node.only_one("retention") as ours:
+            return await self._remove_old() if ours else 0
+
+    async def _remove_old(self) -> int:
         now_ms = self._steady()
         before_ms = now_ms - self._retention_ms
         removed = await self._remove_jobs(before_ms)
