@@ -1,6 +1,11 @@
-"""The answers of answers.py as Starlette sends them."""
+"""The answers of answers.py as Starlette sends them.
 
+Source:  RFC 9110, 12.5.3 and 12.5.5, for what is packed.
+"""
+
+import gzip
 from collections.abc import Mapping
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,8 +17,13 @@ from bookline.values import Json
 
 __all__ = [
     "RETRYABLE", "STATUS", "JsonResponse", "broken", "failure", "failure_of", "new_request_id",
-    "success",
+    "packed", "success", "takes_gzip",
 ]  # fmt: skip
+
+PACK_BYTES = 1_400  # our choice: below it is one packet, packed or not
+PACK_LEVEL = 3  # measured on lists: a ninth of the size, 8 µs a KB; 6 takes half as long again
+VARY = "Accept-Encoding"
+A = TypeVar("A", bound=Response)
 
 
 class JsonResponse(Response):
@@ -34,7 +44,29 @@ def success(
 ) -> JsonResponse:
     """``{"success": true, "data", "metadata"}``."""
     body = answers.success_json(data, _request_id(request.scope))
-    return JsonResponse(body, status, headers=dict(headers or {}))
+    return packed(request, JsonResponse(body, status, headers=dict(headers or {})))
+
+
+def packed(request: Request, answer: A) -> A:
+    """The whole answer to a GET, packed where it is long and the caller takes gzip.
+
+    To nothing else: what a caller sends must not tell, by the length of an answer, the token in it.
+    """
+    if request.method != "GET":
+        return answer
+    answer.headers["Vary"] = VARY
+    if len(answer.body) >= PACK_BYTES and takes_gzip(request):
+        answer.body = gzip.compress(answer.body, PACK_LEVEL, mtime=0)
+        answer.headers["Content-Encoding"] = "gzip"
+        answer.headers["Content-Length"] = str(len(answer.body))
+    return answer
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether the caller can read what is packed: it names gzip, and not with the weight 0."""
+    accepted = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
+    weights = [one.removeprefix("gzip;q=") for one in accepted if one.startswith("gzip;q=")]
+    return "gzip" in accepted or any(weight.strip("0.") for weight in weights)
 
 
 def failure(

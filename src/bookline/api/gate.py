@@ -127,7 +127,10 @@ class Gate:
                 self._answered(scope, message["status"], time.perf_counter() - began_at)
                 more = MutableHeaders(scope=message)
                 for name, value in extra.items():
-                    more.setdefault(name, value)
+                    if name == "Vary":
+                        more.add_vary_header(value)
+                    else:
+                        more.setdefault(name, value)
             await send(message)
 
         try:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from bookline.api import bodies
+from bookline.api.envelope import packed
 from bookline.api.openapi import failures
 from bookline.api.routes import Cursor, Here, Limit
 from bookline.book import Book
@@ -70,7 +71,8 @@ async def feed(
     total.text = str(page.total)
     for book in page.items:
         _add_entry(root, book)
-    return Response(tostring(root, "utf-8", xml_declaration=True), media_type=FEED)
+    body = tostring(root, "utf-8", xml_declaration=True)
+    return packed(request, Response(body, media_type=FEED))
 
 
 @router.get(

@@ -14,6 +14,7 @@ from importlib.resources import files
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
+from bookline.api.envelope import VARY, packed, takes_gzip
 from bookline.api.reference import render_reference
 from bookline.errors import Refused
 from bookline.threads import in_thread
@@ -48,12 +49,13 @@ async def page_file(request: Request, name: str) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     body = await in_thread(_reference, request.app)
-    return Response(body, media_type="text/html", headers=HEADERS)
+    return packed(request, Response(body, media_type="text/html", headers=HEADERS))
 
 
 @router.get("/openapi.json")
 async def document(request: Request) -> Response:
-    return Response(await in_thread(_document, request.app), media_type="application/json")
+    body = await in_thread(_document, request.app)
+    return packed(request, Response(body, media_type="application/json"))
 
 
 @lru_cache(maxsize=1)
@@ -71,9 +73,9 @@ def _file(request: Request, name: str) -> Response:
     body = _read(name) if kind is not None else None
     if body is None:
         raise Refused("NOT_FOUND", "the page has no such file")
-    is_packed = "gzip" in request.headers.get("accept-encoding", "")
+    is_packed = takes_gzip(request)
     tag = hashlib.sha256(body).hexdigest()[:32] + ("-gzip" if is_packed else "")
-    headers = {**HEADERS, "ETag": f'"{tag}"', "Vary": "Accept-Encoding"}
+    headers = {**HEADERS, "ETag": f'"{tag}"', "Vary": VARY}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     if is_packed:

@@ -1,5 +1,6 @@
 """The one shape of every answer, and the table from error code to status."""
 
+import gzip
 import json
 import logging
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response
 
 from bookline import errors
-from bookline.api.envelope import STATUS, JsonResponse, broken, failure, failure_of
+from bookline.api.envelope import STATUS, JsonResponse, broken, failure, failure_of, success
 
 SCOPE: dict[str, Any] = {"method": "GET", "path": "/x", "state": {"request_id": "the-id"}}
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
@@ -83,3 +86,40 @@ def test_a_fault_of_ours_tells_the_caller_nothing_and_the_log_all(
         assert b"K" not in bytes(answer.body)
         assert "the-id" in caplog.text
         assert type(error).__name__ in caplog.text
+
+
+# ------------------------------------------------------------------ packed or not
+LIST = [{"isbn": f"97800000{number:05}"} for number in range(200)]
+
+
+def asked(accepts: str | None, data: object = LIST, method: str = "GET") -> Response:
+    headers = [] if accepts is None else [(b"accept-encoding", accepts.encode())]
+    return success(Request({"type": "http", "method": method, "headers": headers}), data)
+
+
+@pytest.mark.parametrize("accepts", ["gzip", "br, GZIP;q=0.5", "gzip, deflate, br, zstd"])
+def test_a_long_answer_is_packed_for_who_takes_gzip(accepts: str) -> None:
+    answer = asked(accepts)
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert len(answer.body) < len(bytes(asked(None).body)) / 5
+    assert json.loads(gzip.decompress(answer.body))["data"] == LIST
+
+
+@pytest.mark.parametrize("accepts", [None, "", "br", "gzip;q=0", "gzip; q=0.00, br", "x-gzipped"])
+def test_who_takes_no_gzip_gets_none(accepts: str | None) -> None:
+    answer = asked(accepts)
+
+    assert "content-encoding" not in answer.headers
+    assert json.loads(bytes(answer.body))["data"] == LIST
+
+
+def test_caches_are_told_what_an_answer_depends_on_whoever_asks() -> None:
+    assert asked("gzip").headers["vary"] == asked(None).headers["vary"] == "Accept-Encoding"
+
+
+def test_short_answers_and_those_with_tokens_are_never_packed() -> None:
+    """What a caller sends must not tell, by an answer's length, the secret beside it."""
+    for answer in (asked("gzip", {"status": "ok"}), asked("gzip", method="POST")):
+        assert "content-encoding" not in answer.headers

@@ -54,6 +54,16 @@ async def fine(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("fine")(scope, receive, send)
 
 
+async def test_an_answer_keeps_its_vary_beside_that_of_cors() -> None:
+    async def varies(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {"Vary": "Accept-Encoding"}
+        await PlainTextResponse("fine", headers=headers)(scope, receive, send)
+
+    sent = await ask(gate(varies, CORS_ORIGINS="https://reader.example"), scope_of())
+
+    assert dict(sent[0]["headers"])[b"vary"] == b"Accept-Encoding, Origin"
+
+
 # ------------------------------------------------------------------ broken routes
 async def test_a_route_that_breaks_before_it_answers_is_answered_for() -> None:
     for error, status in ((KeyError("x"), 500), (StoreDown("x"), 503)):
