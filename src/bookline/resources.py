@@ -67,6 +67,7 @@ async def open_kept(settings: Settings, stack: AsyncExitStack) -> Kept:
     stores = stores_in(storage, storage.clock)
     stack.callback(stores.journal.close)
     steady = Steady(storage.clock, await stores.journal.last_moment())
+    stores.journal.steady = stores.batches.steady = steady
     library = None
     if settings.library:
         library = library_in(storage)

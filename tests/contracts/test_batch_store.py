@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bookline.batches.items import items_of_json
-from bookline.errors import Refused
+from bookline.errors import Refused, StoreDown
 from bookline.job import CANCELLED, COMPLETED, FAILED, ImportInput, Job
 from bookline.progress.batches import ITEM_STATES, REFUSED, Batch, Item
 from bookline.progress.events import Event, ending
@@ -76,6 +76,10 @@ class Bench:
         found = await self.stores.batches.find(batch_id)
         assert found is not None
         return found
+
+    async def remove_old(self, before_ms: int, now_ms: int = NOW_MS) -> None:
+        while await self.stores.batches.remove_old(before_ms, now_ms):
+            pass
 
     async def story(self, after: int = 0) -> list[dict[str, Any]]:
         events = await self.stores.journal.read(BATCH, after, 1_000)
@@ -187,10 +191,51 @@ async def test_a_list_that_is_not_whole_is_seen_by_nobody(
     assert (await store.list(limit=10, cursor=None))[1] == 0
     again = await bench.open(A, B, batch_id=f"{BATCH}2", key=KEY)
     assert again == f"{BATCH}2"
-    bench.clock.now_ms += DAY_MS
-    while await store.remove_old(0):
-        pass
+    await bench.remove_old(0, bench.clock() + DAY_MS)
     assert await bench.items() == []
+
+
+async def test_a_clock_that_jumps_ahead_removes_no_list_that_is_being_received(
+    bench: Bench,
+) -> None:
+    """What is removed is old by time that has passed."""
+    store = bench.stores.batches
+    batch = Batch(batch_id=BATCH, created_ms=bench.clock(), updated_ms=bench.clock())
+    await store.receive(batch)
+    bench.clock.now_ms += DAY_MS
+
+    await bench.remove_old(0, now_ms=NOW_MS + 5_000)
+
+    for _ in range(2):  # the first answer may have been lost
+        assert await store.let_begin(batch) == BATCH
+    assert await bench.kinds() == ["batch_progress", "batch_completed"]
+
+
+async def test_a_list_that_was_removed_meanwhile_is_kept_in_no_part(bench: Bench) -> None:
+    """Its process stood still for an hour: whoever sent it is told to send it again."""
+    store = bench.stores.batches
+    batch = Batch(batch_id=BATCH, created_ms=bench.clock(), updated_ms=bench.clock())
+    await store.receive(batch)
+    await bench.remove_old(0, now_ms=NOW_MS + DAY_MS)
+
+    with pytest.raises(StoreDown):
+        await store.add(BATCH, list(items_of_json([A], "auto", lambda source: None)))
+    with pytest.raises(StoreDown):
+        await store.let_begin(batch, KEY)
+
+    assert await bench.items() == []
+    assert await bench.open(A, batch_id=f"{BATCH}2", key=KEY) == f"{BATCH}2"
+
+
+async def test_a_key_whose_batch_is_gone_stands_for_the_next_one(bench: Bench) -> None:
+    """Batches may be kept for a shorter time than keys."""
+    await bench.open("x", key=KEY)
+    await bench.remove_old(bench.clock() + 1)
+
+    again = await bench.open("x", batch_id=f"{BATCH}2", key=KEY)
+
+    assert again == f"{BATCH}2"
+    assert await bench.open("x", batch_id=f"{BATCH}3", key=KEY) == again
 
 
 async def test_the_same_key_and_body_give_the_same_batch(bench: Bench) -> None:
@@ -476,15 +521,13 @@ async def test_old_batches_go_but_those_with_open_reviews_stay(bench: Bench) -> 
     await store.end_look_up("batch-2", 0, candidates=[{"isbn": A}])
     before_ms = bench.clock() + 1
 
-    while await store.remove_old(before_ms):
-        pass
+    await bench.remove_old(before_ms)
 
     assert await store.find(BATCH) is None
     assert await bench.story() == []
     assert await store.find("batch-2") is not None
     await store.choose("batch-2", 0, None)
-    while await store.remove_old(before_ms):
-        pass
+    await bench.remove_old(before_ms)
     assert await store.find("batch-2") is None
 
 

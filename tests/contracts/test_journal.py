@@ -310,6 +310,18 @@ async def test_a_key_is_free_again_after_a_day(journal: Journal, clock: Clock) -
     assert opened.job_id == "second"
 
 
+async def test_a_clock_that_jumps_ahead_frees_no_key(journal: SqlJournal, clock: Clock) -> None:
+    """Who asks again after a broken connection gets the same job, wherever the clock was set."""
+    await journal.open(a_job("first", at_ms=clock()), KEY)
+    passed_ms = clock() + 5_000
+    journal.steady = lambda: passed_ms
+    clock.now_ms += 40 * 24 * HOUR_MS
+
+    opened = await journal.open(a_job("second", at_ms=clock()), KEY)
+
+    assert opened.job_id == "first"
+
+
 async def test_a_key_holds_for_the_whole_day(journal: Journal, clock: Clock) -> None:
     await journal.open(a_job("first", at_ms=clock()), KEY)
     clock.now_ms += 24 * HOUR_MS - 1

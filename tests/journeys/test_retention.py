@@ -87,6 +87,24 @@ async def test_nor_a_book_that_waits_in_the_fallback_store(tmp_path: Path) -> No
     assert (found, then) == (200, 200)
 
 
+async def test_nor_does_it_free_an_idempotency_key(tmp_path: Path) -> None:
+    async with Sandbox(port=0) as sandbox:
+        settings, key = sandbox.settings(), {"Idempotency-Key": "once"}
+        async with server(settings, tmp_path / "data") as api:
+            job = await api.post("/v2/import/workflow", {"isbn": ISBN}, headers=key)
+            batch = await api.post(
+                "/v2/import/batch", {"items": [ISBN]}, headers={"Idempotency-Key": "a batch"}
+            )
+        async with server(settings, tmp_path / "data", before=AHEAD) as api:
+            same_job = await api.post("/v2/import/workflow", {"isbn": ISBN}, headers=key)
+            same_batch = await api.post(
+                "/v2/import/batch", {"items": [ISBN]}, headers={"Idempotency-Key": "a batch"}
+            )
+
+    assert same_job[1]["data"]["jobId"] == job[1]["data"]["jobId"]
+    assert same_batch[1]["data"]["batchId"] == batch[1]["data"]["batchId"]
+
+
 KILL = """
 import signal, sys
 from pathlib import Path

@@ -48,7 +48,7 @@ class Upkeep:
         library: Library | None,
         objects: ObjectStore,
         others: Sequence[OtherImporter] = (),
-        remove_batches: Callable[[int], Awaitable[int]],
+        remove_batches: Callable[[int, int], Awaitable[int]],
     ) -> None:
         self._recovery = recovery
         self._node = node
@@ -88,7 +88,7 @@ class Upkeep:
         now_ms = self._steady()
         before_ms = now_ms - self._retention_ms
         removed = await self._remove_jobs(before_ms)
-        while await self._remove_batches(before_ms):
+        while await self._remove_batches(before_ms, now_ms):
             pass
         await self._journal.remove_records(now_ms - RECORD_MS)
         await self._journal.remove_keys(now_ms - IDEMPOTENCY_MS)

@@ -9,7 +9,7 @@ Rule 1:  the list is kept in portions, so that no long list holds the writer; un
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from bookline.errors import Refused
+from bookline.errors import Refused, StoreDown
 from bookline.job import CANCELLED, FAILED, QUEUED
 from bookline.progress.batches import (
     CANCELLED_ERROR,
@@ -43,6 +43,10 @@ from bookline.threads import in_thread
 PORTION = 1_000  # items in one transaction: about 20 ms of the writer
 REMOVE_MOST = 1_000  # items removed at once
 RECEIVING_MS = 3_600_000  # a list that is not whole after this time never will be
+_BEGIN = """UPDATE batches SET status = 'running'
+            WHERE batch_id = :batch_id AND status = 'receiving' RETURNING batch_id"""
+_IS_RECEIVED = "SELECT batch_id FROM batches WHERE batch_id = :batch_id AND status = 'receiving'"
+_IS_THERE = "SELECT batch_id FROM batches WHERE batch_id = :batch_id"
 
 
 class SqlBatches(SqlBatchLists, SqlToDo):
@@ -52,6 +56,8 @@ class SqlBatches(SqlBatchLists, SqlToDo):
         self._log = log
         self._database = log.database
         self._clock = clock
+        self.steady = clock
+        """The same for what is judged by its age; whoever knows more of the time puts it here."""
 
     # -------------------------------------------------------------- as callers see them
     async def open(
@@ -81,14 +87,21 @@ class SqlBatches(SqlBatchLists, SqlToDo):
         )
 
     async def add(self, batch_id: str, items: Sequence[Item]) -> None:
-        """Some more of its list."""
+        """Some more of its list. Raises: StoreDown, also when the batch was given up meanwhile."""
         rows = [item_values(batch_id, item) for item in items]
-        await self._database.write(
-            lambda session: session.execute_many(INSERT_ITEM, rows), batch_id
-        )
+
+        def work(session: Session) -> None:
+            if not session.execute(_IS_RECEIVED, {"batch_id": batch_id}):
+                raise _given_up(batch_id)
+            session.execute_many(INSERT_ITEM, rows)
+
+        await self._database.write(work, batch_id)
 
     async def let_begin(self, batch: Batch, idempotency: Idempotency | None = None) -> str:
-        """Its list is whole. The id of the batch, or of that which the key stands for."""
+        """Its list is whole. The id of the batch, or of that which the key stands for. Safe twice.
+
+        Raises: StoreDown, also when the batch was given up meanwhile.
+        """
         return await self._log.write_and_tell(
             lambda session, told: self._begin(session, told, batch, idempotency), batch.batch_id
         )
@@ -101,15 +114,18 @@ class SqlBatches(SqlBatchLists, SqlToDo):
             if known is not None:  # another one with this key was faster; ours is cleared away
                 return known
             know(session, idempotency, batch.batch_id, batch.created_ms)
-        session.execute(
-            "UPDATE batches SET status = 'running' WHERE batch_id = :batch_id",
-            {"batch_id": batch.batch_id},
-        )
+        it = {"batch_id": batch.batch_id}
+        if not session.execute(_BEGIN, it):
+            if session.execute(_IS_THERE, it):
+                return batch.batch_id
+            raise _given_up(batch.batch_id)
         told += moved(session, batch.batch_id, (), self._clock(), begins=True)
         return batch.batch_id
 
     def _known(self, session: Session, idempotency: Idempotency) -> str | None:
-        return known_id(session, idempotency, self._clock())
+        known = known_id(session, idempotency, self.steady())
+        is_there = known is not None and session.execute(_IS_THERE, {"batch_id": known})
+        return known if is_there else None
 
     async def request_cancel(self, batch_id: str) -> None:
         """From now on nothing of it is begun. What waits is cancelled by ``cancel_waiting``, what
@@ -198,12 +214,12 @@ class SqlBatches(SqlBatchLists, SqlToDo):
         return await self._log.write_and_tell(work, batch_id)
 
     # -------------------------------------------------------------- upkeep
-    async def remove_old(self, before_ms: int) -> int:
+    async def remove_old(self, before_ms: int, now_ms: int) -> int:
         """Batches that were over before then go, a portion at a time; those with reviews stay.
+        Lists that are not whole ``RECEIVING_MS`` after they began go, too.
 
         The answer is 0 once there is nothing left to remove.
         """
-        now_ms = self._clock()
 
         def work(session: Session) -> int:
             rows = session.execute(
@@ -234,6 +250,10 @@ class SqlBatches(SqlBatchLists, SqlToDo):
             return len(gone) + 1
 
         return await self._database.write(work, "remove batches")
+
+
+def _given_up(batch_id: str) -> StoreDown:
+    return StoreDown(f"the list of {batch_id} took too long and was given up: send it again")
 
 
 def next_portion(items: Iterator[Item]) -> list[Item]:

@@ -63,6 +63,8 @@ class SqlJournal(SqlEventLog, SqlJobLists, SqlRecords, SqlUpkeep, SqlQueue):
         SqlEventLog.__init__(self, database, neighbours)
         SqlUpkeep.__init__(self, database)
         self._clock = clock
+        self.steady = clock
+        """The same for what is judged by its age; whoever knows more of the time puts it here."""
 
     def close(self) -> None:
         self.database.close()
@@ -71,7 +73,7 @@ class SqlJournal(SqlEventLog, SqlJobLists, SqlRecords, SqlUpkeep, SqlQueue):
     async def open(self, job: Job, idempotency: Idempotency | None = None) -> Job:
         def work(session: Session) -> Job:
             if idempotency is not None:
-                known = _known(session, idempotency, self._clock())
+                known = _known(session, idempotency, self.steady())
                 if known is not None:
                     return known
                 know(session, idempotency, job.job_id, job.created_ms)

@@ -181,7 +181,8 @@ class BatchDO(Story):
 
     async def _clear_away(self) -> int | None:
         """A batch that is over goes by the store's own rule, and then the whole object."""
-        while await self._store.remove_old(now_ms() - RETENTION_MS):
+        now = now_ms()
+        while await self._store.remove_old(now - RETENTION_MS, now):
             pass
         left = await self._database.read(
             lambda session: session.execute("SELECT batch_id FROM batches LIMIT 1")
