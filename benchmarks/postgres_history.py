@@ -6,16 +6,17 @@ with and without them. PostgreSQL, server and this program share the machine's c
 
 import argparse
 import asyncio
-import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
 import psycopg
 from common import made_up_books, percentile, sandbox_process, show, show_machine
-from history import TEMPLATES, import_one, serving, timed
+from history import import_one, serving, timed
+from postgres_filling import DAY_MS, add_books, lengthen
 from processes import Server
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -23,158 +24,164 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from postgres_server import PostgresServer
 
 ASKED = 100
-DAY_MS = 86_400_000
-RETENTION_DAYS = 3
-MARGIN_MS = 600_000  # what grows old while the pass runs is left to the next one
-BOOKS_OF = 450
-"""Of so many vectors each two are added: enough different ones, made within the server."""
-COLUMNS = """SELECT column_name FROM information_schema.columns
-             WHERE table_schema = %s AND table_name = %s AND is_identity = 'NO' """
+TEMPLATES = 8  # by the workflow; one more by legacy, and one that fails
+UNKNOWN = "9789980000002"
+REMOVED = 100_000
+BESIDE_SECONDS = 15.0
+INDEX_SECONDS = 300.0
+READS = {
+    "a list of 50 jobs": "/v2/import/jobs?limit=50",
+    "failed jobs": "/v2/import/jobs?limit=50&status=failed",
+    "failed jobs of legacy, of which none": "/v2/import/jobs?limit=50&status=failed&method=legacy",
+    "a list of books": "/v2/books?limit=50",
+    "books of a language, which all have": "/v2/books?limit=50&language=en",
+    "books by a word that an eighth has": "/v2/books?limit=50&q=harbour",
+    "a search": "/v2/books/search?q=a+whale+hunted+at+sea",
+    "metrics of a week": "/v2/metrics/imports?window=7d",
+    "rollout with its gates": "/v2/rollout",
+}
+_SCANS = """SELECT schemaname || '.' || relname, seq_scan, seq_tup_read / seq_scan
+            FROM pg_stat_user_tables WHERE seq_scan > 0 AND seq_tup_read / seq_scan > 1000
+            ORDER BY seq_tup_read DESC"""
+Figures = Mapping[str, tuple[float, float]]
+"""Name → P50 and P95 in milliseconds."""
 
 
-def copy(db: psycopg.Connection, schema: str, table: str, times: int, **changes: str) -> None:
-    """Copies all rows so many times; ``changes`` are SQL for columns, with ``n`` from 1."""
-    names = [name for (name,) in db.execute(COLUMNS, (schema, table)).fetchall()]
-    values = ", ".join(changes.get(name, f'"{name}"') for name in names)
-    into = ", ".join(f'"{name}"' for name in names)
-    db.execute(
-        f"INSERT INTO {schema}.{table} ({into}) SELECT {values} "
-        f"FROM {schema}.{table}, generate_series(1, {times}) AS n".encode()
-    )
-
-
-def lengthen(db: psycopg.Connection, times: int) -> None:
-    """The rows of jobs, spread over the last six days."""
-    spread = 6 * DAY_MS // times
-    again = "job_id || '-' || n"
-    copy(
-        db, "bookline", "jobs", times, job_id=again,
-        created_ms=f"created_ms - n * {spread}", updated_ms=f"updated_ms - n * {spread}",
-    )  # fmt: skip
-    copy(db, "bookline", "events", times, job_id=again, at_ms=f"at_ms - n * {spread}")
-    copy(
-        db, "bookline", "import_records", times, record_id="record_id || '-' || n",
-        finished_ms=f"finished_ms - n * {spread}", duration_ms="duration_ms + n % 500",
-    )  # fmt: skip
-    uuid = "workflow_uuid || '-' || n"
-    for table in ("workflow_status", "operation_outputs"):
-        copy(db, "dbos", table, times, workflow_uuid=uuid)
-
-
-def add_books(db: psycopg.Connection, count: int) -> None:
-    """Copies of the library's books with vectors of their own."""
-    isbn = "'978' || lpad((n * 1000 + isbn::bigint / 10 % 1000)::text, 10, '0')"
-    copies = count // db.execute("SELECT count(*) FROM bookline.books").fetchone()[0]  # type: ignore[index]
-    copy(db, "bookline", "books", copies, isbn=isbn, document=f"replace(document, isbn, {isbn})")
-    words = "searched || ' ' || n"
-    copy(db, "bookline", "catalogue", copies, isbn=isbn, searched=words,
-         title_key="title_key || ' ' || n")  # fmt: skip
-    db.execute(
-        """CREATE TEMP TABLE base AS
-           SELECT k, (SELECT array_agg(random() - 0.5)
-                      FROM generate_series(1, 256) AS i WHERE i + k > 0)::vector AS v
-           FROM generate_series(1, %s) AS k""",
-        (BOOKS_OF,),
-    )
-    db.execute(
-        """INSERT INTO bookline.vectors (isbn, model, dimensions, vector)
-           SELECT books.isbn, books.embedding_model, 256, a.v + b.v
-           FROM (SELECT isbn, embedding_model, row_number() OVER () - 1 AS at
-                 FROM bookline.books) AS books
-           JOIN base AS a ON a.k = at / %(of)s %% %(of)s + 1
-           JOIN base AS b ON b.k = at %% %(of)s + 1
-           ON CONFLICT DO NOTHING""",
-        {"of": BOOKS_OF},
-    )
-
-
-def make_index(db: psycopg.Connection) -> None:
-    """Of the vectors, as docs/operating.md says."""
-    operating = (Path(__file__).parents[1] / "docs" / "operating.md").read_text()
-    [recipe] = re.findall(r"(CREATE INDEX CONCURRENTLY vectors_near_256 .*?);", operating, re.S)
-    db.execute("SET maintenance_work_mem = '1GB'")
-    db.execute(recipe.encode())
-
-
-async def measure(server: Server, client: aiohttp.ClientSession) -> None:
+async def measure(
+    server: Server, client: aiohttp.ClientSession, empty: Figures | None = None
+) -> Figures:
+    """Shown, each beside that of the empty database."""
     async with client.get(f"{server.url}/v2/import/jobs?limit=1") as answer:
         job_id = (await answer.json())["data"]["items"][0]["jobId"]
-    for name, path in {
-        "status": f"/v2/import/status/{job_id}",
-        "a list of 50 jobs": "/v2/import/jobs?limit=50",
-        "failed jobs": "/v2/import/jobs?limit=50&status=failed",
-        "a list of books": "/v2/books?limit=50",
-        "a search": "/v2/books/search?q=a+whale+hunted+at+sea",
-        "metrics of a week": "/v2/metrics/imports?window=7d",
-        "rollout with its gates": "/v2/rollout",
-    }.items():
+    figures = {}
+    for name, path in {"status": f"/v2/import/status/{job_id}", **READS}.items():
         times = [await timed(client, server.url + path) for _ in range(ASKED)]
-        show(f"{name}, P50 / P95",
-             f"{percentile(times, 0.5):.1f} / {percentile(times, 0.95):.1f} ms")  # fmt: skip
+        figures[name] = p50, p95 = percentile(times, 0.5), percentile(times, 0.95)
+        beside = f"; {_verdict(p50, empty[name][0])}" if empty else ""
+        show(f"{name}, P50 / P95", f"{p50:.1f} / {p95:.1f} ms", f"first {times[0]:.0f} ms{beside}")
+    return figures
+
+
+def _verdict(filled: float, empty: float) -> str:
+    much = filled > max(empty * 1.2, empty + 5)
+    return f"empty {empty:.1f} ms{', MISSED' if much else ''}"
+
+
+async def make_templates(sandbox: str, server: Server, client: aiohttp.ClientSession) -> None:
+    isbns = await made_up_books(sandbox, TEMPLATES + 1)
+    for isbn in isbns[:TEMPLATES]:
+        await import_one(client, server.url, isbn)
+    await import_one(client, server.url, UNKNOWN)
+    await import_one(client, server.url, isbns[-1], "legacy")
+
+
+async def until_indexed(db: psycopg.Connection) -> float | None:
+    """Seconds until the index of the vectors is there; None where none is made."""
+    began = time.perf_counter()
+    is_there = "SELECT 1 FROM pg_index WHERE indisvalid AND indexrelid = to_regclass(%s)"
+    while not db.execute(is_there, ("bookline.vectors_near_256",)).fetchall():
+        if time.perf_counter() > began + INDEX_SECONDS:
+            return None
+        await asyncio.sleep(0.2)
+    return time.perf_counter() - began
+
+
+class Beside:
+    """Reads and imports, one after another, while something else goes on."""
+
+    def __init__(self, server: Server, client: aiohttp.ClientSession, isbns: list[str]) -> None:
+        self._server = server
+        self._client = client
+        self._isbns = isbns
+        self.times: dict[str, list[float]] = {"status": [], "a list": [], "an import": []}
+
+    async def round(self) -> None:
+        url = f"{self._server.url}/v2/import"
+        async with self._client.get(f"{url}/jobs?limit=1") as answer:
+            job_id = (await answer.json())["data"]["items"][0]["jobId"]
+        for _ in range(10):
+            self.times["status"].append(await timed(self._client, f"{url}/status/{job_id}"))
+        self.times["a list"].append(await timed(self._client, f"{url}/jobs?limit=50"))
+        took = await import_one(self._client, self._server.url, self._isbns.pop())
+        self.times["an import"].append(took)
+
+    def show(self, when: str) -> None:
+        for name, times in self.times.items():
+            show(f"{name} {when}, P50 / P95 / slowest",
+                 f"{percentile(times, 0.5):.1f} / {percentile(times, 0.95):.1f} / "
+                 f"{max(times):.1f} ms")  # fmt: skip
 
 
 async def watch_retention(
-    server: Server, client: aiohttp.ClientSession, db: psycopg.Connection
+    server: Server, beside: Beside, db: psycopg.Connection, days: float
 ) -> None:
-    """How long it takes, and what a list costs meanwhile."""
+    """How long it takes to remove what is older, and what else costs meanwhile."""
+    before = ((time.time_ns() // 1_000_000) - int(days * DAY_MS),)
     old = "SELECT count(*) FROM bookline.jobs WHERE updated_ms < %s"
-    before = ((time.time_ns() // 1_000_000) - RETENTION_DAYS * DAY_MS - MARGIN_MS,)
-    async with client.get(f"{server.url}/v2/import/jobs?limit=1") as answer:
-        job_id = (await answer.json())["data"]["items"][0]["jobId"]
-    status = f"{server.url}/v2/import/status/{job_id}"
-    began, left, times, statuses = time.perf_counter(), 1, [0.0], [0.0]
-    while left and time.perf_counter() < began + 120:
-        times += [await timed(client, f"{server.url}/v2/import/jobs?limit=50") for _ in range(20)]
-        statuses += [await timed(client, status) for _ in range(20)]
+    began, left = time.perf_counter(), 1
+    while left and time.perf_counter() < began + INDEX_SECONDS:
+        await beside.round()
         [(left,)] = db.execute(old, before).fetchall()
     show(f"retention, {left:,} left after", f"{time.perf_counter() - began:.1f} s")
-    for name, some in (("a list", times), ("status", statuses)):
-        show(f"{name} meanwhile, P95 / slowest",
-             f"{percentile(some, 0.95):.1f} / {max(some):.1f} ms")  # fmt: skip
+    beside.show("meanwhile")
 
 
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--finished", type=int, default=1_000_000)
     options.add_argument("--books", type=int, default=200_000)
+    options.add_argument(
+        "--days", type=float, default=29.0, help="that the imports are spread over"
+    )
     chosen = options.parse_args()
     show_machine()
     with tempfile.TemporaryDirectory(prefix="bookline-") as name:
         Path(name).chmod(0o755)  # PostgreSQL's own user must reach it
         postgres = PostgresServer(Path(name) / "postgres")
+        postgres.set("max_wal_size", "8GB")
         try:
-            await compare(postgres.new_database(), Path(name), chosen.finished, chosen.books)
+            await compare(postgres.new_database(), Path(name), chosen)
         finally:
             postgres.stop()
 
 
-async def compare(url: str, folder: Path, finished: int, books: int) -> None:
+async def compare(url: str, folder: Path, chosen: argparse.Namespace) -> None:
     async with sandbox_process() as (sandbox, settings), aiohttp.ClientSession() as client:
         environment = {**settings, "BOOKLINE_DATABASE_URL": url}
-        isbns = await made_up_books(sandbox, TEMPLATES)
         print("with next to no history")
         async with serving(environment, folder) as (server, seconds):
             show("start until ready; its CPU", f"{seconds:.2f}; {server.cpu_seconds():.2f} s")
-            for isbn in isbns:
-                await import_one(client, server.url, isbn)
-            await measure(server, client)
-        began = time.perf_counter()
+            await make_templates(sandbox, server, client)
+            empty = await measure(server, client)
+        isbns = await made_up_books(sandbox, 5_000, "978998")
         with psycopg.connect(url, autocommit=True) as db:
-            lengthen(db, finished // TEMPLATES)
-            add_books(db, books)
-            db.execute("VACUUM ANALYZE")
-            print(f"with {finished:,} finished jobs and {books:,} books "
-                  f"(made in {time.perf_counter() - began:.0f} s)")  # fmt: skip
+            fill(db, chosen)
+            db.execute("SELECT pg_stat_reset()")
             async with serving(environment, folder) as (server, seconds):
                 show("start until ready; its CPU", f"{seconds:.2f}; {server.cpu_seconds():.2f} s")
-                await measure(server, client)
+                made = await until_indexed(db)
+                show("the vectors' index is there after", f"{made:.0f} s" if made else "never")
+                await measure(server, client, empty)
+                beside = Beside(server, client, isbns)
                 began = time.perf_counter()
-                make_index(db)
-                print(f"with an index of the vectors (made in {time.perf_counter() - began:.0f} s)")
-                await measure(server, client)
-            environment["BOOKLINE_RETENTION_DAYS"] = str(RETENTION_DAYS)
+                while time.perf_counter() < began + BESIDE_SECONDS:
+                    await beside.round()
+                beside.show("without retention")
+            for table, scans, rows in db.execute(_SCANS).fetchall():
+                show(f"{table} was read through", f"{scans} times", f"{rows:,} rows each")
+            days = chosen.days * (1 - REMOVED / max(chosen.finished, REMOVED * 2))
+            environment["BOOKLINE_RETENTION_DAYS"] = str(days)
             async with serving(environment, folder) as (server, _):
-                await watch_retention(server, client, db)
+                await watch_retention(server, Beside(server, client, isbns), db, days)
+
+
+def fill(db: psycopg.Connection, chosen: argparse.Namespace) -> None:
+    began = time.perf_counter()
+    lengthen(db, chosen.finished // (TEMPLATES + 2), chosen.books, chosen.days)
+    add_books(db, chosen.books)
+    db.execute("VACUUM ANALYZE")
+    print(f"with {chosen.finished:,} finished jobs of {chosen.days:g} days and {chosen.books:,} "
+          f"books (made in {time.perf_counter() - began:.0f} s)")  # fmt: skip
 
 
 if __name__ == "__main__":

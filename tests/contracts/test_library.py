@@ -471,14 +471,71 @@ async def test_author_and_language_narrow_the_list(shelf: AnyLibrary) -> None:
     assert await _walk(shelf, BookQuery(q="george", language="fr", sort="year")) == [PEREC]
 
 
+@pytest.mark.parametrize(("few", "at_hand"), [(0, 0), (0, 2), (0, 2_000), (1_000, 2)])
 async def test_few_matches_and_many_are_paged_alike(
-    shelf: AnyLibrary, monkeypatch: pytest.MonkeyPatch
+    shelf: AnyLibrary, monkeypatch: pytest.MonkeyPatch, few: int, at_hand: int
 ) -> None:
+    """Whichever way they are found: all at once, among the next books, on a walk."""
     for sort in ("recent", "title", "author", "year"):
-        few = await _walk(shelf, BookQuery(q="e", sort=sort))
-        with monkeypatch.context() as many:
-            many.setattr(library_lists, "FEW", 0)
-            assert await _walk(shelf, BookQuery(q="e", sort=sort)) == few
+        for asked in ({"q": "e"}, {"q": "orwell"}, {"language": "en"}):
+            query = BookQuery(**asked, sort=sort)
+            with monkeypatch.context() as ways:
+                ways.setattr(library_lists, "AT_HAND", 0)
+                expected = await _walk(shelf, query)
+                ways.setattr(library_lists, "FEW", few)
+                ways.setattr(library_lists, "AT_HAND", at_hand)
+                assert await _walk(shelf, query) == expected
+
+
+async def test_the_total_of_many_matches_is_that_of_this_moment(
+    open_library: OpenLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever process changed a book since it was counted."""
+    monkeypatch.setattr(library_lists, "FEW", 0)
+    one, other = open_library(), open_library()
+
+    def renamed(book: Book) -> Book:
+        return replace(book, metadata=replace(book.metadata, title="Persuasion"))
+
+    async def total() -> int | None:
+        return (await one.list(BookQuery(q="emma"), limit=1, cursor=None)).total
+
+    await one.keep(a_book(EMMA, title="Emma"))
+    await one.keep(a_book(FARM, title="Emma 2"))
+    totals = [await total(), await total()]
+    await other.keep(a_book(MOBY_DICK, title="Emma and the whale"))
+    totals.append(await total())
+    await other.change(FARM, renamed)
+    totals.append(await total())
+    await other.remove(EMMA, [])
+    totals.append(await total())
+
+    assert totals == [2, 2, 3, 2, 1]
+
+
+async def test_a_book_that_is_committed_late_counts(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written before another one, which was counted before it was there."""
+    monkeypatch.setattr(library_lists, "FEW", 0)
+    storage = open_storage(postgres_url, tmp_path)
+    library = library_in(storage)
+
+    async def total() -> int | None:
+        return (await library.list(BookQuery(q="emma"), limit=1, cursor=None)).total
+
+    await library.keep(a_book(EMMA, title="Emma"))
+    with psycopg.connect(postgres_url) as late:
+        late.execute(
+            """INSERT INTO bookline.catalogue SELECT '9780000000000', searched, authors, title_key,
+                   author_key, year_key, language, updated_at FROM bookline.catalogue"""
+        )
+        await library.keep(a_book(FARM, title="Emma 2"))
+        before = await total()
+        late.commit()
+
+    assert (before, await total()) == (2, 3)
+    storage.close()
 
 
 async def test_the_best_match_is_the_title_itself_then_its_beginning(library: AnyLibrary) -> None:

@@ -46,7 +46,7 @@ CREATE INDEX jobs_method ON jobs (method, created_ms, job_id);
 CREATE INDEX jobs_newest ON jobs (created_ms, job_id);
 CREATE INDEX jobs_open ON jobs (node, job_id) WHERE status IN ('queued', 'running');
 CREATE INDEX jobs_open_method ON jobs (method, status, updated_ms) WHERE status IN ('queued', 'running');
-CREATE INDEX jobs_status ON jobs (status, created_ms, job_id);
+CREATE INDEX jobs_status ON jobs (status, created_ms, job_id, method);
 CREATE INDEX jobs_user ON jobs (user_id, created_ms, job_id) WHERE user_id IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (source, turn) WHERE status = 'queued' AND node IS NULL;
 CREATE INDEX turns_free ON turns (free_at);

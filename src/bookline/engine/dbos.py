@@ -47,6 +47,7 @@ SETTLE_SECONDS = 5.0
 END_SECONDS = 5.0
 BESIDE_MOST = 1_000  # our choice: retries on their way here; for more it is done once again
 RUNNING_STATES = ("PENDING", "ENQUEUED", "DELAYED")
+TAKEN_STATES = ("PENDING", "ENQUEUED")  # an import is never delayed; these have an index
 ENDED_FOR_THE_JOURNAL = "CANCELLED"
 """The state of what nobody ran any more: the journal alone knows how it ended."""
 
@@ -212,7 +213,7 @@ class DbosEngine:
         """Jobs that DBOS has not ended, at most so many of the oldest, and who had them last."""
         with _ours():
             found = await DBOS.list_workflows_async(
-                status=list(RUNNING_STATES), limit=most, load_input=False, load_output=False
+                status=list(TAKEN_STATES), limit=most, load_input=False, load_output=False
             )
         return {row.workflow_id: row.executor_id for row in found}
 

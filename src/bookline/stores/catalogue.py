@@ -104,10 +104,13 @@ def conditions(query: BookQuery) -> tuple[list[str], dict[str, object]]:
         _contain(terms, values, "searched", words(query.q))
     _contain(terms, values, "authors", words(query.author))
     if query.language:
-        # RFC 4647, basic filtering: "pt" finds "pt-BR" too.
-        terms.append("(language = :language OR instr(language, :variant) = 1)")
+        # RFC 4647, basic filtering: "pt" finds "pt-BR" too, which lies from "pt-" to before "pt.".
+        terms.append(
+            "(language = :language OR (language >= :variant AND language < :behind_variants))"
+        )
         language = query.language.lower()
-        values |= {"language": language, "variant": f"{language}-"}
+        variants = {"variant": f"{language}-", "behind_variants": f"{language}."}
+        values |= {"language": language, **variants}
     return terms, values
 
 

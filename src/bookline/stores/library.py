@@ -23,6 +23,7 @@ from bookline.stores.books import storable
 from bookline.stores.catalogue import KEEP_ENTRY, entry
 from bookline.stores.database import Database, Session
 from bookline.stores.library_lists import BOOKS, NearestVectors, read_book
+from bookline.stores.totals import Totals
 from bookline.threads import in_thread
 from bookline.values import Page, compact
 
@@ -55,7 +56,7 @@ _REMOVE = tuple(
 
 class SqlLibrary:
     """Fills the port Books. ``nearest`` is the product's way to the nearest vectors;
-    ``has_trigrams`` says whether it has an index of the catalogue's trigrams.
+    ``has_trigrams`` says whether it has indexes of the catalogue's texts, and numbers its changes.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class SqlLibrary:
         self.database = database
         self._nearest = nearest
         self._has_trigrams = has_trigrams
+        self._totals = Totals(has_versions=has_trigrams)
 
     async def keep(self, book: Book) -> Book:
         """The book as it now stands. Safe twice, and in any order.
@@ -117,7 +119,9 @@ class SqlLibrary:
     # -------------------------------------------------------------- lists and searches
     async def list(self, query: BookQuery, *, limit: int, cursor: str | None) -> Page[Book]:
         """With ``total``. Raises: Refused for a cursor that is not of this list."""
-        asked = library_lists.asked(query, limit, cursor, has_trigrams=self._has_trigrams)
+        asked = library_lists.asked(
+            query, limit, cursor, has_trigrams=self._has_trigrams, totals=self._totals
+        )
         return await self.database.read(asked)
 
     async def search(self, embedding: Embedding, *, limit: int) -> Sequence[Found]:

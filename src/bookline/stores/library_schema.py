@@ -214,7 +214,44 @@ TRIGRAMS_AND_SIZE = PerProduct(
     postgres=trigrams_and_size,
 )
 
+
+def language_and_version(session: Session) -> None:
+    """On PostgreSQL: an index of the languages, and another version with each change of a book."""
+    for statement in _LANGUAGE_AND_VERSION:
+        session.execute(statement)
+
+
+_LANGUAGE_AND_VERSION = (
+    "CREATE INDEX catalogue_language ON catalogue (language)",
+    """CREATE OR REPLACE FUNCTION count_catalogue() RETURNS trigger LANGUAGE plpgsql
+       SET search_path FROM CURRENT AS $$
+       DECLARE number bigint;
+       BEGIN
+           INSERT INTO catalogue_changes (books)
+               SELECT CASE TG_OP WHEN 'DELETE' THEN -count(*) WHEN 'INSERT' THEN count(*) ELSE 0 END
+               FROM changed HAVING count(*) > 0
+               RETURNING id INTO number;
+           IF number % 100 = 0 THEN
+               WITH gone AS (
+                   DELETE FROM catalogue_changes WHERE ctid = ANY(ARRAY(
+                       SELECT ctid FROM catalogue_changes FOR UPDATE SKIP LOCKED))
+                   RETURNING books)
+               INSERT INTO catalogue_changes (books)
+                   SELECT sum(books) FROM gone HAVING count(*) > 0;
+           END IF;
+           RETURN NULL;
+       END $$""",
+    """CREATE TRIGGER catalogue_other AFTER UPDATE ON catalogue REFERENCING NEW TABLE AS changed
+       FOR EACH STATEMENT EXECUTE FUNCTION count_catalogue()""",
+    """CREATE VIEW catalogue_version AS
+       SELECT concat_ws(' ', count(*), max(id), sum(id)) AS version FROM catalogue_changes""",
+)
+"""What a transaction changed has rows of its own, seen with it: so the sum of their ids is another
+one. The newest id alone would not do: ids are given before the commit, and not in its order."""
+
+LANGUAGE_AND_VERSION = PerProduct(postgres=language_and_version)
+
 MIGRATIONS: tuple[Migration, ...] = (
     COLUMNS, DOCUMENTS, columns_to_documents, IN_PLACE, CATALOGUE, books_to_catalogue,
-    TRIGRAMS_AND_SIZE,
+    TRIGRAMS_AND_SIZE, LANGUAGE_AND_VERSION,
 )  # fmt: skip

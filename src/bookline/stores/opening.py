@@ -47,7 +47,7 @@ class Storage(Protocol):
     clock: SharedClock
     """The time that holds for all processes which share them."""
     has_trigrams: bool
-    """Whether the library's texts have an index of their trigrams there."""
+    """Whether the library's texts have indexes there, and its changes numbers."""
 
     def nearest(self) -> NearestVectors:
         """How the nearest vectors are found there."""
