@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from stack import PATIENCE_SECONDS, Server, seqs, server, statuses
+from websockets.exceptions import InvalidStatus
 
 from bookline_sandbox import Sandbox
 
@@ -165,6 +166,8 @@ async def test_an_api_node_takes_imports_and_a_worker_does_them(
                 path: (await worker.get(path))[0]
                 for path in ("/healthz", "/readyz", "/metrics", "/v2/books", "/")
             }
+            with pytest.raises(InvalidStatus, match="403"):
+                await worker.heard(started["jobId"])
 
     assert statuses(story) == MILESTONES
     assert asked == {"/healthz": 200, "/readyz": 200, "/metrics": 200, "/v2/books": 404, "/": 404}

@@ -1,8 +1,8 @@
 """What every request passes before its route: origin, key, names, limit; and each error's shape.
 
-Way:      uvicorn → here → routes
+Way:      uvicorn → here → routes, or live/websocket.py
 Rule 1:   whatever goes wrong behind here, the answer has the envelope and the CORS headers.
-Rule 2:   WebSockets pass: live/websocket.py says no with a closing code that clients can read.
+Rule 2:   WebSockets are taken: live/websocket.py says no with a closing code that clients can read.
 Rule 3:   a token is taken out of the query string before anything can log it.
 Source:   Fetch standard for CORS.
 """
@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -18,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from bookline.api.bodies import check_names
 from bookline.api.callers import Callers, has_plain_host
@@ -27,7 +29,9 @@ from bookline.api.limiting import Limiting
 from bookline.api.origins import PREFLIGHT, SAFE_HEADERS, cors, is_foreign
 from bookline.api.peers import know_peer
 from bookline.api.route_table import RouteRule, RouteTable
+from bookline.api.watching import SOCKET, may_watch
 from bookline.errors import BooklineError, Refused
+from bookline.live import websocket
 from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
@@ -38,11 +42,6 @@ PAGE_PREFIX = "/page/"
 JOB_EVENTS = "/v2/import/events/"
 TOKEN_ROUTES = (JOB_EVENTS, "/v2/import/status/")
 BATCH_EVENTS = re.compile(r"/v2/import/batch/([^/]{1,100})/events")
-SOCKET = RouteRule(
-    path="/ws/progress",
-    methods=frozenset(),
-    query_names=frozenset({"jobId", "batchId", "after", "token"}),
-)
 GOODBYE_SECONDS = 1.0
 
 
@@ -75,6 +74,7 @@ class Gate:
         self._clock = clock
         self._origins = frozenset(settings.cors_origins)
         self._callers = Callers(settings, any_host=any_host or bool(keys))
+        self._may_watch = partial(may_watch, keys, tokens, clock)
         self.limiting = Limiting(settings)
         self.hub: Hub | None = None
         self.measures: Measures | None = None
@@ -91,7 +91,7 @@ class Gate:
         self._callers.read_forwarded(scope)
         if scope["type"] == "websocket":
             scope["state"]["refusal"] = self._no_to_watcher(scope)
-            await self._app(scope, receive, send)
+            await self._watch(scope, receive, send)
             return
         if scope["method"] == "HEAD":  # whatever GET answers, without its body
             scope, send = {**scope, "method": "GET"}, _head_of(send)
@@ -111,6 +111,12 @@ class Gate:
             await asyncio.sleep(0.02)  # also for the last one's closing code to be sent
             if not self.hub.watchers:
                 return
+
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == SOCKET.path and self.hub is not None:
+            await websocket.serve(WebSocket(scope, receive, send), self.hub, self._may_watch)
+        else:
+            await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

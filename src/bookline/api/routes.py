@@ -8,23 +8,21 @@ Not here: books and covers: book_routes.py; keys, limits and CORS: gate.py; the 
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, WebSocket
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 import bookline
 from bookline.api import bodies, schemas
 from bookline.api.answers import readiness_json
 from bookline.api.envelope import success
-from bookline.api.keys import Keys, Tokens
+from bookline.api.keys import Tokens
 from bookline.api.openapi import event_stream, failures, json_body
-from bookline.api.peers import know_peer
 from bookline.app import App
 from bookline.clocks import now_ms
 from bookline.errors import Refused, StoreDown
 from bookline.job import Job
-from bookline.live import session, sse, websocket
+from bookline.live import session, sse
 from bookline.measures import CONTENT_TYPE
-from bookline.progress.batches import Batch
 
 
 async def current(request: Request) -> App:  # a plain function would go to a thread each time
@@ -220,29 +218,6 @@ async def jobs(
     )
     items = [job.to_json() for job in page.items]
     return success(request, {"items": items, "nextCursor": page.next_cursor})
-
-
-@router.websocket("/ws/progress")
-async def progress(socket: WebSocket) -> None:
-    """Watch one import or batch: `?jobId=…[&after=seq]`, `?batchId=…`."""
-    here: App = socket.app.state.bookline
-    await websocket.serve(socket, here.hub, _may_watch)
-
-
-def _may_watch(
-    socket: WebSocket, story: Job | Batch | None, stream_id: str, token: str | None
-) -> bool:
-    """A given token must be right; without one, a key is needed where keys are set."""
-    keys: Keys = socket.app.state.keys
-    tokens: Tokens = socket.app.state.tokens
-    if token is not None:
-        ids = (stream_id, story.batch_id if isinstance(story, Job) else None)
-        may = any(one and tokens.opens(token, one, now_ms()) for one in ids)
-    else:
-        may = not keys or keys.match(socket.headers.get("authorization")) is not None
-    if may and keys:
-        know_peer(socket.scope)
-    return may
 
 
 # ------------------------------------------------------------------ the service

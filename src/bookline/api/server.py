@@ -81,7 +81,7 @@ def create_server(settings: Settings, *, insecure: bool = False, role: Role = "a
                 await tokens.share(here.secrets.keep)
             app.state.bookline = here
             gate.limiting.limits = here.limits
-            gate.hub = here.hub
+            gate.hub = None if role == "worker" else here.hub
             gate.measures = here.measures
             gate.batch_of = here.imports.batch_of
             yield
@@ -94,7 +94,6 @@ def create_server(settings: Settings, *, insecure: bool = False, role: Role = "a
         redirect_slashes=False,
         openapi_url=None,  # page.py serves it, and the reference
     )
-    app.state.keys = keys
     app.state.tokens = tokens
     routers = (_health(),) if role == "worker" else ROUTERS
     for one in routers:

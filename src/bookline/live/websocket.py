@@ -1,6 +1,6 @@
 """WebSocket: the whole story behind ``after``, then live, closed with a code that says why.
 
-Way:      the route /ws/progress → here → progress/hub.py
+Way:      api/gate.py → here → progress/hub.py
 Rule 1:   we listen while we tell: a watcher that goes is noticed at once, what it says is ignored.
 Rule 2:   no send waits for ever: a watcher that takes nothing is cut with 1013.
 Rule 3:   a server that offers a Line has events written to it as they are heard, those that are
@@ -58,31 +58,41 @@ class Line(Protocol):
 
 async def serve(socket: WebSocket, hub: Hub, may_watch: MayWatch) -> None:
     """One watcher, from its first byte to its closing code."""
+    wanted = await _let_in(socket, hub, may_watch)
+    if wanted is not None:
+        await _tell(socket, hub, *wanted)
+
+
+async def _let_in(socket: WebSocket, hub: Hub, may_watch: MayWatch) -> tuple[str, int] | None:
+    """The story and the last event of it that is known; None when the watcher was refused.
+
+    Only that is kept of what was looked at: a watcher stays, and there are many.
+    """
     offered, protocol = find_token(socket.scope.get("subprotocols", []))
     token = socket.scope["state"]["token"] or offered
     await socket.accept(subprotocol=protocol)
     refusal: str | None = socket.scope["state"].get("refusal")
     if refusal is not None:
         await socket.close(BAD_TOKEN, refusal[:REASON_CHARS])
-        return
+        return None
     job_id = _stream_id(socket)
     try:
         after = read_after(socket.query_params.get("after"))
     except Refused as error:
         await socket.close(BAD_TOKEN, str(error))
-        return
+        return None
     try:
         story = await hub.find(job_id)
     except StoreDown:
         await socket.close(TOO_SLOW, "the journal cannot be read; come back with after")
-        return
+        return None
     if not may_watch(socket, story, job_id, token):
         await socket.close(BAD_TOKEN, "send an API key, or the token of this job or batch")
-        return
+        return None
     if story is None:
         await socket.close(UNKNOWN_JOB, "there is no such job or batch")
-        return
-    await _tell(socket, hub, job_id, after)
+        return None
+    return job_id, after
 
 
 def _stream_id(socket: WebSocket) -> str:

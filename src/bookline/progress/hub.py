@@ -225,10 +225,10 @@ class Hub:
 
     async def _catch_up(self, watch: Watch) -> Sequence[Event]:
         watch.has_gap = False  # first: what is offered while we read counts
-        watch.may_be_over = True
         events = await self._log.read(watch.job_id, watch.seq, REPLAY_MOST)
         if events:
             watch.seq = events[-1].seq
+        watch.may_be_over = not events or events[-1].is_terminal
         watch.has_gap = watch.has_gap or len(events) == REPLAY_MOST
         return events
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from bookline.api.serving import BooklineServer
+from bookline.api.serving import COLLECT_AT, BooklineServer
 
 
 @pytest.fixture
@@ -40,3 +40,29 @@ async def test_garbage_is_collected_from_when_the_server_is_up(
 
     assert server.is_ready.is_set()
     assert gc.isenabled()
+    assert gc.get_threshold() == COLLECT_AT
+
+
+@pytest.mark.usefixtures("collector")
+def test_no_collection_looks_through_all_that_many_new_watchers_are_made_of() -> None:
+    looked_through: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            young = range(info["generation"] + 1)
+            looked_through.append(sum(len(gc.get_objects(generation=one)) for one in young))
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AT)
+    gc.callbacks.append(note)
+    try:
+        gc.enable()
+        watchers: list[list[object]] = [[] for _ in range(300_000)]
+    finally:
+        gc.disable()
+        gc.callbacks.remove(note)
+
+    assert len(watchers) == 300_000
+    assert len(looked_through) >= 15
+    assert max(looked_through) < 45_000

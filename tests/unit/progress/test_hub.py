@@ -174,6 +174,27 @@ async def test_an_open_job_keeps_its_watchers(hub: Hub, journal: SqlJournal) -> 
     await watcher.leave()
 
 
+async def test_a_story_that_plainly_goes_on_is_not_looked_up(journal: SqlJournal) -> None:
+    looked_up: list[str] = []
+
+    async def find(job_id: str) -> Job | None:
+        looked_up.append(job_id)
+        return await journal.find(job_id)
+
+    journal.tell("job", some("kept"))
+    async with running(Hub(find, journal)) as hub:
+        watcher = Watcher(hub)
+        await watcher.saw(1)
+        journal.tell("job", some("live"))
+        await watcher.saw(2)
+        assert looked_up == []
+
+        await complete(journal)
+
+        assert await watcher.end() == [1, 2, 3]
+    assert looked_up == ["job"]
+
+
 async def test_a_retried_jobs_story_goes_on_behind_its_failure(
     hub: Hub, journal: SqlJournal
 ) -> None:
@@ -223,7 +244,7 @@ async def test_an_end_that_comes_while_the_story_is_looked_up_is_an_end(
     async with running(Hub(find, journal)) as hub:
         journal.tell("job", some("before"))
 
-        assert await Watcher(hub).end() == [1, 2]
+        assert await Watcher(hub, after=1).end() == [2]
 
 
 async def test_a_stopping_server_lets_its_watchers_go(hub: Hub) -> None:
