@@ -74,13 +74,15 @@ def _add_vectors(db: psycopg.Connection) -> None:
     db.execute(
         """CREATE TEMP TABLE base AS
            SELECT k, (SELECT array_agg(random() - 0.5)
-                      FROM generate_series(1, 256) AS i WHERE i + k > 0)::vector AS v
+                      FROM generate_series(1, 256) AS i WHERE i + k > 0)::vector AS v,
+                  (SELECT array_agg(random() - 0.5)
+                      FROM generate_series(1, 256) AS i WHERE i + k > 0)::vector AS w
            FROM generate_series(1, %s) AS k""",
         (BOOKS_OF,),
     )
     db.execute(
         """INSERT INTO bookline.vectors (isbn, model, dimensions, vector)
-           SELECT books.isbn, books.embedding_model, 256, a.v + b.v
+           SELECT books.isbn, books.embedding_model, 256, a.v + b.w
            FROM (SELECT isbn, embedding_model, row_number() OVER () - 1 AS at
                  FROM bookline.books
                  WHERE isbn NOT IN (SELECT isbn FROM bookline.vectors)) AS books

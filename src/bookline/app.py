@@ -149,10 +149,12 @@ async def running(
             methods.node, methods.engine, journal, clock, lambda: methods.places.room
         )
         queue = Queue(journal, methods.by_name, methods.places, recovery, methods.node.node_id)
+        vectors = kept.storage.vector_index(kept.library) if kept.library else None
         upkeep = Upkeep(
             methods.node, methods.engine, journal, recovery, steady=kept.steady,
             retention_days=settings.retention_days, fallback=kept.fallback, library=kept.library,
             objects=kept.objects, others=methods.others, remove_batches=stores.batches.remove_old,
+            index_vectors=vectors.make_index if vectors else None,
         )  # fmt: skip
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)

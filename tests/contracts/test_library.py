@@ -5,7 +5,6 @@ import itertools
 import logging
 import math
 import random
-import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from bookline.catalogue import BookQuery
 from bookline.errors import EmbeddingRefused, Refused, Removed
 from bookline.merging import laid_over
 from bookline.reading import Reading, ReadingOf
-from bookline.stores import library_lists
+from bookline.stores import library_lists, vector_index
 from bookline.stores.catalogue import conditions, trigrams
 from bookline.stores.database import Session
 from bookline.stores.library import SqlLibrary
@@ -31,11 +30,11 @@ from bookline.stores.opening import (
     open_library,
     open_storage,
 )
+from bookline.stores.vector_index import VectorIndex
 from bookline.stores.vectors import by_index
 from bookline.values import iso
 from store_fixtures import PRODUCTS, OpenLibrary
 
-OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 MOBY_DICK, EMMA, DUNE = "9780142437247", "9780141439587", "9780441172719"
 AnyLibrary = SqlLibrary
 
@@ -304,20 +303,32 @@ async def test_a_vector_without_a_direction_is_never_found(library: AnyLibrary) 
     assert await library.search(Embedding.of("m", [0.0, 0.0]), limit=9) == []
 
 
-async def test_the_index_of_a_large_library_answers_as_looking_at_all_does(
+@pytest.fixture
+async def large(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is made as docs/operating.md says, here for the few dimensions of this test."""
-    [recipe] = re.findall(r"(CREATE INDEX CONCURRENTLY vectors_near_256 .*?);", OPERATING, re.S)
-    chance = random.Random(7)
-    vectors = [[chance.gauss(0, 1) for _ in range(8)] for _ in range(60)]
+) -> AsyncIterator[SqlLibrary]:
+    """On PostgreSQL, with so many vectors as count for many here."""
+    monkeypatch.setattr(vector_index, "LARGE", 50)
     storage = open_storage(postgres_url, tmp_path)
     library = library_in(storage)
-    for number, vector in enumerate(vectors[:50]):
+    for number, vector in enumerate(VECTORS[:50]):
         await library.keep(a_book(f"978{number:010}", embedding=Embedding.of("m", vector)))
+    yield library
+    storage.close()
 
+
+_CHANCE = random.Random(7)
+VECTORS = [[_CHANCE.gauss(0, 1) for _ in range(8)] for _ in range(60)]
+IS_MADE = (
+    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('bookline.vectors_near_8')"
+)
+
+
+async def test_the_index_of_a_large_library_answers_as_looking_at_all_does(
+    large: SqlLibrary, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def answers() -> list[list[tuple[str, float]]]:
-        found = [await library.search(Embedding.of("m", one), limit=9) for one in vectors[50:]]
+        found = [await large.search(Embedding.of("m", one), limit=9) for one in VECTORS[50:]]
         return [[(one.book.isbn, round(one.score, 5)) for one in some] for some in found]
 
     asked: list[int] = []
@@ -329,16 +340,76 @@ async def test_the_index_of_a_large_library_answers_as_looking_at_all_does(
     monkeypatch.setattr("bookline.stores.vectors.by_index", noted)
     before = await answers()
     assert asked == []
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(recipe.replace("256", "8").encode())
+    await VectorIndex(large.database, postgres_url, "bookline").make_index()
 
     assert await answers() == before
     assert asked == [8] * len(before)
-    assert "vectors_near_8" in await library.database.write(plan_by_index)
-    await library.keep(a_book(MOBY_DICK, embedding=Embedding.of("m", vectors[50])))
+    assert "vectors_near_8" in await large.database.write(plan_by_index)
+    await large.keep(a_book(MOBY_DICK, embedding=Embedding.of("m", VECTORS[50])))
     [[(isbn, score), *_], *_] = await answers()
     assert (isbn, score) == (MOBY_DICK, 1.0)
-    storage.close()
+
+
+async def test_nodes_that_make_the_index_at_once_make_one(
+    large: SqlLibrary, postgres_url: str
+) -> None:
+    nodes = [VectorIndex(large.database, postgres_url, "bookline") for _ in range(3)]
+
+    await asyncio.gather(*(node.make_index() for node in nodes))
+
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute(IS_MADE).fetchall() == [(True,)]
+
+
+async def test_a_smaller_library_has_no_index(
+    large: SqlLibrary, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_index, "LARGE", 51)
+
+    await VectorIndex(large.database, postgres_url, "bookline").make_index()
+
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute(IS_MADE).fetchall() == []
+
+
+async def test_an_index_that_was_left_half_made_is_made_anew(
+    large: SqlLibrary, postgres_url: str
+) -> None:
+    """It waits for a transaction when its node ends; then another node finds it."""
+    node = VectorIndex(large.database, postgres_url, "bookline")
+    with (
+        psycopg.connect(postgres_url, autocommit=True) as watcher,
+        psycopg.connect(postgres_url) as other,
+    ):
+        other.execute("UPDATE bookline.vectors SET model = model")
+        making = asyncio.create_task(node.make_index())
+        async with asyncio.timeout(60):
+            while not watcher.execute(IS_MADE).fetchall():
+                await asyncio.sleep(0.01)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        left = watcher.execute(IS_MADE).fetchall()
+        other.rollback()
+
+        await node.make_index()
+
+        assert (left, watcher.execute(IS_MADE).fetchall()) == ([(False,)], [(True,)])
+
+
+async def test_an_index_that_somebody_makes_by_hand_is_left_to_them(
+    large: SqlLibrary, postgres_url: str
+) -> None:
+    node = VectorIndex(large.database, postgres_url, "bookline")
+    with psycopg.connect(postgres_url) as other:
+        other.execute("LOCK TABLE bookline.vectors IN SHARE UPDATE EXCLUSIVE MODE")
+        await asyncio.wait_for(node.make_index(), 60)
+        there = other.execute(IS_MADE).fetchall()
+        other.rollback()
+
+        await node.make_index()
+
+        assert (there, other.execute(IS_MADE).fetchall()) == ([], [(True,)])
 
 
 def plan_by_index(session: Session) -> str:

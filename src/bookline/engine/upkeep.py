@@ -1,4 +1,5 @@
-"""What a process does beside its imports: recovery, cancels from elsewhere, drain, retention.
+"""What a process does beside its imports: recovery, cancels from elsewhere, drain, retention, and
+the index of a large library.
 
 Way:      app.py runs it; recovery.py, stores/drain.py and the journal do the work
 Rule 1:   a chore that fails is logged and done again; it never stops the others.
@@ -27,6 +28,7 @@ CANCEL_SECONDS = 0.25
 SEEN_SECONDS = 4.0  # docs/contract.md: a node's last sign of life is at most 5 s old
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 3_600.0  # at most between two passes; a tenth of a short retention
+INDEX_SECONDS = 3_600.0
 REMOVE_MOST = 500  # jobs removed at once, so that a clean-up never holds the writer for long
 DAY_MS = 86_400_000
 RECORD_MS = 7 * DAY_MS  # docs/contract.md: how long the comparison's records are kept
@@ -49,6 +51,7 @@ class Upkeep:
         objects: ObjectStore,
         others: Sequence[OtherImporter] = (),
         remove_batches: Callable[[int, int], Awaitable[int]],
+        index_vectors: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._recovery = recovery
         self._node = node
@@ -62,6 +65,7 @@ class Upkeep:
         self._objects = objects
         self._others = others
         self._remove_batches = remove_batches
+        self._index_vectors = index_vectors
         self._importers: list[DbosEngine | OtherImporter] = [engine, *others]
 
     async def run(self) -> None:
@@ -75,6 +79,8 @@ class Upkeep:
             chores.create_task(_every(self._pass_seconds, self.remove_old))
             if self._library is not None:
                 chores.create_task(_every(DRAIN_SECONDS, self.drain))
+            if self._index_vectors is not None:
+                chores.create_task(_every(INDEX_SECONDS, self._index_vectors))
 
     async def remove_old(self) -> int:
         """How many finished jobs past their retention are gone, with all that was kept of them.

@@ -22,6 +22,7 @@ from bookline.stores.postgres import Connections, Postgres
 from bookline.stores.rollout import SqlRollout
 from bookline.stores.secrets import SqlSecrets
 from bookline.stores.sqlite import Sqlite
+from bookline.stores.vector_index import VectorIndex
 from bookline.stores.vectors import Nearest, nearest_by_pgvector
 from bookline.stores.webhooks import SqlWebhooks
 
@@ -53,6 +54,10 @@ class Storage(Protocol):
         """How the nearest vectors are found there."""
         ...
 
+    def vector_index(self, library: SqlLibrary) -> VectorIndex | None:
+        """What makes the index of a large library's vectors; None where none is needed."""
+        ...
+
     def tables(self, name: str, migrations: Sequence[Migration]) -> SharedDatabase:
         """One store's tables. Raises: StoreDown, BooklineNewer for tables of a later version."""
         ...
@@ -77,6 +82,9 @@ class Files:
     def nearest(self) -> NearestVectors:
         return Nearest()
 
+    def vector_index(self, library: SqlLibrary) -> VectorIndex | None:
+        return None
+
     def close(self) -> None:
         """Each store has closed its file."""
 
@@ -95,6 +103,10 @@ class Server:
 
     def nearest(self) -> NearestVectors:
         return nearest_by_pgvector
+
+    def vector_index(self, library: SqlLibrary) -> VectorIndex | None:
+        connections = self._connections
+        return VectorIndex(library.database, connections.url, connections.schema)
 
     def close(self) -> None:
         self._connections.close()

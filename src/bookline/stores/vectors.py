@@ -28,8 +28,8 @@ _PGVECTOR = """
 """
 """NULL for a vector without a direction. https://github.com/pgvector/pgvector#querying"""
 INDEX = "vectors_near_{dimensions}"
-"""What docs/operating.md names the index of a large library; its form is that of ``by_index``."""
-_IS_INDEXED = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND indisvalid"
+"""The name of a large library's index (vector_index.py); its form is that of ``by_index``."""
+IS_INDEXED = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND indisvalid"
 LOOKED_AT = 200  # our choice: of the graph's nodes in one search; no answer is longer
 _LOOK_AT = f"""SELECT set_config('hnsw.ef_search', '{LOOKED_AT}', false),
                       set_config('hnsw.iterative_scan', 'strict_order', false)"""
@@ -47,7 +47,7 @@ def nearest_by_pgvector(
     which = {"model": asked.model, "dimensions": asked.dimensions}
     values = {**which, "vector": asked.to_bytes(), "limit": limit}
     statement = _PGVECTOR
-    if session.execute(_IS_INDEXED, {"name": INDEX.format(dimensions=asked.dimensions)}):
+    if session.execute(IS_INDEXED, {"name": INDEX.format(dimensions=asked.dimensions)}):
         session.execute(_LOOK_AT)
         statement = by_index(asked.dimensions)
     rows = session.execute(statement, values)

@@ -25,7 +25,7 @@ class Engine:
         self.forgotten += job_ids
 
 
-async def no_batches(before_ms: int) -> int:
+async def no_batches(before_ms: int, now_ms: int) -> int:
     return 0
 
 
