@@ -11,9 +11,11 @@ Rule 3:   an automatic rollback opens an incident, so that nothing advances befo
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bookline.errors import Refused
 from bookline.job import METHODS
+from bookline.migration.counted import Counted
 from bookline.migration.gates import Gate, Gates, judge
 from bookline.migration.metrics import QUANTILES, WITH_BOOK, Sample, summary
 from bookline.migration.rollout import (
@@ -82,6 +84,7 @@ class Rollouts:
         self._deadline_ms = deadline_ms
         self.gates = gates or Gates()
         self._read: Standing | None = None
+        self._counted = Counted()
 
     # ------------------------------------------------------------------ who goes which way
     async def choose(self, user_id: str | None, isbn: str) -> str:
@@ -237,7 +240,10 @@ class Rollouts:
         return _open(tallies)
 
     async def metrics(self, window: str, window_ms: int) -> Json:
-        """The public ``metrics``, of what has finished in the last ``window_ms``."""
+        """The public ``metrics``, of what finished in the last ``window_ms`` (counted.py)."""
+        return await self._counted.of(window, partial(self._metrics, window, window_ms))
+
+    async def _metrics(self, window: str, window_ms: int) -> Json:
         since_ms = self._clock() - window_ms
         figures = await self._records.figures(since_ms, WITH_BOOK, QUANTILES)
         newest = {
