@@ -50,7 +50,7 @@ class Queue:
         self._empty: set[str] = set()
         """Sources of which nothing waits, as far as this process knows."""
         self._stirred = asyncio.Event()
-        places.on_room = self.stir
+        places.on_room = self._look_if_any_wait
 
     def reserve(self, job: Job) -> bool:
         source = job.order.source
@@ -74,6 +74,10 @@ class Queue:
             self._coming.pop(job.job_id, None)
 
     def stir(self) -> None:
+        self._empty.clear()
+        self._stirred.set()
+
+    def _look_if_any_wait(self) -> None:
         if len(self._empty) < len(SOURCES):
             self._stirred.set()
 
@@ -102,6 +106,7 @@ class Queue:
             return 0
         jobs = await self._waiting.take(self._node, sources, most)
         taken = Counter(job.order.source for job in jobs)
+        self._empty -= taken.keys()
         if len(jobs) < most:
             self._empty |= {source for source, room in sources.items() if taken[source] < room}
         for job in jobs:

@@ -1,5 +1,7 @@
 """What is handed over: as much as there is room for, and what a dead process left first."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -83,6 +85,32 @@ async def test_an_end_makes_room_for_the_next(bench: Bench) -> None:
     await bench.queue.feed()
 
     assert bench.importer.running == ["auto-1", "auto-2"]
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["of this process", "of another process"])
+async def test_each_end_makes_room_at_once_for_jobs_that_came_when_nothing_waited(
+    monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    monkeypatch.setattr("bookline.engine.queue.LOOK_SECONDS", 3600 if is_told else 0.01)
+    bench = Bench()
+    feeding = asyncio.create_task(bench.queue.run())
+    await reached(lambda: bench.queue.reserve(bench.job("nothing waits")))
+    bench.queue.release(bench.job("nothing waits"))
+
+    await bench.wait(3)
+    if is_told:
+        bench.queue.stir()
+    await reached(lambda: bench.importer.running == ["auto-0", "auto-1"])
+    monkeypatch.setattr("bookline.engine.queue.LOOK_SECONDS", 3600)
+    bench.importer.end()
+    await reached(lambda: bench.importer.running == ["auto-1", "auto-2"])
+    feeding.cancel()
+
+
+async def reached(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.005)
 
 
 async def test_a_job_goes_to_its_engine_at_once_where_nothing_waits(bench: Bench) -> None:
