@@ -7,6 +7,7 @@ Source:  docs/plan-checklist.md for their names; docs/cloudflare.md for how they
 from functools import partial
 from typing import Any
 
+from pyodide.ffi import create_once_callable
 from workers import DurableObject, Response, WorkerEntrypoint, WorkflowEntrypoint
 
 from bookline.errors import Refused
@@ -19,8 +20,8 @@ from on_cloudflare.http import answer
 from on_cloudflare.limits import CallerLimitsDO
 from on_cloudflare.room import WebSocketConnectionDO
 from on_cloudflare.routes import ROUTES
-from on_cloudflare.run import run_import
-from on_cloudflare.taking_up import take_up
+from on_cloudflare.run import BrokenOff, run_import
+from on_cloudflare.taking_up import take_all_up
 
 __all__ = [
     "BatchDO", "BookImportWorkflow", "CallerLimitsDO", "Default", "JobStateManagerDO",
@@ -43,7 +44,7 @@ class Default(WorkerEntrypoint):
         into the library.
         """
         cloud = await Cloud.of(self.env, _nothing)
-        await take_up(cloud)
+        await take_all_up(cloud)
         if cloud.library is not None:
             await drain(cloud.fallback, cloud.library, cloud.objects)
 
@@ -51,7 +52,14 @@ class Default(WorkerEntrypoint):
 class BookImportWorkflow(WorkflowEntrypoint):
     """One import. Its instance has the job's id."""
 
-    async def run(self, event: Any, step: Any) -> dict[str, str]:
+    async def run(self, event: Any, step: Any) -> Any:
+        """``{"status"}``; or, of a run that the engine has broken off, what it did so with."""
+        try:
+            return await self._run(event, step)
+        except BrokenOff as off:
+            return _rejected(*off.args)
+
+    async def _run(self, event: Any, step: Any) -> dict[str, str]:
         cloud = await Cloud.of(self.env, _nothing)
         params = event["payload"]
         journal = cloud.run_journal(params["jobId"])
@@ -61,6 +69,14 @@ class BookImportWorkflow(WorkflowEntrypoint):
         job, record = ended
         await until_it_is_back(partial(cloud.index.keep, job, record))
         return {"status": job.status}
+
+
+def _rejected(error: Exception) -> dict[str, Any]:
+    """What JavaScript takes for a promise that is rejected by its own error.
+
+    Raised here, the error would reach it as a traceback, which the engine takes for a failure.
+    """
+    return {"then": create_once_callable(lambda _, reject: reject(error))}
 
 
 class JobStateManagerDO(DurableObject):

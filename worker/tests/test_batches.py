@@ -194,8 +194,11 @@ async def test_a_batch_holds_no_single_import_up(scripted: World, upstream: Upst
             await asyncio.sleep(0.1)
 
     job = await scripted.end(await scripted.start(isbns[-1]), 15)
+    listed = f"/v2/import/jobs?batchId={opened['batchId']}&status=running&limit=200"
+    _, running = await scripted.ask("GET", listed)
 
     found = await batch(scripted, opened["batchId"])
+    assert {one["status"] for one in running["data"]["items"]} == {"running"}
     assert job["status"] == "completed"
     assert found["counts"]["running"] <= 20
     assert found["counts"]["queued"] >= 20

@@ -1,9 +1,11 @@
 """workerd is killed for real: what was done is not done again, and every import ends once."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,19 @@ SCRIPTED = WORKER / "tests" / "scripted"
 
 
 async def revive(here: World, job_ids: list[str]) -> None:
-    """Kills the runtime, waits until the bench has it back, and sets its instances going again.
-
-    The local engine loses its alarms with the process; on Cloudflare they are kept.
-    """
+    """Kills the runtime, waits until the bench has it back, and sets its instances going again."""
     await here.bench.order("kill")
     await back(here)
     await set_going(here, job_ids)
 
 
-async def set_going(here: World, job_ids: list[str]) -> None:
+async def set_going(here: World, job_ids: Iterable[str]) -> None:
+    """Sets all going that the engine has. A local one loses its alarms with the process, and whom
+    it was still to begin; Cloudflare keeps them.
+    """
     for job_id in job_ids:
-        if (await here.bench.order("status", job_id))["status"] in {"running", "waiting"}:
-            await here.bench.order("pause", job_id)
-            await here.bench.order("resume", job_id)
+        with contextlib.suppress(RuntimeError):  # it has none of that name
+            await here.bench.order("wake", job_id)
 
 
 async def back(here: World, seconds: float = 60.0) -> None:
@@ -45,10 +46,27 @@ async def back(here: World, seconds: float = 60.0) -> None:
             await asyncio.sleep(0.2)
 
 
-async def begin(here: World, isbn: str, script: dict[str, list[str]]) -> str:
-    async with here.http.post(f"/_script/{isbn}", json=script) as answer:
+def scripted_world(upstream: Upstream, persist: Path) -> AbstractAsyncContextManager[World]:
+    return world(
+        upstream, persist=persist, entry="scripted_entry", folders=[SCRIPTED],
+        vars={"RETRY_SCALE": "0.02"},
+    )  # fmt: skip
+
+
+async def script(here: World, isbn: str, acts: dict[str, list[str]]) -> None:
+    async with here.http.post(f"/_script/{isbn}", json=acts) as answer:
         assert answer.status == 200
+
+
+async def begin(here: World, isbn: str, acts: dict[str, list[str]]) -> str:
+    await script(here, isbn, acts)
     return await here.start(isbn)
+
+
+async def start_batch(here: World, isbns: list[str]) -> str:
+    status, answer = await here.ask("POST", "/v2/import/batch", json={"items": isbns})
+    assert status == 202, answer
+    return answer["data"]["batchId"]
 
 
 async def reached(here: World, job_id: str, **wanted: object) -> None:
@@ -69,10 +87,7 @@ async def test_a_killed_runtime_loses_nothing_and_repeats_nothing(
 ) -> None:
     """One import dies in a try, one in a retry wait, one at the last try of an optional step."""
     isbns = await upstream.make(3)
-    async with world(
-        upstream, persist=tmp_path, entry="scripted_entry", folders=[SCRIPTED],
-        vars={"RETRY_SCALE": "0.02"},
-    ) as here:  # fmt: skip
+    async with scripted_world(upstream, tmp_path) as here:
         in_a_try = await begin(here, isbns[0], {"upload-cover": ["pause 60"]})
         in_a_wait = await begin(here, isbns[1], {"fetch-metadata": ["slow 12"]})
         at_the_last = await begin(
@@ -165,10 +180,7 @@ async def test_a_job_whose_door_died_behind_keeping_it_starts_with_the_next_minu
 ) -> None:
     """One dies before its start, one before its retry; who retried may come back or not."""
     isbns = await upstream.make(2)
-    async with world(
-        upstream, persist=tmp_path, entry="scripted_entry", folders=[SCRIPTED],
-        vars={"RETRY_SCALE": "0.02"},
-    ) as here:  # fmt: skip
+    async with scripted_world(upstream, tmp_path) as here:
         to_retry = await begin(
             here, isbns[0], {"save-to-database": ["refuse"], "save-to-fallback": ["refuse"]}
         )
@@ -193,10 +205,15 @@ async def test_a_job_whose_door_died_behind_keeping_it_starts_with_the_next_minu
     assert told(stories[1]).count("metadata_fetched") == 1, "the retry kept what was done"
 
 
-async def hold(here: World, what: str, path: str, body: object = None) -> None:
-    """Asks; the door waits for the engine at ``what`` until it is killed."""
+async def hold_at(here: World, what: str) -> None:
+    """From now on whoever asks the engine for this waits until he is killed."""
     async with here.http.post(f"/_hold/{what}") as answer:
         assert answer.status == 200
+
+
+async def hold(here: World, what: str, path: str, body: object = None) -> None:
+    """Asks; the door waits for the engine at ``what`` until it is killed."""
+    await hold_at(here, what)
     with pytest.raises((aiohttp.ClientError, OSError)):
         await here.ask("POST", path, **({} if body is None else {"json": body}))
 
@@ -215,15 +232,13 @@ async def test_a_batch_ends_whole_though_the_runtime_is_killed_amid_it(
 ) -> None:
     isbns = await upstream.make(30)
     async with world(upstream, persist=tmp_path, vars={"RETRY_SCALE": "0.05"}) as here:
-        status, answer = await here.ask("POST", "/v2/import/batch", json={"items": isbns})
-        assert status == 202, answer
-        batch_id = answer["data"]["batchId"]
+        batch_id = await start_batch(here, isbns)
         await counted(here, batch_id, lambda counts: counts["completed"] >= 5)
 
         await here.bench.order("kill")
         await back(here)
-        items = await items_of(here, batch_id)  # only now is it sure which ones it caught
-        caught = [one["jobId"] for one in items if one["state"] == "running"]
+        items = await items_of(here, batch_id)
+        caught = [one["jobId"] for one in items if one["state"] != "completed"]
         await set_going(here, caught)
         batch = await counted(here, batch_id, lambda counts: counts["completed"] == 30)
         items = await items_of(here, batch_id)
@@ -241,6 +256,56 @@ async def test_a_batch_ends_whole_though_the_runtime_is_killed_amid_it(
     assert {book["isbn"] for book in page[1]["data"]["items"]} == set(isbns)
     ended = [one["data"]["index"] for one in told_of if one["type"] == "batch_item"]
     assert sorted(ended) == list(range(30))
+
+
+@pytest.mark.parametrize("held", ["start_all", "after-start_all"])
+async def test_a_batch_whose_object_dies_around_a_start_starts_each_import_once(
+    upstream: Upstream, tmp_path: Path, held: str
+) -> None:
+    """It dies before the engine has its jobs, or before it has noted so."""
+    isbns = await upstream.make(3)
+    async with scripted_world(upstream, tmp_path) as here:
+        for isbn in isbns:
+            await script(here, isbn, {"upload-cover": ["pause 60"]})
+        await hold_at(here, held)
+        batch_id = await start_batch(here, isbns)
+        job_ids = [await only_job(here, isbn) for isbn in isbns]
+        if held != "start_all":
+            for job_id in job_ids:
+                await reached(here, job_id, step="upload-cover")
+
+        await here.bench.order("kill")
+        await back(here)
+        await set_going(here, job_ids)
+        await counted(here, batch_id, lambda counts: counts["completed"] == 3)
+        stories = [await here.story(job_id) for job_id in job_ids]
+
+    assert [told(story).count("metadata_fetched") for story in stories] == [1, 1, 1]
+    assert [told(story).count("completed") for story in stories] == [1, 1, 1]
+
+
+async def test_a_batch_whose_object_dies_before_a_retry_retries_all_the_same(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    isbns = await upstream.make(2)
+    async with scripted_world(upstream, tmp_path) as here:
+        await script(
+            here, isbns[0], {"save-to-database": ["refuse"], "save-to-fallback": ["refuse"]}
+        )
+        batch_id = await start_batch(here, isbns)
+        await counted(here, batch_id, lambda counts: counts["failed"] + counts["completed"] == 2)
+        to_retry = (await items_of(here, batch_id))[0]["jobId"]
+        await hold_at(here, "restart")
+        assert (await here.ask("POST", f"/v2/import/batch/{batch_id}/retry"))[0] == 202
+        await reached(here, to_retry, status="queued")
+
+        await here.bench.order("kill")
+        await back(here)
+        await counted(here, batch_id, lambda counts: counts["completed"] == 2)
+        story = await here.story(to_retry)
+
+    assert told(story).count("completed") == 1
+    assert told(story).count("metadata_fetched") == 1, "the retry kept what was done"
 
 
 async def counted(

@@ -93,3 +93,37 @@ async def test_the_deadline_ends_a_wait_before_it_begins_and_a_try_in_its_middle
     assert [job["error"]["code"] for job in ends] == ["DEADLINE_EXCEEDED"] * 2
     assert "the last failure was: busy" in ends[0]["error"]["message"]
     assert [job["error"]["attempts"] for job in ends] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("step", "act"),
+    [("fetch-metadata", "pause 2"), ("upload-cover", "pause 2"), ("save-to-database", "pause 2"),
+     ("fetch-metadata", "slow 5")],
+)  # fmt: skip
+async def test_an_import_whose_instance_is_paused_goes_on_where_it_was(
+    scripted: World, upstream: Upstream, step: str, act: str
+) -> None:
+    """The engine lets a try end and cuts a wait short; then it breaks the run off, by an error."""
+    [isbn] = await upstream.make(1)
+    async with scripted.http.post(f"/_script/{isbn}", json={step: [act]}):
+        job_id = await scripted.start(isbn)
+    async with asyncio.timeout(20):
+        while (await scripted.job(job_id))["step"] != step:
+            await asyncio.sleep(0.05)
+
+    await asyncio.sleep(0.5)
+    await scripted.bench.order("pause", job_id)
+    async with asyncio.timeout(20):
+        while (await scripted.bench.order("status", job_id))["status"] != "paused":
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1)  # a local engine resumes no run that is still being broken off
+    paused = await scripted.job(job_id)
+    await scripted.bench.order("resume", job_id)
+    job = await scripted.end(job_id)
+    story = await scripted.story(job_id)
+
+    assert paused["status"] == "running"
+    assert (job["status"], job["result"]["warnings"]) == ("completed", [])
+    assert [one["status"] for one in story if one["type"] != "workflow_retry"] == [
+        "started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed",
+    ]  # fmt: skip

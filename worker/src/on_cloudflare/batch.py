@@ -6,7 +6,8 @@ Rule 1:   every decision is batches/'s and the store's; a job's truth is in its 
 Rule 2:   an alarm is one round: it begins what there is room for, and rings again; an end rings at
           once. So no batch holds up another, nor a single import.
 Rule 3:   what waits is opened, started and then marked as the engine's: each is safe twice, so that
-          a round that died is simply done again.
+          a round that died is simply done again. A job of which nothing is heard for a minute is
+          looked after: whatever was lost between two parts, the batch ends.
 """
 
 import logging
@@ -29,6 +30,7 @@ from bookline.stores.database import Session
 from bookline.stores.event_log import Told
 from bookline.stores.job_rows import SAVE, know, known_id, read_job, saving
 from bookline.values import Json
+from on_cloudflare import taking_up
 from on_cloudflare.cloud import NODE, Cloud
 from on_cloudflare.plain import (
     batch_from_plain,
@@ -47,6 +49,8 @@ AT_ONCE = (
 )
 CREATED_MOST = 100  # the platform's own: instances of one call
 OPENED_AT_ONCE = 25  # our choice: jobs' objects asked side by side, and written in one batch of D1
+_UNHEARD = """UPDATE jobs SET updated_ms = :now_ms WHERE node = :node AND updated_ms < :before_ms
+              AND status IN ('queued', 'running') RETURNING job_id"""
 SOON_MS, LOOK_MS, DAY_MS = 100, 2_000, 86_400_000  # our choice: until the next round
 
 
@@ -204,7 +208,9 @@ class BatchDO(Story):
             store=self._store, look_up=cloud.look_up, only_one=lambda chore: nullcontext(True),
             clock=now_ms, retry_scale=cloud.policy.retry_scale, feed=feeder.stir,
         )  # fmt: skip
-        return await feeder.feed() + await look_ups.round() + await self._hand_over(cloud)
+        done = await feeder.feed() + await look_ups.round() + await self._hand_over(cloud)
+        await self._look_after(cloud)
+        return done
 
     async def _hand_over(self, cloud: Cloud) -> int:
         """Opens the jobs that wait, and gives the engine as many of them as there is room for."""
@@ -217,6 +223,13 @@ class BatchDO(Story):
             await cloud.engine.start_all([job.order for job in jobs])
             await self._journal.hand_over(NODE, [job.job_id for job in jobs])
         return len(jobs)
+
+    async def _look_after(self, cloud: Cloud) -> None:
+        """Jobs that were given to the engine and of which nothing was heard since."""
+        now = now_ms()
+        values = {"node": NODE, "now_ms": now, "before_ms": now - taking_up.LATE_MS}
+        for row in await self._database.write(lambda session: session.execute(_UNHEARD, values)):
+            await taking_up.take_up(cloud, row["job_id"])
 
     async def _open_all(self, cloud: Cloud, jobs: Sequence[Job]) -> None:
         for place in range(0, len(jobs), OPENED_AT_ONCE):

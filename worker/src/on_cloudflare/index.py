@@ -107,7 +107,8 @@ class WithBatches:
 
     async def keep(self, job: Job, record: ImportRecord | None = None) -> None:
         """Raises: StoreDown when the batch cannot be told."""
-        await self._index.keep(job, record)
+        if job.status != RUNNING:  # in a list it is open, before and after
+            await self._index.keep(job, record)
         is_new = job.status == QUEUED and job.run == 1  # it was the batch that opened it
         if job.batch_id is not None and not is_new:
             await self._batches.ask(job.batch_id, "follow", job=job_to_plain(job))

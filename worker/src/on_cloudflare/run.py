@@ -6,7 +6,10 @@ Rule 1:   only a try that is to be repeated raises: a give-up and the last failu
 Rule 2:   ``run`` begins anew after each wait and each crash; only what stands in a step's callback
           may write. So a job is claimed by the first try that really runs.
 Rule 3:   the engine counts a try that its process died in. The next one tells of it.
+Rule 4:   an engine that is paused, restarted or moved breaks ``run`` off with an error in a step.
+          That is neither the step's end nor the import's: it goes back to the engine as it came.
 Source:   https://developers.cloudflare.com/workflows/build/sleeping-and-retrying/
+          https://developers.cloudflare.com/durable-objects/observability/troubleshooting/
 """
 
 import asyncio
@@ -47,8 +50,16 @@ Ended = tuple[Job, ImportRecord | None]
 NET_SECONDS = 60.0  # behind all that a try may wait for: the engine's limit is for one that hangs
 
 
+BROKEN_OFF = ("Aborting engine:", "Durable Object", "Network connection lost")
+"""How an error begins by which the engine says that it is not there any more."""
+
+
 class TryAgain(Exception):
     """What makes the engine repeat a try."""
+
+
+class BrokenOff(Exception):
+    """The engine ends this run, and begins it anew later. ``args`` are what it said."""
 
 
 async def run_import(
@@ -56,11 +67,15 @@ async def run_import(
 ) -> Ended | None:
     """Runs one import to its end by the rules that it began under, and writes the end; None when it
     had ended already. ``params`` is the order with the version of its rules.
+
+    Raises: BrokenOff.
     """
     order = ImportInput.from_json(params)
     run = CloudflareRun(order.job_id, step, journal, policy)
     try:
         result = await rules(params.get("version", FIRST_VERSION))(order, run, steps)
+    except BrokenOff:
+        raise
     except JobStopped as stop:
         ending = ended_by(journal.run or 1, stop)
     except Exception:
@@ -80,6 +95,8 @@ class CloudflareRun:
         self._journal = journal
         self._policy = policy
         self._wake_ms: dict[str, int] = {}
+        self._tried: dict[str, int | None] = {}
+        """Step → its try that has begun here; None once it has given what the engine keeps."""
         self._patience: dict[str, Patience] = {}
         self._spending: Spending | None = None
 
@@ -95,7 +112,10 @@ class CloudflareRun:
 
     async def do(self, step: Step, work: Callable[[], Awaitable[Json]]) -> Json:
         async def one_try(ctx: Any) -> str:
-            return dump(await self._try(step, ctx["attempt"], work))
+            self._tried[step.name] = ctx["attempt"]
+            kept = dump(await self._try(step, ctx["attempt"], work))
+            self._tried[step.name] = None
+            return kept
 
         def delay(_: Any) -> int:
             return max(0, self._wake_ms.get(step.name, 0) - now_ms())
@@ -107,12 +127,21 @@ class CloudflareRun:
         }
         try:
             kept = load(await self._step.do(step.name, config=config)(one_try)())
-        except Exception as error:  # the engine's own: the process died in the last try
+        except Exception as error:
+            if self._is_broken_off(step, error):
+                raise BrokenOff(error) from error
+            # The engine's own: the process died in the last try.
             log.warning("%s of %s: %s", step.name, self._job_id, str(error).splitlines()[-1])
             last = {"error": error_of(step.failed_code, str(died(step))), "wakeMs": None}
             kept = {"attempt": step.retries.limit + 1, "outcome": last}
         self._journal.ended(step.name)
         return value_of(step, kept["attempt"], kept["outcome"])
+
+    def _is_broken_off(self, step: Step, error: Exception) -> bool:
+        """Whether the step has not ended: only the error of a last try is an end."""
+        if step.name not in self._tried:  # it has ended before this run began, if at all
+            return str(getattr(error, "message", "")).startswith(BROKEN_OFF)
+        return (self._tried[step.name] or 0) <= step.retries.limit
 
     async def _try(self, step: Step, attempt: int, work: Callable[[], Awaitable[Json]]) -> Json:
         """What the engine keeps of the step. Raises: TryAgain."""

@@ -48,15 +48,20 @@ HELD: set[str] = set()
 
 
 def holding(call: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Waits before the call where that is held, behind it where ``after-`` it is."""
+
     async def held(*asked: Any, **more: Any) -> None:
         if call.__name__ in HELD:
             await asyncio.sleep(600)
         await call(*asked, **more)
+        if f"after-{call.__name__}" in HELD:
+            await asyncio.sleep(600)
 
     return held
 
 
 CloudEngine.start = holding(CloudEngine.start)
+CloudEngine.start_all = holding(CloudEngine.start_all)
 CloudEngine.restart = holding(CloudEngine.restart)
 ASKED: dict[str, list[str]] = {}
 """Object → what it was asked, in turn: what Cloudflare would bill."""
