@@ -1,14 +1,19 @@
-"""How one setting is read: rates, switches, lists, hosts, ports.
+"""How one setting is read: rates, switches, lists, hosts, ports; and what is wrong with it.
 
 Way:      settings.py gives each field its kind → here
 """
 
+import difflib
 import ipaddress
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator
 
 from bookline.rates import Rate, read_rate
+
+PREFIX = "BOOKLINE_"
 
 
 def _read_switch(text: object) -> object:
@@ -67,6 +72,14 @@ def _read_keys(text: object) -> object:
     return keys
 
 
+def split_address(url: str) -> SplitResult:
+    """Raises: ValueError for what is no address."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("must be an address: scheme://host or scheme://host:port") from None
+
+
 def check_port(netloc: str) -> None:
     """Raises: ValueError for a port that cannot be."""
     port = netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
@@ -85,3 +98,32 @@ DEFAULT_RATES: dict[str, Rate | None] = {
     "openlibrary": Rate(count=3, seconds=1),
     "isbndb": Rate(count=1, seconds=1),
 }
+_QUOTE = "'"
+_LIST_HINT = "without it `bookline config` lists all"
+_PLAIN = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be two capital letters, as US",  # the one that has a pattern
+}
+"""Pydantic's kinds of faults, as people say them."""
+
+
+def fault_in_words(fault: Mapping[str, Any], names: Iterable[str]) -> str:
+    """One of pydantic's faults as people say it; ``names`` are the fields that there are."""
+    place = fault["loc"]
+    if not place:  # of several settings together: the reason names them
+        return str(fault["msg"]).removeprefix("Value error, ")
+    field = str(place[0])
+    name = PREFIX + field.upper()
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(field, names, 1)
+        hint = f"did you mean {PREFIX}{near[0].upper()}?" if near else _LIST_HINT
+        return f"{name} is not a setting; {hint}"
+    plain = _PLAIN.get(str(fault["type"]))
+    if plain is None:
+        return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}"
+    return f"{name}: {plain.format(**fault.get('ctx', {})).replace(_QUOTE, '')}"

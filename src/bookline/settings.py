@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
@@ -33,13 +32,16 @@ from bookline.folders import holds_databases
 from bookline.rates import READ_RATE, START_RATE, Rate
 from bookline.setting_values import (
     DEFAULT_RATES,
+    PREFIX,
     KeyList,
     Limit,
     Names,
     Rates,
     Switch,
     check_port,
+    fault_in_words,
     is_loopback,
+    split_address,
 )
 from bookline.usable_sources import (
     GOOGLE_BOOKS_URL,
@@ -49,7 +51,6 @@ from bookline.usable_sources import (
     usable_sources,
 )
 
-PREFIX = "BOOKLINE_"
 _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?$", re.IGNORECASE)
 Role = Literal["all", "api", "worker"]
 """What a node of a deployment does: ``serve --role``."""
@@ -173,7 +174,7 @@ class Settings(BaseModel):
     @field_validator("google_books_url", "isbndb_url", "openlibrary_url", "openlibrary_covers_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = split_address(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be an http or https address")
         check_port(parts.netloc)
@@ -213,7 +214,7 @@ class Settings(BaseModel):
     @field_validator("kv_url", "object_store_url")
     @classmethod
     def _has_a_port(cls, url: str) -> str:
-        check_port(urlsplit(url).netloc)
+        check_port(split_address(url).netloc)
         return url
 
     @field_validator("cover_hosts")
@@ -229,7 +230,7 @@ class Settings(BaseModel):
         for origin in origins:
             if not _ORIGIN.match(origin):
                 raise ValueError("must be a list of scheme://host or scheme://host:port")
-            check_port(urlsplit(origin).netloc)
+            check_port(split_address(origin).netloc)
         return tuple(origin.lower() for origin in origins)
 
     @field_validator("trusted_proxies")
@@ -268,7 +269,7 @@ class Settings(BaseModel):
     @classmethod
     def _is_a_database(cls, url: str) -> str:
         if url.startswith(_POSTGRES):
-            parts = urlsplit(url)
+            parts = split_address(url)
             if not parts.path.strip("/"):
                 raise ValueError("must name a database: postgresql://user:password@host/database")
             for host in parts.netloc.rpartition("@")[2].split(","):
@@ -319,18 +320,8 @@ def read_settings(
     try:
         return Settings.model_validate(ours)
     except ValidationError as error:
-        raise Refused("INVALID_REQUEST", "\n".join(map(_in_words, error.errors()))) from None
-
-
-def _in_words(fault: Mapping[str, object]) -> str:
-    place = fault["loc"]
-    if not place:  # of several settings together: the reason names them
-        return str(fault["msg"]).removeprefix("Value error, ")
-    name = PREFIX + str(place[0] if isinstance(place, tuple) and place else "").upper()
-    if fault["type"] == "extra_forbidden":
-        return f"{name} is not a setting; `bookline config` lists them"
-    reason = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{name}: {reason}"
+        faults = [fault_in_words(fault, Settings.model_fields) for fault in error.errors()]
+        raise Refused("INVALID_REQUEST", "\n".join(faults)) from None
 
 
 def show_settings(settings: Settings) -> dict[str, str]:

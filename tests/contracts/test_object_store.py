@@ -129,8 +129,8 @@ async def test_a_store_that_can_be_written_is_well(objects: ObjectStore) -> None
 
 # ------------------------------------------------------------------ when it is down
 @contextmanager
-def down() -> Iterator[None]:
-    with pytest.raises(StoreDown) as caught:
+def down(says: str = "the object store did not") -> Iterator[None]:
+    with pytest.raises(StoreDown, match=says) as caught:
         yield
     assert caught.value.code == "COVER_FAILED"
     assert caught.value.__cause__ is not None
@@ -170,10 +170,20 @@ async def test_a_missing_bucket_is_an_outage_not_an_absent_cover(
 ) -> None:
     objects = open_objects(s3_url.replace("shelf", "nowhere"), tmp_path)
 
-    with down():
+    with down("it answered NoSuchBucket"):
         await objects.check()
     with down():
         await objects.find(KEY)
+
+
+async def test_a_store_that_nobody_serves_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+    with down("it could not be reached"):
+        await open_objects("s3://shelf?endpoint=http://127.0.0.1:1", tmp_path).check()
 
 
 async def test_an_object_over_the_cap_is_not_read(tmp_path: Path) -> None:

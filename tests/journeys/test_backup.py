@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from io import BufferedReader
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from stack import server, statuses
 
 from bookline.cli.backups import back_up, restore
-from bookline.errors import Refused
+from bookline.errors import BooklineError, Refused
 from bookline.settings import Settings, read_settings
 from bookline_sandbox import Sandbox
 from postgres_server import PostgresServer
@@ -73,7 +73,7 @@ async def test_the_commands_say_what_they_did(sandbox: Sandbox, tmp_path: Path) 
     assert "is there already" in again.stderr
     assert "move it away first" in over.stderr
     assert restored.returncode == 0
-    assert "and 1 covers" in restored.stdout
+    assert "and 1 cover\n" in restored.stdout
 
 
 async def test_only_covers_are_taken_from_the_folder_and_as_one_file_each(
@@ -168,3 +168,23 @@ async def test_the_recipe_for_postgres_restores_everything(
         assert statuses(await running.story(job_id))[-1] == "completed"
     postgres_server.drop_database(restored)
     shutil.rmtree(tmp_path / "covers")
+
+
+def test_a_file_that_cannot_be_had_is_named_and_makes_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "journal.db").write_bytes(b"a database")
+    (tmp_path / "page.html").write_text("<html>")
+    new = settings_of(tmp_path / "new")
+
+    tries: list[tuple[Callable[[Settings, Path], object], Settings, Path, str]] = [
+        (back_up, settings_of(tmp_path / "data"), tmp_path / "no" / "file", "cannot write"),
+        (restore, new, tmp_path / "none", "cannot read"),
+        (restore, new, tmp_path / "page.html", "is no backup of Bookline"),
+    ]
+    for work, settings, file, says in tries:
+        with pytest.raises(BooklineError, match=says) as raised:
+            work(settings, file)
+        assert "Errno" not in str(raised.value)
+        assert "draft" not in str(raised.value)
+
+    assert not (tmp_path / "new").exists()

@@ -25,7 +25,8 @@ from bookline.page import __path__ as page_path
 from bookline.progress import batches
 from bookline.progress.batches import BATCH_EVENT_TYPES
 from bookline.progress.events import EVENT_TYPES, PROGRESS, WORKFLOW_PROGRESS
-from bookline.settings import PREFIX, Settings, read_settings
+from bookline.setting_values import PREFIX
+from bookline.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "bookline"

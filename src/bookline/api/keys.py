@@ -82,8 +82,10 @@ def keep_secret(given: str, folder: Path) -> str:
         if not path.exists():
             write_once(path, secrets.token_urlsafe(32))
         kept = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreDown(f"cannot keep {path.name}: {error}") from error
+    except OSError as error:
+        raise StoreDown(f"cannot keep {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StoreDown(f"{path} is no text: remove it, and a new one is made") from error
     if len(kept) < LEAST_SECRET:
         raise Refused(
             "FORBIDDEN",

@@ -159,7 +159,8 @@ def perform(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
         code = FAILED
     except OSError as error:
-        asked.complain("INTERNAL_ERROR", str(error))
+        named = f"{error.filename}: " if error.filename else ""
+        asked.complain("INTERNAL_ERROR", f"{named}{error.strerror or error}")
         code = FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         say(asked.interrupted)

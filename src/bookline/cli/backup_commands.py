@@ -7,6 +7,7 @@ import typer
 
 from bookline.cli.asked import DONE, JsonOption, asked_of, perform
 from bookline.cli.views import result, say
+from bookline.cli.words import count
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 
@@ -47,7 +48,8 @@ def restore(ctx: typer.Context, file: FileArgument, json: JsonOption = False) ->
 def _words(made: dict[str, object]) -> str:
     databases, covers = made["databases"], made["covers"]
     assert isinstance(databases, list)  # noqa: S101 - for the type checker
-    return f"{', '.join(databases)} and {covers} covers"
+    assert isinstance(covers, int)  # noqa: S101
+    return f"{', '.join(databases)} and {count(covers, 'cover')}"
 
 
 def move_database(

@@ -64,7 +64,7 @@ def back_up(settings: Settings, target: Path) -> Backup:
         raise Refused("NOT_FOUND", f"there is nothing to back up in {settings.database_dir}")
     made = Backup(file=target)
     draft = target.with_name(f".{target.name}.draft")
-    with _told_as_ours(target), tempfile.TemporaryDirectory(prefix="bookline-") as room:
+    with _told_as_ours("write", target), tempfile.TemporaryDirectory(prefix="bookline-") as room:
         try:
             number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(number, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
@@ -87,7 +87,8 @@ def restore(settings: Settings, source: Path) -> Backup:
                 "INVALID_REQUEST",
                 f"{folder} holds a Bookline's data already: move it away first",
             )
-    with _told_as_ours(source):
+    with _told_as_ours("read", source):
+        tarfile.open(source, mode="r:").close()  # before a folder is made for it
         make_private(settings.data_dir)
         make_private(settings.database_dir)
         with tempfile.TemporaryDirectory(prefix=".restore-", dir=settings.data_dir) as room:
@@ -190,10 +191,12 @@ def _put_in_place(settings: Settings, room: Path, made: Backup) -> None:
 
 
 @contextmanager
-def _told_as_ours(path: Path) -> Iterator[None]:
+def _told_as_ours(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except tarfile.TarError as error:
         raise Refused("INVALID_REQUEST", f"{path} is no backup of Bookline ({error})") from error
-    except (OSError, sqlite3.Error, ValueError) as error:
-        raise StoreDown(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreDown(f"cannot {what} {path}: {error.strerror}") from error
+    except (sqlite3.Error, ValueError) as error:
+        raise StoreDown(f"cannot {what} {path}: {error}") from error

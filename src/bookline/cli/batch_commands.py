@@ -10,6 +10,7 @@ import typer
 from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, asked_of
 from bookline.cli.batch_view import BatchView, is_good, sentence
 from bookline.cli.import_commands import LimitOption, read_pages, with_client
+from bookline.cli.job_ids import find_batch
 from bookline.cli.stdin import Lines
 from bookline.cli.views import json_line, result, say
 from bookline.cli.words import clean, count
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bookline.client import BooklineClient
 
 ACTIONS = ("show", "watch", "items", "cancel", "retry", "failed")
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="A batch id.")]
+BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="A batch id, or enough of it.")]
 
 
 async def import_file(
@@ -40,7 +41,8 @@ async def import_file(
         refused = f", {opened['refusedCount']:,} invalid" if opened["refusedCount"] else ""
         say(f"{batch_id}: {count(total, 'item')}, {opened['format']}{refused}")
         for one in opened["refused"]:
-            say(f"✗ item {one['index']}  {one['code']}: {clean(one['message'])}")
+            name = clean(one["input"] or "")[:60]
+            say(f"✗ {place_of(one)}  {name}  {one['code']}: {clean(one['message'])}")
     if not watch:
         asked.print(opened, lambda: result(batch_id))
         return DONE
@@ -63,6 +65,10 @@ async def watch_batch(asked: Asked, client: "BooklineClient", batch: Json) -> in
     if not is_good(ended):
         sys.stdout.write(await client.failed(batch["batchId"]))
         sys.stdout.flush()
+        say(
+            "The rows that did not arrive are on stdout, as they came: correct them and import "
+            f"them. To see them again: bookline batch {batch['batchId']} failed"
+        )
     return DONE if is_good(ended) else FAILED
 
 
@@ -70,7 +76,9 @@ def batch(
     ctx: typer.Context,
     batch_id: Annotated[
         str | None,
-        typer.Argument(metavar="BATCH", help="A batch id; without one, the batches are listed."),
+        typer.Argument(
+            metavar="BATCH", help="A batch id, or enough of it; without one, all are listed."
+        ),
     ] = None,
     action: Annotated[
         str,
@@ -104,20 +112,20 @@ def batch(
             raise Refused("INVALID_REQUEST", f"the action must be one of {', '.join(ACTIONS)}")
         if batch_id is None:
             return await _list(asked, client, limit)
+        shown = await find_batch(client, batch_id)
+        whole_id = shown["batchId"]
         match action:
             case "watch":
-                return await watch_batch(asked, client, await client.batch(batch_id))
+                return await watch_batch(asked, client, shown)
             case "items":
-                return await _items(asked, client, batch_id, state, limit)
+                return await _items(asked, client, whole_id, state, limit)
             case "cancel":
-                shown = await client.cancel_batch(batch_id)
+                shown = await client.cancel_batch(whole_id)
             case "retry":
-                shown = await client.retry_batch(batch_id)
+                shown = await client.retry_batch(whole_id)
             case "failed":
-                sys.stdout.write(await client.failed(batch_id))
+                sys.stdout.write(await client.failed(whole_id))
                 return DONE
-            case _:
-                shown = await client.batch(batch_id)
         asked.print(shown, lambda: _show(shown))
         return DONE
 
@@ -150,12 +158,17 @@ async def _items(
 
     found = await read_pages(page, limit)
     rows = [
-        [one["index"], one["state"], one["isbn"] or one["input"], _about(one)]
+        [place_of(one), one["state"], one["isbn"] or one["input"], _about(one)]
         for one in found["items"]
     ]
-    heads = ("item", "state", "isbn or row", "title or reason")
+    heads = ("row", "state", "isbn or title", "title or reason")
     asked.print(found, lambda: show.table(heads, rows, "there is no such item"))
     return DONE
+
+
+def place_of(item: Json) -> str:
+    """Its line in the file; its index in a list."""
+    return f"item {item['index']}" if item.get("line") is None else f"line {item['line']}"
 
 
 def _about(item: Json) -> str:
@@ -197,8 +210,10 @@ def review(
     asked = asked_of(ctx, server, json)
 
     async def work(client: "BooklineClient") -> int:
+        whole_id = (await find_batch(client, batch_id))["batchId"]
+
         async def page(most: int, cursor: str | None) -> Json:
-            return await client.batch_items(batch_id, state="review", limit=most, cursor=cursor)
+            return await client.batch_items(whole_id, state="review", limit=most, cursor=cursor)
 
         found = (await read_pages(page, None))["items"]
         if asked.json:
@@ -209,7 +224,7 @@ def review(
             answer = await _ask(item, left, lines)
             if answer == "q":
                 break
-            left -= await _answer(client, batch_id, item, answer)
+            left -= await _answer(client, whole_id, item, answer)
         say(f"{count(left, 'review')} left" if left else "all reviews are answered")
         return FAILED if left else DONE
 
@@ -219,8 +234,7 @@ def review(
 async def _ask(item: Json, left: int, lines: Lines) -> str:
     """The answer to one question; ``q`` where there is nobody to ask."""
     by = f" by {clean(', '.join(item['authors']))}" if item["authors"] else ""
-    at = f"item {item['index']}" if item["line"] is None else f"line {item['line']}"
-    say(f"\n{clean(item['title'] or item['input'])}{by}  ({at}, {left} left)")
+    say(f"\n{clean(item['title'] or item['input'])}{by}  ({place_of(item)}, {left} left)")
     for number, one in enumerate(item["candidates"], 1):
         by, year = ", ".join(one["authors"]), (one["publicationDate"] or "")[:4]
         fits = f"{one['score']:.0%}"

@@ -49,10 +49,13 @@ class BatchView:
             self._counts, self._eta = dict(data["counts"]), data["etaSeconds"]
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.show(self._ended, self._counts["total"], self.words())
+            self._show(self._bar)
         elif now - self._told_at >= LINE_SECONDS:
             self._told_at = now
             say(f"{self._ended:,} of {self._counts['total']:,}  {self.words()}")
+
+    def _show(self, bar: "_Bar") -> None:
+        bar.show(self._ended, self._counts["total"], self.words())
 
     def _count(self, data: Json) -> None:
         """One more has ended; the next counts put it right."""
@@ -64,9 +67,10 @@ class BatchView:
             self._print(_line_of(name, data))
 
     def words(self) -> str:
-        """``12.3/s, 0:40 left, 3 failed, 2 to review``."""
+        """``12.3/s, 0:40 left, 3 failed, 2 to review``; no rate before something has ended."""
         passed = max(time.monotonic() - self._began, 0.001)
-        parts = [f"{(self._ended - self._begun_with) / passed:.1f}/s"]
+        ended = self._ended - self._begun_with
+        parts = [f"{ended / passed:.1f}/s"] if ended else []
         if self._eta is not None:
             parts.append(f"{self._eta // 60}:{self._eta % 60:02} left")
         if self._counts["failed"]:
@@ -82,6 +86,8 @@ class BatchView:
             say(text)
 
     def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._show(self._bar)  # before it is drawn
         self._open = self._bar or nullcontext()
         self._open.__enter__()
         return self

@@ -21,6 +21,7 @@ from bookline.api.keys import SECRET_FILE
 from bookline.cli.opening import find_server
 from bookline.errors import BooklineError
 from bookline.job import QUEUED, RUNNING
+from bookline.ports import Embedder
 from bookline.setting_values import address
 from bookline.settings import LEAST_SECRET, Settings
 from bookline.values import Json
@@ -102,9 +103,9 @@ def _engine() -> Finding:
 
     reason = dbos_statements.why_not()
     if reason is None:
-        return Finding(name="engine", state=OK, detail="DBOS, with prepared statements")
+        return Finding(name="dbos", state=OK, detail="with prepared statements")
     todo = "nothing fails; for less CPU an import, install the versions in constraints.txt"
-    return Finding(name="engine", state=WARNING, detail=f"slower: {reason}", todo=todo)
+    return Finding(name="dbos", state=WARNING, detail=f"slower: {reason}", todo=todo)
 
 
 def _data_dir(folder: Path) -> list[Finding]:
@@ -208,20 +209,27 @@ async def _running(settings: Settings) -> AsyncGenerator[Finding, None]:
                     grade = WARNING if name in LIMITING else FAULT
                     yield Finding(name=name, state=grade, detail=str(state["detail"]))
             if app.embedder is not None:
-                async with asyncio.timeout(EMBED_SECONDS):
-                    made = await app.embedder.embed("book")
-                detail = f"{made.model}, {made.dimensions} numbers"
-                yield Finding(name="embedder", state=OK, detail=detail)
+                yield await _embedder(app.embedder)
             counts = await app.journal.counts()
             waiting = counts.get(QUEUED, 0) + counts.get(RUNNING, 0)
             yield Finding(name="imports", state=OK, detail=f"{waiting} not finished")
-    except TimeoutError:
-        detail = f"the embedder gave nothing within {EMBED_SECONDS:g} s"
-        yield Finding(
-            name="embedder", state=FAULT, detail=detail, todo="look at BOOKLINE_EMBEDDER_…"
-        )
     except (BooklineError, OSError) as error:
         yield Finding(name="bookline", state=FAULT, detail=str(error))
+
+
+async def _embedder(embedder: Embedder) -> Finding:
+    try:
+        async with asyncio.timeout(EMBED_SECONDS):
+            made = await embedder.embed("book")
+    except TimeoutError:
+        detail = f"no answer within {EMBED_SECONDS:g} s"
+    except BooklineError as error:
+        detail = str(error)
+    else:
+        detail = f"{made.model}, {made.dimensions} dimensions"
+        return Finding(name="embedder", state=OK, detail=detail)
+    todo = "check BOOKLINE_EMBEDDER and the settings that begin with it"
+    return Finding(name="embedder", state=FAULT, detail=detail, todo=todo)
 
 
 @asynccontextmanager

@@ -130,7 +130,7 @@ async def _read_file(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Refused("INVALID_REQUEST", f"cannot read {path}: {error}") from error
+        raise Refused("INVALID_REQUEST", f"cannot read {path}: {error.strerror}") from error
 
 
 async def _preview(asked: Asked, client: "BooklineClient", data: bytes) -> int:

@@ -1,8 +1,9 @@
-"""A job by its id, or by a part of it that is short enough to type.
+"""A job or a batch by its id, or by a part of it that is short enough to type.
 
-Way:     the commands about one job → here → bookline/client
+Way:     the commands about one job or batch → here → bookline/client
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bookline.errors import Refused
@@ -26,21 +27,41 @@ async def find_job(client: "BooklineClient", text: str) -> Json:
         if error.code != "JOB_NOT_FOUND" or len(text) < SHORTEST:
             raise
     newest = (await client.jobs(status=None, limit=NEWEST, cursor=None))["items"]
-    found = [job for job in newest if is_short_for(text, job["jobId"])]
-    if len(found) == 1:
-        return await client.status(found[0]["jobId"])
-    if not found:
+    ids = [job["jobId"] for job in newest if is_short_for(text, job["jobId"])]
+    return await client.status(_only(ids, text, "job"))
+
+
+async def find_batch(client: "BooklineClient", text: str) -> Json:
+    """The batch of this id; else the one of the newest whose id or random part begins so.
+
+    Raises: Refused (BATCH_NOT_FOUND; INVALID_REQUEST where several do).
+    """
+    try:
+        return await client.batch(text)
+    except Refused as error:
+        if error.code != "BATCH_NOT_FOUND" or len(text) < SHORTEST:
+            raise
+    newest = (await client.batches(limit=NEWEST, cursor=None))["items"]
+    ids = [one["batchId"] for one in newest if is_short_for(text, one["batchId"])]
+    return await client.batch(_only(ids, text, "batch"))
+
+
+def is_short_for(text: str, full: str) -> bool:
+    """Whether the id, a job's ISBN in it, or its random part begins with the text."""
+    _, *parts = full.split("-", 3 if full.startswith("import-") else 2)
+    del parts[-2]  # milliseconds
+    return any(part.startswith(text) for part in (full, *parts))
+
+
+def _only(ids: Sequence[str], text: str, kind: str) -> str:
+    if len(ids) == 1:
+        return ids[0]
+    if not ids:
         raise Refused(
-            "JOB_NOT_FOUND",
-            f"there is no job {text!r}, and none of the newest {NEWEST} begins with it",
+            f"{kind.upper()}_NOT_FOUND",
+            f"there is no {kind} {text!r}, and none of the newest {NEWEST} begins with it",
         )
-    names = "\n".join(job["jobId"] for job in found[:5])
+    names = "\n".join(ids[:5])
     raise Refused(
-        "INVALID_REQUEST", f"{len(found)} imports begin with {text!r}; give more of one:\n{names}"
+        "INVALID_REQUEST", f"{len(ids)} of them begin with {text!r}; give more of one:\n{names}"
     )
-
-
-def is_short_for(text: str, job_id: str) -> bool:
-    """Whether a job's id, its ISBN or its random part begins with the text."""
-    parts = job_id.split("-", 3)  # import, ISBN-13, milliseconds, random
-    return any(part.startswith(text) for part in (job_id, *parts[1:2], *parts[3:]))

@@ -95,7 +95,8 @@ def serve(
 
 def _settings_with(**given: str | int | None) -> "Settings":
     """The environment's settings, with what the command line says above them."""
-    from bookline.settings import PREFIX, read_settings
+    from bookline.setting_values import PREFIX
+    from bookline.settings import read_settings
 
     said = {PREFIX + name: str(value) for name, value in given.items() if value is not None}
     return read_settings({**os.environ, **said})

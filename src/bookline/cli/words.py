@@ -38,7 +38,7 @@ def _milestone(story: Story, status: str, data: Json) -> str | None:
         case "cover_uploaded":
             return f"{STEPS[1]:<11}{data['width']} × {data['height']}"
         case "embedding_generated":
-            return f"{STEPS[2]:<11}{data['dimensions']} numbers by {clean(data['model'])}"
+            return f"{STEPS[2]:<11}{data['dimensions']} dimensions by {clean(data['model'])}"
         case "completed":
             return f"{STEPS[3]:<11}in the {STORED[data['storedIn']]}"
     return None

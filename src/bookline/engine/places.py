@@ -37,9 +37,9 @@ class Places:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.cancelled() or not waiter.done():
+            if waiter in line:  # not where ``give`` has just gone past it, as it is cancelled
                 line.remove(waiter)
-            else:
+            elif not waiter.cancelled():
                 self.give()  # it was ours already
             raise
 

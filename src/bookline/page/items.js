@@ -4,7 +4,7 @@
 
 import { ITEM_STATES } from "./batch_words.js";
 import { drawAll, h, setText, show } from "./dom.js";
-import { sentence, shortened } from "./words.js";
+import { capital, sentence, shortened } from "./words.js";
 
 const MOST_FRESH = 200; // rows that are asked for again while the batch runs
 
@@ -95,7 +95,7 @@ function createRow() {
     setText(title, found ?? (isbn ? `ISBN ${isbn}` : shortened(input || "No title")));
     if (["completed", "completedWithWarnings", "alreadyThere"].includes(now)) title.href = `#/book/${isbn}`;
     else title.removeAttribute("href");
-    setText(detail, error?.message ?? (found && isbn ? isbn : ""));
+    setText(detail, error ? capital(sentence(error.message)) : found && isbn ? isbn : "");
     setText(state, ITEM_STATES[now]);
     show(details, Boolean(jobId));
     if (jobId) details.href = `#/job/${jobId}`;

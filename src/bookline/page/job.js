@@ -6,7 +6,7 @@ import { createCard } from "./card.js";
 import { h, saveFile, setText, show } from "./dom.js";
 import { isOver } from "./story.js";
 import { createWaterfall } from "./waterfall.js";
-import { capital, dateAndTime, seconds, sentence, sentenceOf, sourceName } from "./words.js";
+import { capital, dateAndTime, seconds, sentence, sentenceOf, shortened, sourceName } from "./words.js";
 
 const KINDS = {
   workflow_retry: "retrying", workflow_warning: "warned", workflow_resumed: "resumed",
@@ -52,7 +52,7 @@ export function showJob(view, { client, watching, name: jobId, setTitle }) {
     try {
       job = await client.getStatus(jobId);
       if (isGone) return;
-      setText(facts, `Requested ${dateAndTime(job.createdAt)} as ${job.inputIsbn} from ${sourceName(job.source)} · ${job.jobId}`);
+      setText(facts, `Requested ${dateAndTime(job.createdAt)} as ${asked(job.inputIsbn)} from ${sourceName(job.source)} · ${job.jobId}`);
       show(facts, true);
       show(note, false);
       show(place, true);
@@ -87,6 +87,9 @@ export function showJob(view, { client, watching, name: jobId, setTitle }) {
         h("details", {}, h("summary", {}, `Event ${event.seq}`), h("pre", { tabindex: 0 }, JSON.stringify(event, null, 2))))));
   }
 }
+
+/** A row without an ISBN is named by its title. */
+const asked = (input) => (/^[\d\sX‐-―-]+$/i.test(input) ? input : `“${shortened(input)}”`);
 
 /** What the service itself said of a failure. */
 function messageOf({ data }) {

@@ -16,7 +16,7 @@ export function createReviews(client, path, { onAnswered }) {
   const title = h("h2", { id: "reviews-title" });
   const list = h("div.reviews");
   const element = h("section", { "aria-labelledby": "reviews-title", hidden: true },
-    title, h("p.hint", {}, "Choose the right book. Keys: 1 to 5 choose, S skips."), list);
+    title, h("p.hint", {}, "Choose the right book.", h("span.keys", {}, " Keys: 1 to 5 choose, S skips.")), list);
   const cards = new Map();
   const answered = new Set();
   let isReading = false;

@@ -10,6 +10,7 @@ Rule 2:   a folder keeps bytes alone: there the type is the extension's, and whe
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -43,6 +44,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 _CLIENT: ClientConfig = {"connect_timeout": "3s", "timeout": "10s"}
 _RETRY: RetryConfig = {"max_retries": 1, "retry_timeout": timedelta(seconds=8)}
 _PARAMETERS = frozenset({"endpoint", "region"})
+_S3_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 
 def open_objects(url: str | None, data_dir: Path) -> ObjectStore:
@@ -125,10 +127,18 @@ def _our_errors(what: str, key: str, *, absent: bool = False) -> Iterator[None]:
         is_absent = isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error)
         if absent and is_absent:
             raise
-        reason = type(error).__name__
-        raise StoreDown(f"the object store did not {what} {key}: {reason}", "COVER_FAILED") from (
-            error
-        )
+        raise StoreDown(
+            f"the object store did not {what} {key}: {_reason(error)}", "COVER_FAILED"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What S3 itself calls it, and no more of its answer: that may name the key's owner."""
+    told = str(error)
+    if "kind: Connect" in told:
+        return "it could not be reached"
+    code = _S3_CODE.search(told)
+    return f"it answered {code[1]}" if code else type(error).__name__
 
 
 def _open_folder(folder: Path) -> ObstoreObjects:
@@ -136,7 +146,8 @@ def _open_folder(folder: Path) -> ObstoreObjects:
         folder.mkdir(parents=True, exist_ok=True)
         return ObstoreObjects(LocalStore(folder.resolve()))
     except (BaseError, OSError, ValueError) as error:
-        raise StoreDown(f"the folder {folder} cannot be used: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StoreDown(f"the folder {folder} cannot be used: {reason}") from error
 
 
 def _open_s3(parts: SplitResult) -> ObstoreObjects:

@@ -6,13 +6,15 @@ Source:  https://redis.io/docs/latest/commands/ (SET PX, SCAN, EVAL)
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as NoAnswer
 
 from bookline.errors import Refused, StoreDown
 from bookline.stores.key_value import read_value, write_value
@@ -22,6 +24,11 @@ CONNECT_SECONDS = 2.0  # our choice
 READ_SECONDS = 5.0  # our choice; a third of what a try of the save step may take
 MOST_CONNECTIONS = 8  # our choice; more questions at once wait for a free one
 SCAN_COUNT = 500  # keys looked at in one question
+_REASONS: Mapping[type[Exception], str] = {
+    NoConnection: "it could not be reached",
+    NoAnswer: "it did not answer in time",
+}
+"""Why it failed, in words; else the name of the error, which names no secret either."""
 
 _KEEP_IF = (
     "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
@@ -104,4 +111,5 @@ async def _ours(what: str) -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise StoreDown(f"Redis could not {what}: {type(error).__name__}") from error
+        reason = _REASONS.get(type(error), type(error).__name__)
+        raise StoreDown(f"Redis did not {what}: {reason}") from error

@@ -104,6 +104,11 @@ def test_what_did_not_arrive_is_told_at_once_and_what_did_is_counted(
     assert words.endswith("/s, 1:05 left, 2 failed, 1 to review")
 
 
+def test_no_rate_is_told_before_something_has_ended() -> None:
+    with BatchView(batch(queued=3, failed=1), as_json=False) as view:
+        assert view.words() == "1:05 left, 1 failed"
+
+
 def test_json_carries_every_message(capsys: pytest.CaptureFixture[str]) -> None:
     with BatchView(batch(queued=1), as_json=True) as view:
         view.hear(item("completed"))

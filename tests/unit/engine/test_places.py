@@ -53,6 +53,23 @@ async def test_a_stop_in_the_moment_of_getting_a_place_passes_it_on() -> None:
     await asyncio.wait_for(second, 1)
 
 
+async def test_stops_of_many_at_once_stay_stops() -> None:
+    """One that is stopped gives its place while others are stopped, but have not heard of it."""
+    places = Places(1)
+    slot = Slot(places)
+    await slot.take()
+    waiting = [asyncio.create_task(Slot(places).take()) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    slot.give()
+    for one in waiting:
+        one.cancel()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(one) for one in ended] == [asyncio.CancelledError] * 3
+    assert places.room == 1
+
+
 async def test_who_comes_back_goes_before_who_has_not_begun() -> None:
     places, order = Places(1), []
     slot = Slot(places)

@@ -78,7 +78,7 @@ async def test_a_redis_that_is_not_there_is_down() -> None:
         taken.bind(("127.0.0.1", 0))
         store = RedisKeyValue(f"redis://127.0.0.1:{taken.getsockname()[1]}")
 
-        with pytest.raises(StoreDown):
+        with pytest.raises(StoreDown, match="could not be reached"):
             await store.keep("k", {}, ttl_seconds=60, if_value=None)
         with pytest.raises(StoreDown):
             await store.find("k")
@@ -94,6 +94,6 @@ async def test_a_redis_that_does_not_answer_is_down_within_the_limit() -> None:
         port = silent.getsockname()[1]
         store = RedisKeyValue(f"redis://127.0.0.1:{port}", read_seconds=0.05)
 
-        with pytest.raises(StoreDown):
+        with pytest.raises(StoreDown, match="did not answer in time"):
             await store.find("k")
         await store.close()
