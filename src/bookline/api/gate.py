@@ -1,6 +1,6 @@
 """What every request passes before its route: origin, key, names, limit; and each error's shape.
 
-Way:      uvicorn → here → routes, or live/websocket.py
+Way:      uvicorn → here → routes; then live/sse.py for a stream; live/websocket.py
 Rule 1:   whatever goes wrong behind here, the answer has the envelope and the CORS headers.
 Rule 2:   WebSockets are taken: live/websocket.py says no with a closing code that clients can read.
 Rule 3:   a token is taken out of the query string before anything can log it.
@@ -32,6 +32,7 @@ from bookline.api.route_table import RouteRule, RouteTable
 from bookline.api.watching import SOCKET, may_watch
 from bookline.errors import BooklineError, Refused
 from bookline.live import websocket
+from bookline.live.sse import STREAM, Stream
 from bookline.logs import request_id
 from bookline.measures import Measures
 from bookline.progress.hub import Hub
@@ -145,6 +146,9 @@ class Gate:
                 await answer(scope, receive, send_more)
                 return
             await self._app(scope, receive, send_more)
+            stream: Stream | None = scope["state"].get(STREAM)
+            if stream is not None:
+                await stream.tell(scope, receive, send_more)
         except ClientDisconnect:
             return  # whoever asked is gone: there is nobody to answer, and nothing is wrong
         except Exception as error:

@@ -15,6 +15,7 @@ from bookline.settings import Settings
 
 STRANGERS_MOST = 256  # docs/contract.md: connections of one address without a key or token
 KNOWN_MOST = 1_100  # with one, and where only this machine can come
+SHOW_KEY_SECONDS = 1.0  # our choice: for a connection over the strangers' limit
 MAPPED = 96  # bits before an IPv4 address in ::ffff:0:0/96 (RFC 4291)
 SITE_BITS = 64  # RFC 6177: no site gets less than that of IPv6
 PEER = "bookline.peer"

@@ -1,10 +1,10 @@
-"""The connections' own rules: how long a request's head may be and take, what a watcher may say.
+"""The connections' own rules: how long a request's head may be and take.
 
-Way:      uvicorn → here → gate.py
+Way:      uvicorn → here → gate.py; live/sse.py writes to a stream's connection
 Rule 1:   nobody who has not shown a key can take memory or time without bound: head, trailers,
-          chunk extensions, pipelined requests and frames are counted as they arrive.
+          chunk extensions and pipelined requests are counted as they arrive.
 Rule 2:   what cannot be read is answered in the envelope, and the connection ends.
-Source:   RFC 9112; RFC 6455 §5.4 and §5.5 for continuation and control frames.
+Source:   RFC 9112.
 """
 
 import asyncio
@@ -17,26 +17,17 @@ from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
-from bookline.api.peers import PEER, Peers, Place
-from bookline.live.websocket import LINE
+from bookline.api.peers import PEER, SHOW_KEY_SECONDS, Peers, Place
+from bookline.api.sockets import WatchedSocket
+from bookline.live.line import LINE
 from bookline.values import iso
 
 HEAD_BYTES = 64 * 1024  # docs/contract.md: the whole head
 HEAD_SECONDS = 10.0  # docs/contract.md: until the whole head is there
 BODY_SECONDS = 300.0  # our choice: 20 MB at half a megabit a second
-SHOW_KEY_SECONDS = 1.0  # for a connection over the strangers' limit
 STALLED_SECONDS = 60.0  # a caller that takes no byte of its answer for so long is cut
 PIPELINED_MOST = 32  # requests sent ahead of their answers; browsers send none
-SAYS_BYTES = 32 * 1024  # what a watcher says has no meaning, so it may not be much …
-SAYS_FRAMES = 200  # … nor often …
-SAYS_SECONDS = 10.0  # … within such a time
-SAYS_TOO_MUCH = 1008
-
-PING = Frame(Opcode.PING, b"").serialize(mask=False)
 
 
 class _Refused(Exception):
@@ -44,7 +35,7 @@ class _Refused(Exception):
 
 
 class GuardedHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, with bounds."""
+    """uvicorn's HTTP, with bounds, and the Line of a stream of events."""
 
     def __init__(self, *args: Any, peers: Peers, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -58,6 +49,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._status = 400
+        self._leave: Callable[[], None] | None = None
 
     # ------------------------------------------------------------------ the connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,6 +70,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._place is not None:
             self._place.leave()
+        if self._leave is not None:
+            self._leave()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -112,6 +106,30 @@ class GuardedHttp(HttpToolsProtocol):
         super().resume_writing()
         self._stop(self._stalled)
 
+    # ------------------------------------------------------------------ a stream's Line
+    def when_lost(self, leave: Callable[[], None] | None) -> None:
+        self._leave = leave
+        if leave is not None and self.transport.is_closing():
+            leave()
+
+    def write(self, text: bytes) -> bool:
+        cycle = self.cycle  # of the newest request: one that waits behind the stream has not begun
+        if (
+            not (cycle and cycle.response_started and cycle.chunked_encoding)
+            or cycle.response_complete
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        try:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(text), text))
+        except (OSError, RuntimeError):  # it closes just now: the long way finds out, and ends
+            return False
+        return True
+
+    def ping(self, text: bytes) -> bool:
+        return self.write(text)  # the machine at the other end confirms it, or is found gone
+
     # ------------------------------------------------------------------ what the parser calls
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -133,6 +151,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._is_understood = True
         self._part = "body"
         super().on_headers_complete()
+        if self.scope["method"] == "GET":  # the application's task begins after this
+            self.scope["extensions"][LINE] = {"line": self}
 
     def on_body(self, body: bytes) -> None:
         self._is_understood = True
@@ -202,100 +222,3 @@ def _refusal(status: int) -> bytes:
         "cross-origin-resource-policy: same-origin\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + text
-
-
-class WatchedSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, and the Line that live/websocket.py writes to.
-
-    An event for a thousand watchers is framed once and wakes no task; pings come from the hub's one
-    timer; what a watcher says is counted and dropped where it arrives.
-    """
-
-    def __init__(self, *args: Any, place: Place | None = None, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._place = place
-        self._leave: Callable[[], None] | None = None
-        self._owes_pong = False
-        self._said_bytes = 0
-        self._said_frames = 0
-        self._counted_until = 0.0
-
-    def when_lost(self, leave: Callable[[], None]) -> None:
-        if self.disconnected:
-            leave()
-        self._leave = leave
-
-    def write(self, frames: bytes) -> bool:
-        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
-            return False
-        try:
-            self.transport.write(frames)
-        except (OSError, RuntimeError):  # it closes just now: the long way finds out, and ends
-            return False
-        return True
-
-    def ping(self, frames: bytes) -> bool:
-        if self._owes_pong:
-            self.transport.abort()
-            return True
-        self._owes_pong = self.write(PING + frames)
-        return self._owes_pong
-
-    # ------------------------------------------------------------------ what uvicorn calls
-    def data_received(self, data: bytes) -> None:
-        if self.handshake_initiated:
-            if self.loop.time() >= self._counted_until:
-                self._counted_until = self.loop.time() + SAYS_SECONDS
-                self._said_bytes = self._said_frames = 0
-            self._said_bytes += len(data)
-            if self._said_bytes > SAYS_BYTES:
-                self._cut()
-                return
-        super().data_received(data)
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if not self.close_sent:  # the application's task is made, and begins after this
-            self.scope["extensions"][LINE] = {"line": self}
-            self.scope["extensions"][PEER] = {"place": self._place}
-
-    def handle_cont(self, event: Frame) -> None:
-        self._count_frame()
-
-    def handle_text(self, event: Frame) -> None:
-        self._count_frame()
-
-    def handle_bytes(self, event: Frame) -> None:
-        self._count_frame()
-
-    def handle_ping(self) -> None:
-        if self._count_frame():
-            super().handle_ping()
-
-    def handle_pong(self, event: Frame) -> None:
-        self._owes_pong = False
-        self._count_frame()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._place is not None:
-            self._place.leave()
-        if self._leave is not None:
-            self._leave()
-
-    # ------------------------------------------------------------------ bounds
-    def _count_frame(self) -> bool:
-        """True while the watcher does not say too much, and takes what it is answered."""
-        self._said_frames += 1
-        if self._said_frames > SAYS_FRAMES or not self.writable.is_set():
-            self._cut()
-        return not self.transport.is_closing()
-
-    def _cut(self) -> None:
-        if self.transport.is_closing():
-            return
-        if not self.close_sent:
-            self.conn.fail(SAYS_TOO_MUCH, "a watcher says too much")
-            self.handle_parser_exception()
-        self.transport.close()
-        self.loop.call_later(SHOW_KEY_SECONDS, self.transport.abort)

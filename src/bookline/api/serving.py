@@ -29,8 +29,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bookline.api.listening import BACKLOG, listen
 from bookline.api.peers import Peers
-from bookline.api.protocols import GuardedHttp, WatchedSocket
+from bookline.api.protocols import GuardedHttp
 from bookline.api.server import create_server
+from bookline.api.sockets import WatchedSocket
 from bookline.errors import TryLater
 from bookline.setting_values import address
 from bookline.settings import Role, Settings

@@ -12,13 +12,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.frames import Frame, Opcode
 
 from bookline.errors import Refused, StoreDown
 from bookline.job import Job
+from bookline.live.line import Line, leave_when_lost, line_of
 from bookline.live.session import (
     BAD_TOKEN,
     DONE,
@@ -38,22 +38,6 @@ MayWatch = Callable[[WebSocket, Job | Batch | None, str, str | None], bool]
 """(connection, job or batch, its id, token) → whether this watcher may see it."""
 
 REASON_CHARS = 100  # RFC 6455: a closing frame has at most 123 bytes
-
-LINE = "bookline.line"
-"""Name of the ASGI extension whose ``line`` is a Line."""
-
-
-class Line(Protocol):
-    """The connection under a WebSocket, as our own server offers it (api/serving.py)."""
-
-    def when_lost(self, leave: Callable[[], None]) -> None:
-        """``leave`` is called when the watcher has gone: nobody needs to listen for it."""
-
-    def write(self, frames: bytes) -> bool:
-        """Sends them at once and says True, or False where they would have to wait."""
-
-    def ping(self, frames: bytes) -> bool:
-        """The same, with a ping before them. Who has not answered the last one is cut off."""
 
 
 async def serve(socket: WebSocket, hub: Hub, may_watch: MayWatch) -> None:
@@ -104,10 +88,10 @@ def _stream_id(socket: WebSocket) -> str:
 
 
 async def _tell(socket: WebSocket, hub: Hub, job_id: str, after: int) -> None:
-    line: Line | None = socket.scope.get("extensions", {}).get(LINE, {}).get("line")
+    line = line_of(socket.scope)
     send_now = _short_cut(line, job_id)
     watch = Watch(job_id, after, send_now)
-    listening = _listen(socket, line, watch)
+    listen_no_more = leave_when_lost(watch, line, socket.receive)
     code, reason = DONE, "the job has ended"
     try:
         async with aclosing(hub.serve(watch)) as story:
@@ -123,8 +107,7 @@ async def _tell(socket: WebSocket, hub: Hub, job_id: str, after: int) -> None:
     except (WebSocketDisconnect, RuntimeError):
         return  # the watcher has gone
     finally:
-        if listening is not None:
-            listening.cancel()
+        listen_no_more()
     if watch.has_left:
         return
     with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
@@ -153,17 +136,3 @@ async def _send(socket: WebSocket, messages: list[str]) -> None:
     async with asyncio.timeout(SEND_SECONDS):
         for message in messages:
             await socket.send_text(message)
-
-
-def _listen(socket: WebSocket, line: Line | None, watch: Watch) -> asyncio.Task[None] | None:
-    """Ends the watch when the watcher goes; what it says has no meaning here."""
-    if line is not None:
-        line.when_lost(watch.leave)
-        return None
-
-    async def listen() -> None:
-        while (await socket.receive())["type"] != "websocket.disconnect":
-            pass
-        watch.leave()
-
-    return asyncio.create_task(listen())

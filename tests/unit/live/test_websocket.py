@@ -19,7 +19,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
-from bookline.api.protocols import WatchedSocket
+from bookline.api.sockets import WatchedSocket
 from bookline.job import ImportInput, Job
 from bookline.live import websocket
 from bookline.progress.events import News
