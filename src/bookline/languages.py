@@ -67,6 +67,7 @@ def _read_table() -> dict[str, str]:
 _KNOWN: Final = _read_table() | {
     # retired codes (IANA registry), which Java and Google's services still say
     "iw": "he", "ji": "yi", "in": "id", "jw": "jv", "mo": "ro", "scc": "sr", "scr": "hr",
+    "fri": "fy", "eth": "gez", "kus": "kos", "max": "gv", "tru": "chk",  # older MARC
     "iw-il": "he-IL", "in-id": "id-ID",
     # the languages' own names, as national catalogues write them
     "deutsch": "de", "français": "fr", "francais": "fr", "español": "es", "espanol": "es",
@@ -76,8 +77,25 @@ _KNOWN: Final = _read_table() | {
     "українська": "uk", "ελληνικά": "el", "עברית": "he", "العربية": "ar", "日本語": "ja",
     "中文": "zh", "한국어": "ko", "català": "ca", "euskara": "eu", "galego": "gl", "hrvatski": "hr",
     "slovenčina": "sk", "slovenščina": "sl", "български": "bg", "српски": "sr", "íslenska": "is",
+    "简体中文": "zh-Hans", "繁體中文": "zh-Hant", "繁体中文": "zh-Hant", "英语": "en", "英語": "en",
+    "汉语": "zh", "中国語": "zh", "日语": "ja",
+    # the languages that most books are in, as their neighbours name them
     "englisch": "en", "anglais": "en", "inglés": "en", "inglese": "en", "engels": "en",
-    "französisch": "fr", "spanisch": "es", "italienisch": "it", "niederländisch": "nl",
+    "inglês": "en", "engelska": "en", "engelsk": "en", "angielski": "en", "английский": "en",
+    "französisch": "fr", "francés": "fr", "francese": "fr", "frans": "fr", "francês": "fr",
+    "franska": "fr", "fransk": "fr", "francuski": "fr", "французский": "fr",
+    "allemand": "de", "alemán": "de", "tedesco": "de", "duits": "de", "alemão": "de", "tyska": "de",
+    "tysk": "de", "niemiecki": "de", "немецкий": "de",
+    "spanisch": "es", "espagnol": "es", "spagnolo": "es", "spaans": "es", "espanhol": "es",
+    "испанский": "es",
+    "italienisch": "it", "italien": "it", "italiaans": "it", "итальянский": "it",
+    "niederländisch": "nl", "néerlandais": "nl", "neerlandés": "nl", "olandese": "nl",
+    "portugiesisch": "pt", "portugais": "pt", "portugués": "pt", "portoghese": "pt",
+    "russisch": "ru", "russe": "ru", "ruso": "ru", "russo": "ru", "japanisch": "ja",
+    "japonais": "ja", "japonés": "ja", "chinesisch": "zh", "chinois": "zh", "chino": "zh",
+    "latein": "la", "latin language": "la", "polnisch": "pl", "polonais": "pl", "schwedisch": "sv",
+    "suédois": "sv", "dänisch": "da", "türkisch": "tr", "griechisch": "el", "arabisch": "ar",
+    "arabe": "ar", "hebräisch": "he",
     # older stages have codes of their own (ISO 639-2)
     "english, old": "ang", "english, middle": "enm", "french, old": "fro", "french, middle": "frm",
     "german, old high": "goh", "german, middle high": "gmh", "greek, ancient": "grc",
@@ -91,16 +109,31 @@ _KNOWN: Final = _read_table() | {
     "plattdeutsch": "nds", "frisian": "fy", "asturian": "ast", "hawaiian": "haw", "cebuano": "ceb",
     "aramaic": "arc", "syriac": "syr", "coptic": "cop", "akkadian": "akk", "aleut": "ale",
     "serbo-croatian": "sh", "sh": "sh", "romany": "rom", "romani": "rom", "papiamento": "pap",
-    "multiple languages": "mul", "multilingual": "mul", "several languages": "mul",
+    "mul": "mul", "multiple": "mul", "multiple languages": "mul", "several languages": "mul",
+    "multilingual": "mul",
 }  # fmt: skip
 _UNKNOWN: Final = frozenset(
-    {"un", "und", "zxx", "mis", "undetermined", "unknown", "n/a", "none", "null", "not specified",
-     "no linguistic content", "undefined", "other", "unspecified"}
+    {"un", "und", "zxx", "mis", "xxx", "unk", "tbd", "tba", "undetermined", "unknown", "n/a",
+     "none", "null", "not specified", "no linguistic content", "undefined", "other", "unspecified"}
 )  # fmt: skip
+_PRIVATE: Final = re.compile(r"q[a-t][a-z]")  # ISO 639-2, for use between two parties
 _TAG: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,4}")
 _SEVERAL: Final = re.compile(r"\s*[;,|/+&]\s*|\s+(?:and|und|et|y)\s+")
-_SAYS_LANGUAGE: Final = re.compile(r"\blanguages?\b\s*:?|\blang\s*:")
-_BRACKETED: Final = re.compile(r"\s*\([^()]*\)")
+_SAYS_LANGUAGE: Final = re.compile(
+    r"\b(?:languages?|lang|idioma|langue|sprache|lingua|taal|språk|язык)\b\s*:?"
+    r"|^(?:(?:text|written)\s+)?in\s+(?=\w{4})|\btext$"
+)
+_BRACKETED: Final = re.compile(r"\s*\(([^()]*)\)|,\s*(\w+)$")
+_VARIANTS: Final = {
+    "us": "US", "usa": "US", "united states": "US", "american": "US", "uk": "GB", "gb": "GB",
+    "united kingdom": "GB", "great britain": "GB", "british": "GB", "canada": "CA",
+    "canadian": "CA", "australia": "AU", "india": "IN", "brazil": "BR", "brasil": "BR",
+    "brazilian": "BR", "portugal": "PT", "mexico": "MX", "méxico": "MX", "spain": "ES",
+    "españa": "ES", "argentina": "AR", "latin america": "419", "france": "FR", "austria": "AT",
+    "switzerland": "CH", "taiwan": "TW", "hong kong": "HK", "simplified": "Hans",
+    "traditional": "Hant", "cyrillic": "Cyrl",
+}  # fmt: skip
+"""What stands behind a language's name, in brackets: region or script."""
 
 
 def bcp47(name: str) -> str | None:
@@ -109,16 +142,28 @@ def bcp47(name: str) -> str | None:
     Of several (``eng; spa``) the first that is known; a code with its name (``Eng English``) is
     that language.
     """
-    folded = name.strip().casefold().replace("_", "-").removeprefix("/languages/")
+    folded = name.strip().casefold().replace("_", "-").removeprefix("/languages/").strip("-. ")
     if _is_unknown(folded):
         return None
     if tag := _known(folded):
         return tag
-    plain = _SAYS_LANGUAGE.sub("", _BRACKETED.sub("", folded)).strip()
-    for part in (plain, *_SEVERAL.split(plain)):
+    plain = _SAYS_LANGUAGE.sub("", _BRACKETED.sub("", folded)).strip(" .")
+    if tag := _known(plain) or _coded(plain):
+        return _varied(tag, _BRACKETED.search(folded))
+    for part in _SEVERAL.split(_SAYS_LANGUAGE.sub("", folded)):
+        part = _BRACKETED.sub("", part).strip(" .")  # noqa: PLW2901
         if tag := _known(part) or _coded(part):
             return tag
     return None
+
+
+def _varied(tag: str, bracket: re.Match[str] | None) -> str:
+    """``pt`` and "(Brazilian)" are ``pt-BR``; ``no`` and "(Bokmål)" are ``nb``."""
+    said = (bracket[1] or bracket[2] or "").strip() if bracket else ""
+    variant = _VARIANTS.get(said)
+    if variant and "-" not in tag:
+        return f"{tag}-{variant}"
+    return _KNOWN[said] if tag == "no" and said in _KNOWN else tag
 
 
 def _known(folded: str) -> str | None:
@@ -139,7 +184,9 @@ def _coded(words: str) -> str | None:
 
 
 def _is_unknown(folded: str) -> bool:
-    return folded in _UNKNOWN or not re.sub(r"[\W_]", "", folded)
+    return (
+        folded in _UNKNOWN or bool(_PRIVATE.fullmatch(folded)) or not re.sub(r"[\W_]", "", folded)
+    )
 
 
 def _cased(subtag: str) -> str:

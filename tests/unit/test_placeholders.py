@@ -12,6 +12,8 @@ from bookline.placeholders import is_no_description, is_no_name, is_no_publisher
      "Author Unknown", "n/a", "N/A", "n.a.", "None", "null", "TBD", "TBA", "[TBC]",
      "To Be Announced", "Not Available (NA)", "Unbekannt", "Inconnu", "Desconocido", "不明",
      "[s.n.]", "(S. N.)", "Unknown Unknown", "Unknown, unknown",
+     "T.B.A.", "#N/A", "Not stated", "Auteur onbekend", "Okänd författare", "Неизвестный автор",
+     "Autor nieznany", "著者不明", "作者不详", "Άγνωστος", "Sem autor", "N. N.", "Author Name",
      "No Author Credited", "\"Unknown\"", " unknown. "],
 )  # fmt: skip
 def test_no_name_is_known(text: str) -> None:
@@ -21,7 +23,8 @@ def test_no_name_is_known(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["Anonymous", "Various", "Various Authors", "Nemo", "Unknown Worlds Collective", "A", "X", "O.",
-     "Anon.", "T. B. Davis", "S. N.", "Duran Duran", "Na Li", "Noname Smith", "中山", "Q?"],
+     "Anon.", "T. B. Davis", "S. N.", "N. N. Taleb", "Name, Ann", "The Unknown Comic",
+     "Nie, Jing-Bao", "Duran Duran", "Na Li", "Noname Smith", "中山", "Q?"],
 )  # fmt: skip
 def test_a_name_stays_a_name(text: str) -> None:
     assert not is_no_name(text)
@@ -33,7 +36,10 @@ def test_a_name_stays_a_name(text: str) -> None:
      "sine nomine",
      "????", "Publisher not identified", "[publisher not identified]", "Unknown Publisher",
      "[Verlag nicht ermittelbar]", "[éditeur non identifié]", "[S.l. : s.n.]", "n/a", "-", "TBA",
-     "[б.и.]", "No publisher", "[S.l.] : [s.n.]", "[sans nom]", "publisher not given"],
+     "[Place of publication not identified] : [publisher not identified]", "[o. V.]", "z.n.",
+     "[editore non identificato]", "[förlag okänt]", "出版社不明", "not stated", "[n.p.]",
+     "[no place, no publisher]", "[б.и.]", "No publisher", "[S.l.] : [s.n.]", "[sans nom]",
+     "publisher not given"],
 )  # fmt: skip
 def test_no_publisher_is_known(text: str) -> None:
     assert is_no_publisher(text)
@@ -42,7 +48,8 @@ def test_no_publisher_is_known(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["Penguin", "SN Books", "S.N. Verlag", "Independently published", "Unknown Press", "Nil Books",
-     "CreateSpace", "Author's Republic", "None Such Press", "O.T. Books"],
+     "CreateSpace", "Author's Republic", "None Such Press", "O.T. Books", "O.V.", "SN", "Local",
+     "Place"],
 )  # fmt: skip
 def test_a_publisher_stays_a_publisher(text: str) -> None:
     assert not is_no_publisher(text)
@@ -51,7 +58,8 @@ def test_a_publisher_stays_a_publisher(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["Untitled", "[Untitled]", "UNTITLED", "????", "No title", "TBD", "Title not available",
-     "Ohne Titel", "Sans titre", "無題", "..."],
+     "No title available", "[s.t.]", "Uten tittel", "Bez tytułu", "Без названия", "无标题",
+     "Untitled 1", "Untitled (2)", "Untitled Untitled", "Ohne Titel", "Sans titre", "無題", "..."],
 )  # fmt: skip
 def test_no_title_is_known(text: str) -> None:
     assert is_no_title(text)
@@ -61,6 +69,7 @@ def test_no_title_is_known(text: str) -> None:
     "text",
     ["Unknown Pleasures", "Nil by Mouth", "Untitled: A Memoir", "It", "1984", "V.", "S.",
      "Title Deeds",
+     "Missing", "Forthcoming", "Book of the Unknown", "Test", "Untitled Grace Jones",
      "The Unknown", "No Title Fight"],
 )  # fmt: skip
 def test_a_title_stays_a_title(text: str) -> None:
@@ -71,7 +80,10 @@ def test_a_title_stays_a_title(text: str) -> None:
     ("text", "says_nothing"),
     [("No description available.", True), ("N/A", True), ("…", True), ("Description not available",
      True),
-     ("No description can do it justice.", False), ("Unknown to her, he waits.", False)],
+     ("There is no description available for this title.", True), ("Aucune description disponible",
+     True), ("Beschreibung nicht verfügbar", True), ("Descripción no disponible.", True),
+     ("A", False), ("The book is long.", False), ("No description can do it justice.", False),
+     ("Unknown to her, he waits.", False)],
 )  # fmt: skip
 def test_a_description_that_says_nothing_is_told(text: str, *, says_nothing: bool) -> None:
     assert is_no_description(text) is says_nothing

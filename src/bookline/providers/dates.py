@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 EARLIEST_YEAR: Final = 1400  # before it no book was printed
+LAST_OTHER_YEAR: Final = "1500"  # of the Islamic calendars, for some decades to come
 YEARS_AHEAD: Final = 5  # announced books; further ahead: another calendar, or a slip
 _FILLERS: Final = frozenset({"1900-01-01", "1753-01-01", "1899-12-30", "1899-12-31"})
 """What databases write for "no date"."""
@@ -22,31 +23,50 @@ _FILLED: Final = re.compile(
 )
 """The same, as days are written elsewhere."""
 
+_MONTH_NAMES: Final = """
+january jan januar jänner janvier janv enero ene gennaio gen janeiro januari
+    янв января январь;
+february feb februar février févr fév febrero febbraio fevereiro fev februari
+    фев февраля февраль;
+march mar märz mrz mars marzo março maart mrt marts marca marzec март марта;
+april apr avril avr abril abr aprile kwietnia апр апреля апрель;
+may mai mayo maggio mag maio mei maj maja май мая;
+june jun juni juin junio giugno giu junho czerwca июнь июня;
+july jul juli juillet juil julio luglio lug julho lipca июль июля;
+august aug août agosto ago augustus augusti sierpnia авг августа август;
+september sep sept septembre septiembre settembre set setembro września сент сентября сентябрь;
+october oct oktober okt octobre octubre ottobre ott outubro out października окт октября октябрь;
+november nov novembre noviembre novembro listopada нояб ноября ноябрь;
+december dec dezember dez décembre déc diciembre dic dicembre dezembro desember grudnia
+    дек декабря декабрь
+"""
+"""From January on, in the languages of most books; in Russian both cases."""
 _MONTHS: Final = {
-    name: number
-    for number, name in enumerate(
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
-    )
+    name: number for number, row in enumerate(_MONTH_NAMES.split(";"), 1) for name in row.split()
 }
 _DASHES: Final = re.compile(r"[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 _NUMERIC: Final = re.compile(
     r"([0-9]{4})(?:[-/.]\s?([0-9]{1,2})(?:[-/.]\s?([0-9]{1,2})\.?(?:[T ].*)?)?)?", re.DOTALL
 )
 _COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T.*|[0-9]{6})?")
+_COMPACT_MONTH: Final = re.compile(r"((?:1[5-9]|20)[0-9]{2})(0[1-9]|1[0-2])")
 _MONTH_YEAR: Final = re.compile(r"(0?[1-9]|1[0-2])[-/.]([0-9]{4})")
 _EAST_ASIAN: Final = re.compile(
     r"([0-9]{4})\s*[年년]\s*(?:([0-9]{1,2})\s*[月월]\s*(?:([0-9]{1,2})\s*[日일号號])?)?.{0,20}"
 )
-_MONTH: Final = (
-    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
-    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_DAY_FIRST: Final = re.compile(
+    r"(?P<day>[0-9]{1,2})([-/.])\s?(?P<month>[0-9]{1,2})\2\s?(?P<year>[0-9]{4})(?:[T ,].*)?",
+    re.DOTALL,
 )
-_DAY: Final = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?\.?"
+_MONTH: Final = rf"(?P<month>{'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
+_DAY: Final = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|er|º|ª)?\.?"
+_REST: Final = r"(?:\s+[0-9]{2}:.*|\s*г\.?)?"  # the time, or "year" in Russian
+_OF: Final = r"(?:of|de|del)\s+"
 _WEEKDAY: Final = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?,?\s+)?"
 _WORDED: Final = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
-        rf"{_WEEKDAY}(?:{_DAY}[\s-]+(?:of\s+)?)?{_MONTH}[,\s-]+(?P<year>[0-9]{{4}})(?:\s+[0-9]{{2}}:.*)?",
+        rf"{_WEEKDAY}(?:{_DAY}[\s-]+(?:{_OF})?)?{_MONTH}[,\s-]+(?:{_OF})?(?P<year>[0-9]{{4}}){_REST}",
         rf"{_WEEKDAY}{_MONTH}\s+{_DAY},?\s+(?P<year>[0-9]{{4}})(?:,?\s+[0-9]{{1,2}}:.*)?",
         rf"(?P<year>[0-9]{{4}}),?[\s-]+{_MONTH}(?:[\s-]+{_DAY})?",
         rf"{_WEEKDAY}{_MONTH}\s+{_DAY}\s+[0-9]{{2}}:[0-9:]+\s+(?:[A-Z]{{2,5}}\s+)?(?P<year>[0-9]{{4}})",
@@ -78,6 +98,7 @@ def read_date(value: object, *, this_year: int | None = None) -> str | None:
     text = _DASHES.sub("-", value).strip().strip("\u200e\u200f")
     if not text.isascii():
         text = _DASHES.sub("-", unicodedata.normalize("NFKC", text)).strip()
+        text = "".join(str(unicodedata.decimal(char, char)) for char in text)  # ٢٠١٩
     if _FILLED.match(text):
         return None
     found = _exact(text, latest) or _year(text, latest)
@@ -90,13 +111,28 @@ def _exact(text: str, latest: int) -> str | None:
             return _date(latest, *numeric.groups())
     if (compact := _COMPACT.fullmatch(text)) and _is_day(*compact.groups()):
         return _date(latest, *compact.groups())
+    if compact := _COMPACT_MONTH.fullmatch(text):
+        return _date(latest, *compact.groups())
+    if day_first := _DAY_FIRST.fullmatch(text):
+        return _in_some_order(latest, day_first)
     if turned := _MONTH_YEAR.fullmatch(text):
         return _date(latest, turned[2], turned[1])
     for form in _WORDED:
         if worded := form.fullmatch(text):
             day = worded.groupdict().get("day")
-            return _date(latest, worded["year"], str(_MONTHS[worded["month"][:3].lower()]), day)
+            return _date(latest, worded["year"], str(_MONTHS[worded["month"].lower()]), day)
     return None
+
+
+def _in_some_order(latest: int, found: re.Match[str]) -> str | None:
+    """Day and month as they must be. ``05/07/2019`` has two readings, and is a year; with full
+    stops the day comes first everywhere.
+    """
+    day, month, year = found["day"], found["month"], found["year"]
+    if int(month) > 12 >= int(day) and "." not in found[0]:
+        day, month = month, day
+    is_certain = int(day) > 12 or day == month or "." in found[0]
+    return _date(latest, year, month, day) if is_certain else _date(latest, year)
 
 
 def _year(text: str, latest: int) -> str | None:
@@ -107,10 +143,13 @@ def _year(text: str, latest: int) -> str | None:
         return None
     printed = _YEAR.findall(_COPYRIGHT.sub("x0", text))  # "x0" + digits is no year any more
     for year in printed or _YEAR.findall(_COPYRIGHT.sub(" ", text)):
-        if date := _date(latest, year):
+        bracketed = _BRACKETED.search(text)  # 5758 [1998], 1403 [2024]
+        ours = _date(latest, bracketed[1] or bracketed[2]) if bracketed else None
+        date = _date(latest, year)
+        if date and not (ours and date < LAST_OTHER_YEAR < ours):
             return date
-        if bracketed := _BRACKETED.search(text):  # 5758 [1998]
-            return _date(latest, bracketed[1] or bracketed[2])
+        if bracketed:
+            return ours
     return None
 
 

@@ -11,50 +11,93 @@ Source:   MARC 21 (X00 $d dates, $e roles), ISBD punctuation, LCC and Dewey clas
 import re
 from typing import Final
 
-from bookline.placeholders import is_no_name, is_no_publisher
+from bookline.isbn import find_isbn
+from bookline.placeholders import is_no_name, is_no_publisher, is_nothing
 
-_QUOTES: Final = {'"': '"', "“": "”", "„": "“", "”": "”", "«": "»", "»": "«", "‹": "›", "'": "'",
-                  "‘": "’", "`": "'"}  # fmt: skip
+_QUOTES: Final = {
+    '"': '"”', "“": '”"', "„": "“”", "”": "”", "«": "»", "»": "«", "‹": "›", "'": "'’", "‘": "’",
+    "`": "'", "「": "」", "『": "』",
+}  # fmt: skip
+_DOUBLED: Final = re.compile(r"\A(?:\"\"|'')(.+)(?:\"\"|'')\Z")
 
 # ------------------------------------------------------------------ names
-_YEAR: Final = r"(?:(?:ca|c|circa|approximately|approx|about|um)\.?\s*)?[0-9]{3,4}\??"
-_ERA: Final = r"(?:\s*(?:B\.?\s?C\.?(?:\s?E\.?)?|A\.?\s?D\.?))?"
+_YEAR: Final = (
+    r"(?:(?:ca|c|circa|approximately|approx|about|um|ок|ca\. um)\.?\s*)?[0-9]{3,4}\??"
+    r"(?:\s+[A-Z][a-z]{2,8}\.?\s+[0-9]{1,2}(?![0-9]))?"  # 1950 Mar. 3-
+)
+_ERA: Final = (
+    r"(?:\s*(?:B\.?\s?C\.?(?:\s?E\.?)?|A\.?\s?D\.?|[vn]\.\s?Chr\.?|av\.\s?J\.?-C\.?|a\.\s?C\.|"
+    r"до н\.\s?э\.))?"
+)
+_BORN: Final = (
+    r"(?:(?:b|d|fl|born|died|active|flourished|geb|gest|né en|née en|nato nel|род)\b\.?|[*†])"
+)
 _DATES: Final = (
     rf"(?:{_YEAR}{_ERA}(?:\s+or\s+{_YEAR})?\s*[-‐-―]\s*(?:(?:d\.?\s*)?(?:{_YEAR}|[0-9]{{2}}\??){_ERA})?"
-    rf"|(?:b|d|fl|born|died|active|flourished|geb|gest|né en|née en)\b\.?\s*{_YEAR}{_ERA}"
+    rf"|{_BORN}\s*{_YEAR}{_ERA}"
     r"|[-‐-―]\s*[0-9]{3,4}"
     r"|(?:(?:active|fl|flourished)\b\.?\s*)?[0-9]{1,2}(?:st|nd|rd|th)\s+cent(?:ury|\.)?(?:\s*B\.?C\.?)?)"
 )
-_LIFE: Final = re.compile(
-    rf"(?:\s*,\s*|\s*[(\[]\s*){_DATES}\s*[)\]]?\s*[.,;]?\s*(?=\Z|[,;(\[])", re.IGNORECASE
-)
 _ROLE: Final = (
-    r"(?:(?:joint|co-?|general|series|volume|managing|contributing|main|primary|assistant)[\s-]*)?"
-    r"(?:author|auth|writer|editor|edited by|ed|eds|edt|aut|trl|ill|nrt|hrsg|hg|herausgeber(?:in)?|"
-    r"translator|translated by|trans|transl|tr|trad|traductor(?:a)?|traducteur|traduttore|übers|"
-    r"übersetzer(?:in)?|illustrator|illustrated by|illus|illustr|illustrateur|ilustrador(?:a)?|"
-    r"illustratore|narrator|narrated by|reader|read by|erzähler(?:in)?|narrateur|"
-    r"introduction|introduction by|intro|foreword|foreword by|preface|preface by|afterword|"
-    r"afterword by|contributor|compiler|compiled by|comp|photographer|photographs by|artist|"
-    r"cover artist|cover design|designer|adapter|adapted by|autor(?:in)?|auteur|autore|"
-    r"verfasser(?:in)?|directeur|dir|coord|creator|penciller|inker|letterer|colou?rist|"
-    r"author of introduction(?:, etc)?|writer of (?:foreword|introduction|preface|afterword))"
+    r"(?:(?:joint|co-?|general|series|volume|managing|contributing|main|primary|assistant|cover|"
+    r"goodreads|consulting|associate|founding|guest|executive|chief|senior|original)[\s-]*)?"
+    r"(?:author|auth|writer|editor(?:[\s-]in[\s-]chief)?|edited by|ed|eds|edt|aut|trl|ill|nrt|"
+    r"hrsg|hg|herausgeber(?:in)?|herausgegeben von|red|redakteur(?:in)?|redaktion|"
+    r"translator|translated by|translation|trans|transl|tr|trad|traductora?|traducteur|traductrice|"
+    r"traduction|traducción|traduttore|traduttrice|traduzione|tradutora?|tradução|traducido por|"
+    r"traduit par|übers|übs|übersetzer(?:in)?|übersetzung|übersetzt von|vertaler|vertaald door|"
+    r"översättare|oversetter|oversætter|suomentaja|tłum|tłumacz|překladatel|fordító|переводчик|пер|"
+    r"перевод|"
+    r"illustrator|illustrated by|illustrations?|illus|illustr|illustrateur|illustratrice|"
+    r"illustriert von|ilustradora?|ilustraciones|ilustracje|ilustrator|illustratore|illustratrice|"
+    r"illustratör|иллюстратор|художник|илл|zeichner(?:in)?|drawings|artwork|art|"
+    r"narrator|narrated by|reader|read by|erzähler(?:in)?|sprecher(?:in)?|gelesen von|narrateur|"
+    r"narratrice|narradora?|voix|performer|"
+    r"introduction|introduction by|introducer|intro|introd|foreword|foreword by|preface|preface by|"
+    r"afterword|afterword by|einleitung|einführung|vorwort|nachwort|préface|préfacier|préfacière|"
+    r"postface|prólogo|prologuista|epílogo|prefazione|introduzione|postfazione|prefácio|prefacio|"
+    r"introducción|voorwoord|förord|"
+    r"contributor|contribution|contributions|mitwirkende[rn]?|mitarbeiter(?:in)?|contributeur|"
+    r"colaboradora?|collaboratore|collaborator|compiler|compiled by|compilation|comp|compiladora?|"
+    r"photographer|photographs?|photographs by|photography|photographe|fotograf(?:in)?|fotos|"
+    r"fotógraf[oa]|artist|cover artist|cover design|designer|design|adapter|adapted by|adaptor|"
+    r"adaptation|bearbeiter(?:in)?|autor(?:in|a|es|en)?|auteure?|autrice|autore|автор|"
+    r"verfasser(?:in)?|schrijver|författare|forfatter|directeur|director|dir|coord|coordinador|"
+    r"coordinateur|curatore|curatrice|cur|a cura di|редактор|ред|сост|составитель|redaktor|"
+    r"redakcja|opracowanie|oprac|"
+    r"creator|penciller|penciler|inker|letterer|colou?rist|scenario|scénariste|dessinateur|"
+    r"commentator|annotator|notes|commentary|abridger|abridged by|publisher|"
+    r"author of introduction(?:, etc)?|writer of (?:foreword|introduction|preface|afterword)|"
+    r"著|訳|編|編著|監修|絵|文|译|主编|编|编著|著者|編者|訳者|译者|畫|繪|지음|옮김|저|역)"
     r"s?\.?"
 )
-_ROLES: Final = rf"{_ROLE}(?:\s*(?:,|;|/|&|and|und|et|y)\s*{_ROLE})*"
+_ROLES: Final = rf"{_ROLE}(?:\s*(?:,|;|/|&|\+|and|und|et|y|e|och|og|en|и)\s*{_ROLE}){{0,4}}"
+# Only after a comma, a bracket or a full stop: "Class of 1984" and "Group 47" are names.
+_LIFE: Final = re.compile(
+    rf"\s*[,;.(\[]\s*{_DATES}\s*[)\]]?\s*[.,;]?\s*(?:{_ROLES}\s*\Z)?(?=\Z|[,;(\[])", re.IGNORECASE
+)
+LEAST_YEARS, MOST_YEARS = 15, 110  # of an author's life
+_BARE_LIFE: Final = re.compile(r"(?<=[^\W\d_][\s\].])\s*\*?\s*([0-9]{4})\s*[-‐-―]\s*([0-9]{4})?\Z")
+"""Without any mark before it. The two years must be a life's."""
 _BRACKETED_ROLE: Final = re.compile(rf"\s*[(\[]\s*{_ROLES}\s*[)\]]\s*", re.IGNORECASE)
 _SPACE_BEFORE: Final = re.compile(r"\s+(?=[,;])")
 _TRAILING_ROLE: Final = re.compile(rf"(?:\s*[,;:/]|\s+[-‐-―])\s*{_ROLES}\s*\Z", re.IGNORECASE)
+_EAST_ASIAN_ROLE: Final = re.compile(
+    r"(?<=\w)\s+(?:著|訳|編|編著|監修|絵|文|译|主编|编|编著|著者|編者|訳者|译者|畫|繪|지음|옮김|저|역)\Z"
+)
+_FAMILY_AND_GIVEN: Final = re.compile(r"[\w'’-]+,\s*(?!Hrsg|Hg)[A-Z][a-z]{1,4}\.?")
+"""Not a role: "Asner, Ed", "Buchwald, Art"."""
 _LEADING_ROLE: Final = re.compile(
     r"\A(?:(?:written|edited|translated|illustrated|compiled|narrated|read|adapted|introduced|"
     r"foreword|introduction|photographs|selected)(?:\s+and\s+\w+)?\s+by|by|author:|editor:|"
-    r"translator:|illustrator:|hrsg\. von|herausgegeben von|von:|ed\. by)\s+(?=\S)",
+    r"translator:|illustrator:|hrsg\. von|herausgegeben von|übersetzt von|von:|ed\. by|a cura di|"
+    r"traduit par|illustré par|traducido por|vertaald door)\s+(?=\S)",
     re.IGNORECASE,
 )
 _KEEPS_STOP: Final = re.compile(
-    r"(?:\b(?:[^\W\d_]|jr|sr|dr|mr|mrs|ms|st|inc|ltd|llc|co|corp|bros|esq|ph\.?d|m\.?d|b\.?a|m\.?a|"
+    r"(?:\.\s?[^\W\d_]{1,4}\.|\b(?:[^\W\d_]|anon|aavv|vv|jr|sr|dr|mr|mrs|ms|st|inc|ltd|llc|co|corp|bros|esq|ph\.?d|m\.?d|b\.?a|m\.?a|"
     r"etc|al|prof|rev|hon|dept|univ|assn|pty|gmbh|s\.?a|nv|bv|u\.?s|u\.?k|ii|iii|iv|pub|pubs|publ|"
-    r"verl|intl|int|ed|eds))\.\Z",
+    r"verl|intl|int|ed|eds)\.)\Z",
     re.IGNORECASE,
 )
 
@@ -68,17 +111,28 @@ def tidy_name(line: str) -> str | None:
         line = _unquoted(line)
         line = _LEADING_ROLE.sub("", line)
         line = _SPACE_BEFORE.sub("", _BRACKETED_ROLE.sub(" ", line))
-        line = _TRAILING_ROLE.sub("", line)
-        line = _LIFE.sub("", line).strip(" ,;:/")
+        line = _EAST_ASIAN_ROLE.sub("", line)
+        if not _FAMILY_AND_GIVEN.fullmatch(line):
+            line = _TRAILING_ROLE.sub("", line)
+        line = _without_life(line).strip(" ,;:/")
         line = _without_stop(line)
         if line == before:
             break
     return None if not line or is_no_name(line) else line
 
 
+def _without_life(line: str) -> str:
+    line = _LIFE.sub(" ", line).strip()
+    bare = _BARE_LIFE.search(line)
+    if bare and (bare[2] is None or LEAST_YEARS <= int(bare[2]) - int(bare[1]) <= MOST_YEARS):
+        line = line[: bare.start()].rstrip()
+    return line
+
+
 # ------------------------------------------------------------------ publishers
 _SUPPLIED: Final = re.compile(r"\[([^\[\]]+)\]")
 """What a cataloguer did not find in the book itself stands in brackets."""
+_WORD_END: Final = re.compile(r"(?<=[^\W\d_]{5})\.\Z")
 _ISBD_END: Final = re.compile(r"\s*[,;:/]+\s*\Z")
 
 
@@ -90,7 +144,7 @@ def tidy_publisher(line: str) -> str | None:
         before = line
         if is_no_publisher(line):  # "[SN]" is none, "SN" may be one
             return None
-        line = _ISBD_END.sub("", _unquoted(line))
+        line = _without_stop_of_word(_ISBD_END.sub("", _unquoted(line)))
         if supplied := _SUPPLIED.fullmatch(line):
             line = supplied[1].strip()
         if line == before:
@@ -99,20 +153,33 @@ def tidy_publisher(line: str) -> str | None:
 
 
 # ------------------------------------------------------------------ subjects
-_BISAC: Final = re.compile(r"\A[A-Z]{3}[0-9]{6}\b[\s:/–-]*")
+_BISAC: Final = re.compile(r"\A(?:BISAC:?\s*)?[A-Z]{3}[0-9]{6}\b[\s:/–-]*")
+_LCC: Final = (
+    r"(?:A[CEGIMNPSYZ]|B[CDFHJLMPQRSTVX]|C[BCDEJNRST]|D(?:AW?|JK?|[BCDEFGHKLPQRSTUX])|G[ABCEFNRTV]"
+    r"|H[ABCDEFGJMNQSTVX]|J[ACFJKLNQSVXZ]|K[A-Z]{1,2}|L[A-HJT]|M[LT]|N[ABCDEKX]|P[A-HJ-NQRSTZ]"
+    r"|Q[ABCDEHKLMPR]|R[A-GJ-MSTVXZ]|S[BDFHK]|T[AC-HJ-LNPRSTX]|U[A-H]|V[A-M]|ZA)"
+)
+"""The classes of the Library of Congress that have two letters and more."""
+_CUTTER: Final = r"\.?[A-Z][0-9]{1,6}[a-z]*"
 _CALL_NUMBER: Final = re.compile(
-    # LCC: class, number, cutters, year: PR6073.H569 V45 2004
-    r"[A-Z]{1,3}\s?[0-9]{1,4}(?:\.[0-9]+)?(?:\s?\.?[A-Z][0-9]{1,6}[a-z]*)+(?:\s[0-9]{4}[a-z]?)?(?:\s.{0,12})?"
-    r"|[A-Z]{1,3}[0-9]{2,4}(?:\.[0-9]+)?"
+    # class, number, cutters, year, author or volume: PR6073.H569 V45 2004, PZ7.R79835Har 1999
+    rf"(?:{_LCC}|[A-HJ-NP-VZ])\s?[0-9]{{1,4}}(?:\.[0-9]+)?[\s.]\.?{_CUTTER}(?:\s?{_CUTTER})*"
+    r"(?:[A-Z][a-z]{1,3})?(?:\s(?:[0-9]{4}[a-z]?|[A-Z][a-z]{1,3}|v\.\s?[0-9]+))*"
+    rf"|{_LCC}[0-9]{{2,4}}(?:\.[0-9]+)?(?:{_CUTTER})?|PZ[0-9]"
+    r"|[A-HJ-NP-VZ](?:[0-9]{1,4}\.[0-9]+|[0-9]{4})"
     # Dewey: 823.914, 823/.914, [Fic], 813'.54, 823.9/14 22
-    r"|\[?[0-9]{3}(?:[./'’][0-9/'’.]+)?\]?(?:\s(?:[0-9]{2}|B|F|dc[0-9]{2}))?"
-    r"|\[?(?:Fic|E|B|Bio|Nonfic)\]"
+    r"|(?:DDC:?\s*)?\[?[0-9]{3}(?:[./'’][0-9/'’.]+)?\]?(?:\s(?:[0-9]{2}|B|F|dc[0-9]{2}))?"
+    r"|\[?(?:Fic|FIC|Bio|Nonfic)\]?(?:\s[A-Z][a-z]{2})?|\[[EB]\](?:\s(?:92|[A-Z][a-z]{2}))?"
+    r"|[0-9]{1,2}|[A-Za-z]"
     r"|(?:P[A-Z]|Q[A-Z]|H[A-Z]|BF|BS|BX|GV|ML|TX|DS|DA|DK)"  # a class alone
+    # Thema: 3MPBGJ, 5AK
+    r"|[1-6][A-Z]{2,7}(?:-[A-Z]{2}-[A-Z])?"
 )
 _MACHINE: Final = re.compile(
     r"[a-z][a-z0-9_-]{0,30}:[^\s=]{0,80}=.*"  # nyt:combined-print-fiction=2011-05-07
-    r"|(?-i:[a-z][a-z0-9_]{1,30}):[^\s:]\S*"  # collectionid:x
-    r"|97[89][-\s0-9]{10,14}"
+    r"|(?-i:[a-z][A-Za-z0-9_]{1,30}):[^\s:]\S*"  # collectionid:x
+    r"|(?:\((?:DLC|OCoLC)[^()]*\)\s?)?(?:sh|fst|n|nr|no|gnd)[0-9]{5,12}"  # authority records
+    r"|(?-i:OL[0-9]{1,12}[AMW]|Q[0-9]{3,12}|B0[0-9A-Z]{8})"
     r"|(?:nyt|collection|series|award|place|person|people|time|org|lexile|ar|dewey|lcc|lccn|oclc|"
     r"isbn|bisac|thema|bic|ia|openlibrary|goodreads|librarything|genre|form|id|tag|language|"
     r"content_warning|literary_form|audience|mood):\S.*"
@@ -133,37 +200,54 @@ _FAKES: Final = frozenset(
         "large type books", "new york times bestseller", "new york times reviewed",
         "long now manual for civilization", "open_syllabus_project", "open syllabus project",
         "staff picks", "daisy", "ebook", "e-book", "ebooks", "electronic books", "book", "books",
-        "general", "unknown", "other", "uncategorized", "unclassified", "subject", "subjects",
-        "category", "none", "n/a", "null", "undefined", "tbd", "to be determined", "not available",
-        "kindle ebooks", "kindle store",
+        "general", "other", "uncategorized", "unclassified", "unassigned", "subject", "subjects",
+        "category", "no subject", "default", "misc", "deleted", "amazon.com", "isbn", "bisacsh",
+        "lcsh", "gsafd", "lcgft", "ocolc", "kindle ebooks", "kindle store",
     }
 )  # fmt: skip
+_THESAURUS: Final = re.compile(
+    r"(?<=[.)\w])\s+(?:(?:lcsh|gsafd|lcgft|bisacsh|sears|rvmgf|gnd|aat|homoit)|fast\s*(?=\())(?:\s*\(.*)?\Z"
+)
+"""Whose heading it is: ``Biographies. lcgft``, ``Wizards. fast (OCoLC)fst01176417``."""
 _HEADING_END: Final = re.compile(r"(?<=[^\W\d_]{3})\.\Z")
 
 
 def tidy_subject(line: str) -> str | None:
-    """A subject without its code; None for call numbers, codes and machine tags."""
-    line = _BISAC.sub("", _unquoted(line)).strip()
-    if not line or line.casefold() in _FAKES or _CALL_NUMBER.fullmatch(line):
+    """A subject without its code; None for call numbers, codes, machine tags, and "unknown"."""
+    line = _THESAURUS.sub("", _BISAC.sub("", _unquoted(line)).strip(" ,;:/"))
+    if line.casefold() in _FAKES or _CALL_NUMBER.fullmatch(line) or is_nothing(line):
         return None
-    if _MACHINE.fullmatch(line) and not _PERIOD.fullmatch(line):
+    if (line[0].isdigit() and find_isbn(line)) or (
+        _MACHINE.fullmatch(line) and not _PERIOD.fullmatch(line)
+    ):
         return None
-    if not _KEEPS_STOP.search(line):
+    if line.endswith(".") and not _KEEPS_STOP.search(line):
         line = _HEADING_END.sub("", line)
     return line
 
 
 def _unquoted(line: str) -> str:
-    """Without quotation marks around the whole; a quoted part of it keeps its own."""
+    """Without quotation marks around the whole, or one alone at an end; a quoted part keeps its
+    own.
+    """
     line = line.strip()
-    while len(line) > 2 and _QUOTES.get(line[0]) == line[-1] and line[0] not in line[1:-1]:
+    if doubled := _DOUBLED.fullmatch(line):
+        line = doubled[1].strip()
+    while len(line) > 2 and line[-1] in _QUOTES.get(line[0], "") and line[0] not in line[1:-1]:
         line = line[1:-1].strip()
-    if line in {'""', "''", "“”", "«»"}:
-        return ""
-    return line
+    if line.count('"') == 1 and '"' in {line[0], line[-1]} and not re.search(r"[0-9]\"\Z", line):
+        line = line.strip('" ')
+    return "" if line in {'""', "''", "“”", "«»"} else line
 
 
 def _without_stop(line: str) -> str:
     if line.endswith(".") and not line.endswith("..") and not _KEEPS_STOP.search(line):
         return line[:-1].rstrip()
+    return line
+
+
+def _without_stop_of_word(line: str) -> str:
+    """Without a full stop behind a word too long for an abbreviation."""
+    if line.endswith(".") and not _KEEPS_STOP.search(line):
+        return _WORD_END.sub("", line)
     return line

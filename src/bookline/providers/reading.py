@@ -8,6 +8,7 @@ Rule 3:   the work is bounded by the caps, not by what a provider sends.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
@@ -44,6 +45,7 @@ _ANY_SPACE: Final = re.compile(r"\s+")
 _SPACE_IN_LINE: Final = re.compile(r"[^\S\n]+")
 _LINE_END: Final = re.compile(r"\r\n?|[\u2028\u2029]")
 _SPACE_AROUND_LINE_END: Final = re.compile(r" ?\n ?")
+_BEFORE_NEXT_AREA: Final = re.compile(r"\s+[/:;=]\Z")  # ISBD: "Title /", before the author
 _EMPTY_LINES: Final = re.compile(r"\n{3,}")
 
 
@@ -57,12 +59,13 @@ def read_line(value: object, most_chars: int) -> str | None:
 
 def read_title(value: object) -> str | None:
     """A title, placeholders too: ``Untitled`` stands until somebody knows better (merging.py)."""
-    return read_line(value, TITLE_CHARS)
+    line = read_line(value, TITLE_CHARS)
+    return line and (_BEFORE_NEXT_AREA.sub("", line) or line)
 
 
 def read_subtitle(value: object) -> str | None:
     """A subtitle; None for what stands for none."""
-    line = read_line(value, TITLE_CHARS)
+    line = read_title(value)
     return None if line is None or is_no_title(line) else line
 
 
@@ -101,8 +104,9 @@ def _read_lines(value: object, most_chars: int, tidy: Callable[[str], str | None
     for entry in entries(value):
         line = read_line(entry.get("name") if isinstance(entry, dict) else entry, most_chars)
         line = tidy(line) if line is not None else None
-        if line is not None and line.casefold() not in seen:
-            seen.add(line.casefold())
+        same = unicodedata.normalize("NFC", line).casefold() if line is not None else ""
+        if line is not None and same not in seen:
+            seen.add(same)
             yield line
 
 

@@ -28,7 +28,10 @@ _WITH_ATTRIBUTE: Final = re.compile(
     rf"<(?:{_ELEMENTS})\s[^<>]{{0,2000}}?[a-z-]\s*=[^<>]*>", re.IGNORECASE
 )
 _EMPTY: Final = re.compile(r"<(?:br|hr|wbr)\s*/?>|<!--|<!\[CDATA\[|<!doctype", re.IGNORECASE)
-_BLOCK: Final = re.compile(r"<(?:p|li|ul|ol|div|h[1-6]|blockquote)\s*/?>", re.IGNORECASE)
+_BLOCK: Final = re.compile(
+    rf"{_EMPTY.pattern}|<(?:p|li)\s*/?>|\A\s*<(?:div|h[1-6]|ul|ol|blockquote)\s*>", re.IGNORECASE
+)
+_CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _WITH_CONTENT: Final = tuple(
     (re.compile(whole, re.DOTALL | re.IGNORECASE), re.compile(closing, re.IGNORECASE))
     for whole, closing in (
@@ -41,7 +44,10 @@ _PARAGRAPH: Final = re.compile(
     r"</?(?:p|div|h[1-6]|ul|ol|dl|table|blockquote|section|article|hr)(?=[\s/>])[^<>]*>",
     re.IGNORECASE,
 )
-_LINE: Final = re.compile(r"</?(?:br|li|tr|dt|dd)(?=[\s/>])[^<>]*>", re.IGNORECASE)
+_LINE: Final = re.compile(
+    r"</?br(?=[\s/>])[^<>]*>|<(?:li|tr|dt|dd)(?=[\s/>])[^<>]*>", re.IGNORECASE
+)
+_CELL: Final = re.compile(r"<t[dh](?=[\s/>])[^<>]*>", re.IGNORECASE)
 _REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _WINDOWS: Final = {
     code: bytes([code]).decode("cp1252", "ignore")
@@ -61,13 +67,15 @@ def plain_line(text: str) -> str:
     """A title, a name, a subject: hardly ever markup. White space is as it was."""
     found = _NOT_SORTED.match(text)
     if found:
-        text = f"{(found[1] or found[2]).strip()} {text[found.end() :]}"
+        article = (found[1] or found[2]).strip()
+        between = "" if article.endswith(("'", "’")) else " "  # <<L'>>étranger
+        text = f"{article}{between}{text[found.end() :]}"
     return _plain(text, _EMPTY)
 
 
 def plain_text(text: str) -> str:
     """A description, with its paragraphs as line ends where it is HTML."""
-    return _plain(text, re.compile(f"{_EMPTY.pattern}|{_BLOCK.pattern}", re.IGNORECASE))
+    return _plain(text, _BLOCK)
 
 
 def _plain(text: str, signs: re.Pattern[str]) -> str:
@@ -89,12 +97,14 @@ def _without_tags(text: str, signs: re.Pattern[str]) -> str:
         return text
     if not (_CLOSING.search(text) or signs.search(text) or _has_attribute(text)):
         return text
+    if "]]>" in text:
+        text = _CDATA.sub(r"\1", text)
     # Each search ends at the last closing: beyond it, every opening would cost a search to the end.
     for whole, closing in _WITH_CONTENT:
         ends = [found.end() for found in closing.finditer(text)]
         if ends:
             text = whole.sub("", text[: ends[-1]]) + text[ends[-1] :]
-    return _TAG.sub("", _LINE.sub("\n", _PARAGRAPH.sub("\n\n", text)))
+    return _TAG.sub("", _CELL.sub(" ", _LINE.sub("\n", _PARAGRAPH.sub("\n\n", text))))
 
 
 def _has_attribute(text: str) -> bool:

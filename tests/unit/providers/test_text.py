@@ -16,7 +16,8 @@ from bookline.providers.reading import read_description, read_title
      "I <3 books, 1 < 2 > 0",
      "Black&White", "Science &notes", "a *star* is born", "**** (four stars)", "snake_case_name",
      "[sic] and [s.n.]", "vector<int> v;", "List<String>", "x < y and y > z", "<3", "A & B & C",
-     "100% <pure>", "if (a<b) return", "Tom & Jerry", "f**k and s**t"],
+     "100% <pure>", "if (a<b) return", "Tom & Jerry", "f**k and s**t",
+     "Use <div> and <span> well."],
 )  # fmt: skip
 def test_plain_text_stays_what_it_is(text: str) -> None:
     assert read_title(text) == text
@@ -34,6 +35,9 @@ def test_plain_text_stays_what_it_is(text: str) -> None:
         ("The &lt;canvas&gt; element", "The <canvas> element"),
         ("One<br/>Two", "One Two"),
         ("<<Der>> Prozess", "Der Prozess"),
+        ("<<L'>>étranger", "L'étranger"),
+        ("Moby Dick /", "Moby Dick"),
+        ("Moby Dick :", "Moby Dick"),
         ("¬Der¬ Prozess", "Der Prozess"),
         ("\u0098Der\u009c Prozess", "Der Prozess"),
         ("Don\u0092t Panic \u0096 a guide", "Don’t Panic – a guide"),
@@ -49,6 +53,11 @@ def test_a_title_in_markup_is_one_plain_line(text: str, plain: str) -> None:
     ("text", "plain"),
     [
         ("<p>Uses &lt;vector&gt; and <b>more</b>.</p>", "Uses <vector> and more."),
+        ("<p>Use &lt;div&gt; well.</p>", "Use <div> well."),
+        ("<ul><li>One</li><li>Two</li></ul>", "One\nTwo"),
+        ("<table><tr><td>one</td><td>two</td></tr></table>", "one two"),
+        ("<![CDATA[One & two]]>", "One & two"),
+        ("<div>One, cut here", "One, cut here"),
         ("One.<p>Two.<p>Three.", "One.\n\nTwo.\n\nThree."),
         ('See <a href="https://x.example">here</a>.', "See here."),
         ("<img src=x onerror=alert(1)>Told.", "Told."),
@@ -95,6 +104,14 @@ def test_whatever_is_mixed_into_a_text_it_can_be_shown(text: str) -> None:
         ("See <https://x.example/a>.", "See https://x.example/a."),
         ("a `code` word", "a code word"),
         ("Soft  \nbreak", "Soft\nbreak"),
+        ("A [link](https://x.example/a_(b)) inside.", "A link inside."),
+        ("Told. [(Source)][1]\n\n[1]: https://x.example", "Told."),
+        ("Told [1].\n\n[1]: https://x.example", "Told."),
+        ("By [her][], [him].\n\n[her]: https://x.example\n[him]: https://y.example",
+        "By her, him."),
+        ("_Over\ntwo_ lines, **as\nthis**.", "Over\ntwo lines, as\nthis."),
+        ("**A *very* bold** tale.", "A very bold tale."),
+        ("```\ncode\n```\nTold.", "code\nTold."),
     ],
 )  # fmt: skip
 def test_markdown_becomes_plain_text(text: str, plain: str) -> None:
@@ -107,7 +124,7 @@ def test_markdown_becomes_plain_text(text: str, plain: str) -> None:
      "f**k, s**t",
      "*starred", "**", "A (bracket) here", "Winner of the * award", "#1 bestseller", "C# in depth",
      "Mr_X and Mrs_Y", "http://x.example/a_b_c", "x[0][1]", "* one\n* two", "1. one\n2. two",
-     "~ 5 ~",
+     "~ 5 ~", "The __init__ method",
      "a ** b ** c", "\\o/"],
 )  # fmt: skip
 def test_what_is_no_markdown_stays(text: str) -> None:
@@ -119,6 +136,8 @@ def test_markdown_never_fails_and_never_grows(text: str) -> None:
     assert len(without_marks(text)) <= len(text)
 
 
-@pytest.mark.parametrize("text", ["*", "**a", "_", "[", "[a](", "> ", "`", "\\", "([", "![a]("])
+@pytest.mark.parametrize(
+    "text", ["*", "**a", "_", "[", "[a](", "> ", "`", "\\", "([", "![a](", " ", "  \t"]
+)
 def test_hostile_markdown_takes_no_long_time(text: str) -> None:
     without_marks(text * (80_000 // len(text)))
