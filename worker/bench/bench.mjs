@@ -138,6 +138,7 @@ const ORDERS = {
   status: async (bench, id) => (await instance(bench, id)).status(),
   pause: async (bench, id) => (await instance(bench, id)).pause(),
   resume: async (bench, id) => (await instance(bench, id)).resume(),
+  terminate: async (bench, id) => (await instance(bench, id)).terminate(),
   // An event that nobody waits for sets an instance going that stands still; to others it is nothing.
   wake: async (bench, id) => (await instance(bench, id)).sendEvent({ type: "wake", payload: {} }),
   memory: () => Number(readFileSync(`/proc/${workerd()}/status`, "utf8").match(/VmRSS:\s+(\d+)/)[1]) * 1024,

@@ -127,3 +127,35 @@ async def test_an_import_whose_instance_is_paused_goes_on_where_it_was(
     assert [one["status"] for one in story if one["type"] != "workflow_retry"] == [
         "started", "metadata_fetched", "cover_uploaded", "embedding_generated", "completed",
     ]  # fmt: skip
+
+
+async def test_an_import_whose_instance_was_terminated_fails_and_can_be_retried(
+    scripted: World, upstream: Upstream
+) -> None:
+    """One alone is found by the cron trigger, one of a batch by the batch."""
+    isbns = await upstream.make(2)
+    for isbn in isbns:
+        async with scripted.http.post(f"/_script/{isbn}", json={"upload-cover": ["pause 60"]}):
+            pass
+    alone = await scripted.start(isbns[0])
+    _, opened = await scripted.ask("POST", "/v2/import/batch", json={"items": isbns[1:]})
+    item = f"/v2/import/batch/{opened['data']['batchId']}/items"
+    async with asyncio.timeout(20):
+        while not (in_batch := (await scripted.ask("GET", item))[1]["data"]["items"][0]["jobId"]):
+            await asyncio.sleep(0.05)
+    for job_id in (alone, in_batch):
+        async with asyncio.timeout(20):
+            while (await scripted.job(job_id))["step"] != "upload-cover":
+                await asyncio.sleep(0.05)
+
+        await scripted.bench.order("terminate", job_id)
+    async with scripted.http.get("/cdn-cgi/local/scheduled?cron=*+*+*+*+*") as answer:
+        assert answer.status == 200
+    ends = [await scripted.end(job_id) for job_id in (alone, in_batch)]
+    await scripted.ask("POST", f"/v2/import/retry/{alone}")
+    again = await scripted.end(alone)
+
+    said = {"code": "INTERNAL_ERROR", "step": None, "attempts": 0}
+    said["message"] = "Cloudflare Workflows ended the import (terminated); retry it"
+    assert [job["error"] for job in ends] == [said, said]
+    assert again["status"] == "completed"

@@ -49,10 +49,22 @@ class CloudEngine:
     async def take_up(self, order: ImportInput) -> None:
         """Starts a queued job whose start, or whose retry, never arrived. Safe twice."""
         await self.start(order)
-        instance = await self._workflow.get(order.job_id)
-        if (await instance.status())["status"] in OVER:
+        if await self.find_end(order.job_id) is not None:
             self._failed_step[order.job_id] = await self._step_that_failed(order.job_id)
             await self.restart(order.job_id)
+
+    async def find_end(self, job_id: str) -> str | None:
+        """How the job's instance has ended, which the platform or an operator may have done; None
+        while it has not.
+
+        Raises: StoreDown.
+        """
+        try:
+            instance = await self._workflow.get(job_id)
+            status: str = (await instance.status())["status"]
+        except Exception as error:
+            raise _down(error) from error
+        return status if status in OVER else None
 
     async def _step_that_failed(self, job_id: str) -> str | None:
         """In the run before, as its story tells."""

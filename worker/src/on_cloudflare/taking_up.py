@@ -1,5 +1,5 @@
 """What was left between two of our parts: jobs that are kept and were never started, ends that the
-list of jobs has not heard of.
+list of jobs has not heard of, jobs whose instance has ended without them.
 
 Way:      entry.py, each minute, and a batch's object for its own → here → a job's own object, the
           engine
@@ -8,7 +8,8 @@ Rule 1:   D1 says which jobs may be open; the truth is in their objects. Each is
 
 import logging
 
-from bookline.errors import StoreDown
+from bookline.engine.tries import ended_by
+from bookline.errors import StepFailed, StoreDown
 from bookline.job import QUEUED
 from on_cloudflare.cloud import Cloud
 from on_cloudflare.plain import now_ms
@@ -35,15 +36,24 @@ async def take_all_up(cloud: Cloud) -> None:
 
 
 async def take_up(cloud: Cloud, job_id: str) -> None:
-    """Starts a job that waits for nobody any more; tells of one whose end was not told. Safe twice.
+    """Starts a job that never was; ends one whose instance has ended without it; tells of an end
+    that was not told. Safe twice.
 
     Raises: StoreDown.
     """
     job = await cloud.jobs.find(job_id)
     if job is None:
         return
-    if job.is_over:
-        await cloud.index.keep(*await cloud.jobs.ended(job_id))
-    elif job.status == QUEUED:
+    if job.status == QUEUED:
         log.warning("%s was kept and never started; it starts now", job_id)
         await cloud.engine.take_up(job.order)
+        return
+    if not job.is_over:
+        ended = await cloud.engine.find_end(job_id)
+        if ended is None:
+            return
+        message = f"Cloudflare Workflows ended the import ({ended}); retry it"
+        await cloud.run_journal(job_id).finish(
+            ended_by(job.run, StepFailed(None, 0, "INTERNAL_ERROR", message))
+        )
+    await cloud.index.keep(*await cloud.jobs.ended(job_id))
