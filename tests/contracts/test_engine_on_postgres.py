@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 import test_engine
+from sqlalchemy import event
 from test_engine import Bench, DbosBench, LegacyBench, on_dbos
 
 from postgres_server import PostgresServer
@@ -47,3 +50,26 @@ async def bench(
     await made.boot()
     yield made
     await made.stop()
+
+
+async def test_what_is_not_ended_is_found_without_reading_what_is(on_dbos: DbosBench) -> None:
+    """DBOS has an index of the states that are asked for, all of them; of a longer list none."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, sql: str, values: Any, *_rest: Any) -> None:
+        if "workflow_status.status IN" in sql:
+            asked.append((sql, values))
+
+    pool = on_dbos.engine._database.engine
+    event.listen(pool, "before_cursor_execute", note)
+    try:
+        await on_dbos.engine.unfinished(10)
+    finally:
+        event.remove(pool, "before_cursor_execute", note)
+
+    with psycopg.connect(on_dbos.url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        for sql, values in asked:
+            plan = connection.execute(f"EXPLAIN {sql}".encode(), values).fetchall()
+            assert any("workflow_status_in_flight" in line for (line,) in plan), plan
+    assert asked

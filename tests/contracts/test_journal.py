@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,7 @@ from bookline.stores.database import BooklineNewer, Session
 from bookline.stores.journal import SqlJournal
 from bookline.stores.journal_schema import FIRST
 from bookline.stores.opening import stores_in_memory
+from bookline.stores.postgres_session import PostgresSession
 from bookline.values import Json
 from store_fixtures import PRODUCTS, OpenStores
 
@@ -1476,3 +1478,37 @@ async def test_an_outdated_claim_leaves_nothing(journal: Journal) -> None:
     third = await journal.claim("job-1", "other")
     assert third is not None
     assert (third.done, third.restarts, third.spent_ms) == ({}, 2, 0)
+
+
+async def test_failed_jobs_of_one_method_are_found_past_those_of_another(
+    migrated_url: str, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL looks at their entries in the index, not at each job."""
+    plans: list[str] = []
+    execute = PostgresSession.execute
+
+    def explained(self: PostgresSession, sql: str, *values: Any) -> Any:
+        explain = f"EXPLAIN (ANALYZE, TIMING off) {sql}"
+        plans.extend(row["QUERY PLAN"] for row in execute(self, explain, *values))
+        return execute(self, sql, *values)
+
+    storage = opening.open_storage(migrated_url, tmp_path)
+    journal = opening.stores_in(storage, clock).journal
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute(
+            """INSERT INTO bookline.jobs (job_id, isbn, input_isbn, source, method, status,
+                                          created_ms, updated_ms)
+               SELECT 'job-' || n, 'x', 'x', 'auto', method, status, n, n
+               FROM generate_series(1, 10000) AS n
+               JOIN (VALUES (true, 'workflow', 'failed'), (false, 'legacy', 'completed'))
+                   AS kind (fails, method, status) ON fails = (n % 10 = 0)"""
+        )
+        connection.execute("VACUUM ANALYZE bookline.jobs")
+    monkeypatch.setattr(PostgresSession, "execute", explained)
+
+    page = await journal.list(status="failed", method="legacy", limit=5, cursor=None)
+
+    storage.close()
+    assert page.items == []
+    assert plans
+    assert not [line for line in plans if "Rows Removed by Filter" in line], "\n".join(plans)

@@ -30,6 +30,7 @@ from bookline.stores.opening import (
     open_library,
     open_storage,
 )
+from bookline.stores.postgres_session import PostgresSession
 from bookline.stores.vector_index import VectorIndex
 from bookline.stores.vectors import by_index
 from bookline.values import iso
@@ -556,6 +557,32 @@ async def test_few_matches_and_many_are_paged_alike(
                 ways.setattr(library_lists, "FEW", few)
                 ways.setattr(library_lists, "AT_HAND", at_hand)
                 assert await _walk(shelf, query) == expected
+
+
+async def test_a_word_that_many_books_have_is_not_looked_up_in_the_index(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL would not use it, and call the index's function for each book instead."""
+    asked: list[str] = []
+    execute = PostgresSession.execute
+
+    def noted(self: PostgresSession, sql: str, *values: Any) -> Any:
+        asked.append(sql)
+        return execute(self, sql, *values)
+
+    storage = open_storage(postgres_url, tmp_path)
+    library = library_in(storage)
+    for isbn in (EMMA, MOBY_DICK, DUNE):
+        await library.keep(a_book(isbn, title="The book"))
+    monkeypatch.setattr(PostgresSession, "execute", noted)
+
+    page = await library.list(BookQuery(q="the"), limit=2, cursor=None)
+    common, rest = asked.copy(), await library.list(BookQuery(q="the"), limit=3, cursor=None)
+
+    assert (page.total, len(page.items), rest.total) == (3, 2, 3)
+    assert not [sql for sql in common if "trigrams" in sql]
+    assert [sql for sql in asked if "trigrams" in sql]  # as a rare one is
+    storage.close()
 
 
 async def test_the_total_of_many_matches_is_that_of_this_moment(
