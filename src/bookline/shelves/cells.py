@@ -13,13 +13,21 @@ LONGEST_TITLE_CHARS = 1_000  # our choice
 GUARDED = re.compile(r"'+[=+\-@\t]")
 """A cell that a spreadsheet would take for a formula, made harmless by a leading ``'``."""
 _DAY = re.compile(r"\[?(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+_TURNED = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?!\d)")
+_WORDED = re.compile(
+    r"(?:([A-Za-z]{3,9})\.? (\d{1,2})|(\d{1,2})[ -]([A-Za-z]{3,9})),?[ -](\d{4})(?!\d)"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_OUT_OF = re.compile(r"(\d+(?:\.\d+)?) ?(?:/|out of) ?(5|10|100)")
 _BREAK = re.compile(r"[ \t]*<br\s*/?>[ \t]*", re.IGNORECASE)
 
 
 def column(name: str) -> str:
     """A header's name without case, accents and marks: "ISBN/UID" is "isbn uid"."""
     folded = unicodedata.normalize("NFKD", name.casefold())
-    kept = "".join(char if char.isalnum() else " " for char in folded if ord(char) < 0x2FF)
+    kept = "".join(
+        char if char.isalnum() else " " for char in folded if not unicodedata.combining(char)
+    )
     return " ".join(kept.split())
 
 
@@ -65,13 +73,28 @@ def unguarded(cell: str) -> str:
 
 
 def day(text: str) -> str | None:
-    """YYYY-MM-DD from YYYY/MM/DD, [YYYY-MM-DD] or a time stamp; None for anything else."""
+    """YYYY-MM-DD from YYYY/MM/DD, [YYYY-MM-DD], a time stamp, and what spreadsheets make of it:
+    24.12.2019, 12/24/2019, 24 Dec 2019, December 24, 2019. None for what has two readings.
+    """
     found = _DAY.match(text)
-    if found is None:
-        return None
-    year, month, date = found.groups()
+    year, month, date = found.groups() if found else _turned(text) or ("", "", "")
     iso = f"{year}-{month:0>2}-{date:0>2}"
     return iso if is_date(iso) else None
+
+
+def _turned(text: str) -> tuple[str, str, str] | None:
+    """Year, month and day of a date that does not begin with its year."""
+    if worded := _WORDED.match(text):
+        name = (worded[1] or worded[4])[:3].lower()
+        number = str(_MONTHS.index(name) + 1) if name in _MONTHS else ""
+        return worded[5], number, worded[2] or worded[3]
+    found = _TURNED.match(text)
+    if found is None:
+        return None
+    first, mark, second, year = found.groups()
+    if mark == "." or int(first) > 12 or first == second:
+        return year, second, first
+    return (year, first, second) if int(second) > 12 else None
 
 
 def span(start: str, end: str) -> str | None:
@@ -88,9 +111,14 @@ def days(times: Sequence[str | None]) -> tuple[str, ...] | None:
 
 
 def stars(text: str) -> float | None:
-    """A rating from 0.25 to 5; 0 means none."""
+    """A rating from 0.25 to 5, as a number, as ``4/5``, ``8/10`` or ``★★★½``; 0 means none."""
+    text = text.replace(",", ".").removesuffix(" stars").strip()
+    if text[:1] == "★" or text == "½":
+        text = str(text.count("★") + text.count("½") / 2)
+    elif parts := _OUT_OF.fullmatch(text):
+        text = str(float(parts[1]) * 5 / int(parts[2]))
     try:
-        value = float(text.replace(",", "."))
+        value = float(text)
     except ValueError:
         return None
     return value if 0.25 <= value <= 5 else None

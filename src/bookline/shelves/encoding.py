@@ -69,6 +69,8 @@ def find_encoding(data: bytes) -> Encoding:
             raise unsupported(kind)
     if data[:200].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         raise unsupported("a web page or XML file")
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise unreadable("The file is UTF-32 text. Save it as UTF-8.")
     for mark, name, codec in _BOMS:
         if data.startswith(mark):
             if not _decodes(data, codec, len(mark)):

@@ -10,18 +10,23 @@ from collections.abc import Iterator, Mapping
 
 from bookline.errors import Refused
 from bookline.reading import Reading, read_reading
+from bookline.shelves.cells import column
 from bookline.shelves.checking import check
 from bookline.shelves.encoding import unreadable
 from bookline.shelves.formats import librarything
 from bookline.shelves.row import NOTHING, Entry, Row
 
 _SPACE = re.compile(r"\s*")
-_ITEMS = re.compile(r'\{\s*"items"\s*:\s*(?=\[)')
+_ITEMS = re.compile(r'\{\s*"(?:items|books|library|data|results)"\s*:\s*(?=\[)')
+_OF_BOOKS = re.compile(r'\{\s*"(?:[^"\\]|\\.){0,100}"\s*:\s*\{')
+"""An object of objects: each is a book, named by a number of its own."""
+_LONGEST_NUMBER = 30  # digits; our choice
+_ISBNS = ("isbn", "isbn13", "isbn10", "isbns", "ean", "input")
 
 
 def looks_like_json(start: str) -> bool:
     """True when a text begins as a JSON list or object of books."""
-    return bool(re.match(r'\s*(\[\s*["{\]]|\{\s*["}])', start))
+    return bool(re.match(r'\s*(\[\s*(?:["{\]]|null\b|true\b|false\b)|\{\s*["}])', start))
 
 
 def json_format(text: str) -> str:
@@ -47,13 +52,21 @@ def _entry(value: object) -> Entry:
         return Entry(isbns=(json.dumps(value)[:64],))
     if librarything.JSON_KEYS & set(value):
         return librarything.read_json(value)
-    authors = value.get("authors") or value.get("author") or []
+    by_name = {column(name).replace(" ", ""): one for name, one in value.items()}
+    authors = by_name.get("authors") or by_name.get("author")
     return Entry(
-        isbns=tuple(_text(value.get(key)) for key in ("isbn", "isbn13", "isbn10", "input")),
-        title=_text(value.get("title")),
-        authors=tuple(map(_text, authors if isinstance(authors, list) else [authors])),
-        reading=_reading(value.get("reading")),
+        isbns=tuple(text for name in _ISBNS for text in _texts(by_name.get(name))),
+        title=_text(by_name.get("title")),
+        authors=tuple(_texts(authors)),
+        reading=_reading(by_name.get("reading")),
     )
+
+
+def _texts(value: object) -> list[str]:
+    """The texts of a value, a list, or a list of ``{"name": text}``."""
+    parts = value if isinstance(value, list) else [value]
+    named = [one.get("name") if isinstance(one, dict) else one for one in parts]
+    return [text for one in named if (text := _text(one))]
 
 
 def _reading(value: object) -> Reading:
@@ -77,7 +90,10 @@ def _text(value: object) -> str:
 
 def _values(text: str) -> Iterator[object]:
     """The values of the outermost list or object, one at a time."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=_read_int)
+    if text[_after_space(text, 0)] == "{" and not (_ITEMS.match(text) or _OF_BOOKS.match(text)):
+        yield from _one_by_one(decoder, text)
+        return
     opened = _ITEMS.match(text, _after_space(text, 0))
     place = opened.end() if opened else _after_space(text, 0)
     keyed = text[place : place + 1] == "{"
@@ -96,8 +112,26 @@ def _values(text: str) -> Iterator[object]:
         yield value
         place = _after_space(text, place)
         if text[place : place + 1] == closing:
-            return
+            break
         place = _expect(text, place, ",")
+    if not opened and text[place + 1 :].strip():
+        raise _broken(text, place + 1)
+
+
+def _one_by_one(decoder: json.JSONDecoder, text: str) -> Iterator[object]:
+    """A book, or one in each line."""
+    place = _after_space(text, 0)
+    while place < len(text):
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            raise _broken(text, place) from error
+        yield value
+        place = _after_space(text, place)
+
+
+def _read_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else None
 
 
 def _expect(text: str, place: int, mark: str) -> int:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 
 from bookline.isbn import find_isbn
-from bookline.shelves.checking import check, repair
+from bookline.shelves.checking import DATE_OR_TIME, check, repair
 from bookline.shelves.row import Entry, Row
 
 _SEPARATORS = re.compile(r"[,;\t|]+")
 _LIKE_ISBN = re.compile(r"[\d０-９][\d０-９\-‐-―−  ]{6,22}[\dXx０-９]")
 _LETTERS = re.compile(r"[^\W\d_]{2}")
+_NO_TITLE = re.compile(r"isbn(?:[-\s]?1[03]\b)?|\S*://\S*", re.IGNORECASE)
 
 
 def looks_like_isbns(line: str) -> bool:
@@ -44,6 +45,7 @@ def _pieces(line: str) -> list[str]:
 
 
 def _in_words(text: str) -> list[str]:
+    text = DATE_OR_TIME.sub(" ", text)  # a scanner's list has the time beside each ISBN
     words = [word for word in text.split() if find_isbn(word)]
     if words:
         return [word for word in text.split() if find_isbn(word) or _LIKE_ISBN.fullmatch(word)]
@@ -55,7 +57,7 @@ def _words(line: str, pieces: list[str]) -> str:
     for cell in _SEPARATORS.split(line.strip()):
         for piece in pieces:
             cell = cell.replace(piece, " ")  # noqa: PLW2901
-        words = " ".join(cell.split()).strip(" \"'-–—:#")
+        words = " ".join(_NO_TITLE.sub(" ", cell).split()).strip(" \"'-–—:#")
         if _LETTERS.search(words):
             return words
     return ""

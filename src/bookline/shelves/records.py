@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 LONGEST_LINE_CHARS = 20 * 1024 * 1024  # a file's own limit
-LIKELY_DELIMITERS = ",;\t"
+LIKELY_DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ def read_or_refused(data: bytes) -> tuple[list[Row], Refused | None]:
         (b"\xef\xbb\xbfisbn\n\xff\n", "UNREADABLE_FILE", "UTF-8"),
         (b"Dear diary,\nnothing here.\n", "UNREADABLE_FILE", "Dear diary"),
         (b'["9780451524935", ', "UNREADABLE_FILE", "line 1"),
+        (b'["9780451524935"] and more', "UNREADABLE_FILE", "line 1"),
+        ("isbn\n9780451524935\n".encode("utf-32"), "UNREADABLE_FILE", "UTF-32"),
         (b'["a",' + b"[" * 100_000, "UNREADABLE_FILE", "JSON"),
         (b"isbn\n" + b"1\n" * 50_001, "PAYLOAD_TOO_LARGE", "50,000 rows"),
         (b" " * (MOST_BYTES + 1), "PAYLOAD_TOO_LARGE", "20 MB"),

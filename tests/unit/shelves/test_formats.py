@@ -203,6 +203,9 @@ def test_excels_own_first_line_is_no_row() -> None:
         ("451524934", True),
         ("9780451524935.0", True),
         ("38549081", False),
+        ("9780451524935.00", True),
+        ("9.780451524935E+12", True),
+        ("9.780451524930E+12", False),
         ("9.78045E+12", False),
         ("451524935", False),
     ],
@@ -229,3 +232,114 @@ def test_bookline_reads_its_own_json() -> None:
     [row] = rows(json.dumps(items))
 
     assert (str(row.isbn), row.reading) == (ORWELL, Reading(rating=4))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["0451524934 9780451524935", "9780451524935 (pbk.)", "ISBN 9780451524935", "9780451524935.",
+     "ISBN-13: 978-0-451-52493-5", "ISBN-10: 0-451-52493-4; ISBN-13: 978-0-451-52493-5",
+     "urn:isbn:9780451524935", "ISBN9780451524935", "0451524934 and 9780451524935",
+     "`9780451524935",
+     "9 780451 524935 (2020-01-02)"],
+)  # fmt: skip
+def test_an_isbn_is_found_among_other_words_of_its_cell(cell: str) -> None:
+    [row] = rows(f"isbn,title\n{cell},A book\n")
+
+    assert (str(row.isbn), row.repaired) == (ORWELL, False)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["2024-01-02 10:20", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "B07MNWKF2M", "+49 30 1234567890"],
+)
+def test_what_only_looks_like_an_isbn_makes_none(cell: str) -> None:
+    [row] = rows(f"isbn,title\n{cell},A book\n")
+
+    assert row.isbn is None
+
+
+def test_the_time_of_a_scan_is_no_isbn() -> None:
+    """2024010210 has a valid check digit."""
+    text = "9780451524935\t2024-01-02 10:11:12\n0441172717\t02.01.2024 10:11\n"
+
+    assert [str(row.isbn) for row in rows(text)] == [ORWELL, "9780441172719"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Título;Autor(es)", "Tittel;Forfatter", "Tytuł;Autor", "Nimi;Tekijä", "Название;Автор",
+     "書名;著者",
+     "书名;作者", "제목;저자", "Τίτλος;Συγγραφέας", "Başlık;Yazar", "Kitap Adı;Yazar",
+     "Buchtitel;Autor/in", "Titre du livre;Auteur(s)", "Titlu;Autorul", "כותר;מחבר",
+     "العنوان;المؤلف",
+     "Naam;Schrijver", "Title;Written by"],
+)  # fmt: skip
+@pytest.mark.parametrize("delimiter", [";", "|"])
+def test_columns_have_names_in_many_languages(header: str, delimiter: str) -> None:
+    text = f"{header}\n1984;George Orwell\n".replace(";", delimiter)
+
+    [row] = rows(text)
+
+    assert (row.title, row.authors) == ("1984", ("George Orwell",))
+
+
+@pytest.mark.parametrize(
+    ("text", "isbns"),
+    [
+        ('{"isbn": "9780451524935", "title": "1984"}', [ORWELL]),
+        ('{"isbn": "9780451524935"}\n{"isbn": "0441172717"}\n', [ORWELL, "9780441172719"]),
+        ('{"books": [{"isbn_13": ["9780451524935"]}]}', [ORWELL]),
+        ('[{"ISBN": ["x", "0451524934"], "authors": [{"name": "Orwell"}]}]', [ORWELL]),
+        ('[null, {"isbn": 9780451524935}]', ["None", ORWELL]),
+        (f'[{{"isbn": {"9" * 5_000}}}, "9780451524935"]', ["None", ORWELL]),
+    ],
+)
+def test_json_comes_in_many_shapes(text: str, isbns: list[str]) -> None:
+    assert [str(row.isbn) for row in rows(text)] == isbns
+
+
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [("2019/12/24", True), ("2019-12-24 10:00:00", True), ("24.12.2019", True),
+     ("24/12/2019", True),
+     ("12/24/2019", True), ("24 Dec 2019", True), ("December 24, 2019", True),
+     ("24-Dec-2019", True),
+     ("11/12/2019", False), ("31.02.2019", False), ("24 Foo 2019", False), ("2019", False)],
+)  # fmt: skip
+def test_a_day_is_read_where_it_has_one_reading(written: str, *, date: bool) -> None:
+    [row] = rows(f'isbn;title;date added\n{ORWELL};1984;"{written}"\n')
+
+    assert row.reading.date_added == ("2019-12-24" if date else None)
+
+
+@pytest.mark.parametrize(
+    ("written", "rating"),
+    [("4", 4), ("4.5", 4.5), ("4,5", 4.5), ("★★★★", 4), ("★★½", 2.5), ("4/5", 4), ("8/10", 4),
+     ("0", None),
+     ("3 stars", 3), ("6", None), ("good", None), ("nan", None), ("9/5", None), ("-1", None)],
+)  # fmt: skip
+def test_a_rating_is_read_in_the_ways_it_is_written(written: str, rating: float | None) -> None:
+    [row] = rows(f"isbn;title;rating\n{ORWELL};1984;{written}\n")
+
+    assert row.reading.rating == rating
+
+
+@pytest.mark.parametrize(
+    ("written", "times"),
+    [
+        ("2024/01/02-2024/01/09", ("2024-01-02/2024-01-09",)),
+        ("2024-01-02-2024-01-09", ("2024-01-02/2024-01-09",)),
+        ("2024-01-02", ("2024-01-02",)),
+        ("2024/01/02-", ("2024-01-02",)),
+        ("2024", None),
+    ],
+)
+def test_storygraphs_times_survive_a_spreadsheet(
+    written: str, times: tuple[str, ...] | None
+) -> None:
+    header, first, *_ = exports.STORYGRAPH.split("\r\n")
+    line = first.replace("2022/02/01-2022/02/20, 2023/03/04", written).replace(",2023/03/04,", ",,")
+
+    [row] = rows(f"{header}\r\n{line}\r\n")
+
+    assert row.reading.dates_read == times

@@ -4,11 +4,14 @@ Source:  exports. "ISBN/UID" may hold an ASIN or a UUID; ratings go in quarters;
          several times of reading, each a day or "start-end".
 """
 
+import re
+
 from bookline.reading import Reading
 from bookline.shelves.cells import Cells, count, day, days, names, prose, span, stars
 from bookline.shelves.formats.format import Format, all_of
 from bookline.shelves.row import Entry
 
+_DAYS = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?!\d)")
 STATUS_OF = {
     "read": "read",
     "currently-reading": "reading",
@@ -40,9 +43,9 @@ def read(cells: Cells) -> Entry:
 
 
 def _time(text: str) -> str | None:
-    """``2024/01/02-2024/01/09`` or one day; the dates hold slashes, so the hyphen divides."""
-    start, _, end = text.partition("-")
-    return span(start, end) or day(start)
+    """``2024/01/02-2024/01/09`` or one day; a spreadsheet may have put hyphens into the dates."""
+    start, *others = _DAYS.findall(text) or [""]
+    return span(start, others[0]) if others else day(start)
 
 
 FORMAT = Format(name="storygraph", known_by=all_of("isbn uid", "read status"), read=read)

@@ -7,14 +7,15 @@ Rule 1:  columns go by the names that people give them, in a few languages; Book
 from collections.abc import Collection
 
 from bookline.reading import STATUSES, Reading
-from bookline.shelves.cells import Cells, count, day, days, names, prose, stars
+from bookline.shelves.cells import Cells, column, count, day, days, names, prose, stars
 from bookline.shelves.formats.format import Format
 from bookline.shelves.row import Entry
 
 ISBNS = (
     *("isbn13", "isbn 13", "isbn", "isbn10", "isbn 10", "isbns", "isbn number", "isbn uid"),
     *("ean", "ean13", "ean 13", "ean isbn13", "isbn ean", "gtin", "barcode", "isbn nr"),
-    *("isbn nummer", "code isbn", "codigo isbn", "input", "upc isbn10"),
+    *("isbn nummer", "code isbn", "codigo isbn", "input", "upc isbn10", "barcodes", "ean code"),
+    *("code barres", "code barre", "codigo de barras", "codice a barre", "strichcode", "gtin13"),
 )
 TITLES = ("title", "book title", "book", "titel", "buchtitel", "titre", "titulo", "titolo", "name",
           "book name", "work", "work title", "full title", "otsikko", "nazev", "cim")  # fmt: skip
@@ -24,6 +25,78 @@ AUTHORS = (
     *("autore", "autori", "auteur s", "autor en", "author text", "author full name", "writer"),
     *("writers", "by", "author l f", "forfatter", "forfattare", "tekija", "kirjailija", "szerzo"),
 )
+# How a column of titles or authors begins in other languages: "Autor(es)", "Titre du livre".
+_TITLE_STEMS = tuple(
+    map(
+        column,
+        (
+            *(
+                "title",
+                "titel",
+                "titre",
+                "titulo",
+                "titol",
+                "titlu",
+                "tittel",
+                "tytu",
+                "nazev",
+                "nazov",
+            ),
+            *(
+                "naslov",
+                "nimi",
+                "nimeke",
+                "kitap ad",
+                "basl",
+                "naam",
+                "nombre del libro",
+                "назва",
+                "загла",
+            ),
+            *(
+                "наименование",
+                "τιτλος",
+                "書名",
+                "书名",
+                "題名",
+                "タイトル",
+                "제목",
+                "도서명",
+                "כותר",
+                "العنوان",
+            ),
+        ),
+    )
+)
+_AUTHOR_STEMS = tuple(
+    map(
+        column,
+        (
+            *(
+                "author",
+                "autor",
+                "auteur",
+                "autric",
+                "verfasser",
+                "schriftsteller",
+                "forfatt",
+                "skribent",
+            ),
+            *(
+                "schrijver",
+                "escritor",
+                "scrittor",
+                "ecrivain",
+                "tekij",
+                "kirjail",
+                "szerz",
+                "yazar",
+                "avtor",
+            ),
+            *("written by", "автор", "συγγραφ", "著者", "作者", "저자", "지은이", "מחבר", "المؤلف"),
+        ),
+    )
+)
 _NUMBER = 9  # digits of the shortest ISBN: a cell with as many is none that names a column
 STATUS_OF = {one: one for one in STATUSES} | {
     "currently-reading": "reading",
@@ -31,22 +104,36 @@ STATUS_OF = {one: one for one in STATUSES} | {
     "finished": "read",
     "want to read": "to-read",
     "dnf": "did-not-finish",
+    "completed": "read",
+    "currently reading": "reading",
+    "to read": "to-read",
+    "tbr": "to-read",
+    "want-to-read": "to-read",
+    "unread": "to-read",
+    "not started": "to-read",
+    "planned": "to-read",
+    "did not finish": "did-not-finish",
+    "abandoned": "did-not-finish",
+    "stopped reading": "did-not-finish",
+    "on hold": "paused",
+    "on-hold": "paused",
 }
-OWNED = {"yes": True, "true": True, "1": True, "no": False, "false": False}
+OWNED = {"yes": True, "true": True, "1": True, "y": True, "x": True, "no": False, "false": False}
 
 
 def known_by(header: Collection[str]) -> bool:
     """True for a table of books."""
-    has_title = any(one in header for one in TITLES) and any(one in header for one in AUTHORS)
-    return has_title or any(one in ISBNS for one in header) or bool(_others(header))
+    has_title = bool(_named(header, TITLES, _TITLE_STEMS))
+    has_both = has_title and bool(_named(header, AUTHORS, _AUTHOR_STEMS))
+    return has_both or any(one in ISBNS for one in header) or bool(_others(header))
 
 
 def read(cells: Cells) -> Entry:
     """One row."""
-    authors = cells.first(*AUTHORS)
+    authors = cells.first(*_named(cells.names, AUTHORS, _AUTHOR_STEMS)) or _whole_name(cells)
     return Entry(
-        isbns=tuple(value for name in (*ISBNS, *_others(cells.names)) if (value := cells[name])),
-        title=cells.first(*TITLES),
+        isbns=tuple(cells[name] for name in (*_known(cells.names), *_others(cells.names))),
+        title=cells.first(*_named(cells.names, TITLES, _TITLE_STEMS)),
         authors=names(authors, ";" if ";" in authors else ","),
         reading=Reading(
             status=STATUS_OF.get(
@@ -64,6 +151,21 @@ def read(cells: Cells) -> Entry:
             owned=OWNED.get(cells["owned"].lower()),
         ),
     )
+
+
+def _named(header: Collection[str], names: Collection[str], stems: tuple[str, ...]) -> list[str]:
+    """The columns of these names; where there is none, those that begin as they do elsewhere."""
+    return [one for one in names if one in header] or [
+        one for one in header if one.startswith(stems)
+    ]
+
+
+def _known(header: Collection[str]) -> list[str]:
+    return [one for one in ISBNS if one in header]
+
+
+def _whole_name(cells: Cells) -> str:
+    return f"{cells['first name']} {cells['last name']}".strip()
 
 
 def _others(header: Collection[str]) -> list[str]:
