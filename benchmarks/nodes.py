@@ -7,6 +7,7 @@ rate does.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -24,7 +25,7 @@ import aiohttp
 import uvloop
 from common import made_up_books, sandbox_process, show, show_machine
 from processes import Server, postgres_cpu, server_process
-from watchers import fault, show_late, slow_down, start, watch
+from watchers import Story, fault, show_late, slow_down, start, watch
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from postgres_server import PostgresServer
@@ -32,7 +33,8 @@ from postgres_server import PostgresServer
 PLACES = (("SQLite", 1), ("PostgreSQL", 1), ("SQLite", 2), ("PostgreSQL", 2))
 AT_ONCE = 50
 RUNNING = 50
-WATCHERS, WATCHED, CONNECT_AT_ONCE = (1, 100, 1_000), 100, 50
+WATCHED, CONNECT_AT_ONCE = 100, 50
+ACROSS = ((1, 0.0), (1_000, 0.1), (1_000, 0.05), (1_000, 0.0))  # watchers, seconds between starts
 TAKEOVER_SECONDS = 60.0
 
 
@@ -156,18 +158,53 @@ def seconds(event: dict[str, object]) -> float:
     return datetime.fromisoformat(str(event["timestamp"])).timestamp()
 
 
-async def across(bench: Bench, watchers: int) -> None:
-    """Watchers at one node, of imports that another one does; of one they show what is least."""
+async def across(bench: Bench, watchers: int, apart: float) -> None:
+    """Watchers at one node, of imports that another one does; a single one shows what is least.
+
+    ``apart``: seconds between the starts. At 0 the imports alone want more than two cores have.
+    """
     async with bench.nodes("PostgreSQL", 2) as (one, other):
         await import_all(bench, (one, other), await bench.books(4))  # the weights are loaded
         await slow_down(bench.client, bench.sandbox, 2_000 if watchers == 1 else 6_000)
-        jobs = await start(bench.client, one.url, await bench.books(min(watchers, WATCHED)))
         gate = asyncio.Semaphore(CONNECT_AT_ONCE)
-        stories = await asyncio.gather(
-            *(watch(other.url, jobs[i % len(jobs)], gate, []) for i in range(watchers))
-        )
+        watching: list[asyncio.Task[Story]] = []
+        isbns = await bench.books(min(watchers, WATCHED))
+        began = time.perf_counter()
+        for place, isbn in enumerate(isbns):
+            await asyncio.sleep(began + place * apart - time.perf_counter())
+            [job_id] = await start(bench.client, one.url, [isbn])
+            watching += [
+                asyncio.create_task(watch(other.url, job_id, gate, []))
+                for _ in range(watchers // len(isbns))
+            ]
+        taken = time.perf_counter() - began
+        using = asyncio.create_task(cores_in_use(bench, (one, other)))
+        stories = await asyncio.gather(*watching)
+        using.cancel()
         await fault(bench.client, bench.sandbox, kind="delay", ms=1)
-    show_late("from another node", stories, ("goal ≤ 50 ms", ""))
+    busy = sorted(await using)
+    show_late(f"from another node, {len(isbns)} imports", stories, ("goal ≤ 50 ms", ""))
+    show("imports begun a second", f"{len(isbns) / taken:.0f}/s")
+    show("cores in use by nodes, PostgreSQL and watchers, P75", f"{busy[-len(busy) // 4]:.1f}")
+    show("  in the busiest half second", f"{busy[-1]:.1f}", "of 2")
+
+
+async def cores_in_use(bench: Bench, nodes: Sequence[Server]) -> list[float]:
+    """CPU seconds a second, over each half second, until cancelled."""
+    shares = []
+    used, at = used_seconds(bench, nodes), time.perf_counter()
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(0.5)
+            now_used, now = used_seconds(bench, nodes), time.perf_counter()
+            shares.append((now_used - used) / (now - at))
+            used, at = now_used, now
+    return shares
+
+
+def used_seconds(bench: Bench, nodes: Sequence[Server]) -> float:
+    in_nodes = sum(node.cpu_seconds() for node in nodes)
+    return in_nodes + postgres_cpu(bench.postgres.folder) + time.process_time()
 
 
 async def main() -> None:
@@ -192,8 +229,8 @@ async def main() -> None:
                     if "takeover" in parts:
                         await takeover(bench)
                     if "across" in parts:
-                        for watchers in WATCHERS:
-                            await across(bench, watchers)
+                        for watchers, apart in ACROSS:
+                            await across(bench, watchers, apart)
         finally:
             postgres.stop()
 

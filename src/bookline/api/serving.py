@@ -42,6 +42,11 @@ COLLECT_AT = (10_000, 2, 350)
 """New objects, then rounds. The first is rare: a twentieth less CPU an import. What has outlived
 three rounds is old, so that at most 40,000 objects are looked through at once, for some ms; those
 of a thousand watchers that had just come, all together, held each of them up for 40 to 170 ms."""
+THREAD_TURN_SECONDS = 0.001
+"""How long a thread that computes may keep the others waiting (``sys.setswitchinterval``). With
+Python's 5 ms each answer of PostgreSQL and each pass of the event loop could wait for so long, one
+after the other: an event came to another node's watcher after hundreds of ms where threads were
+busy."""
 WATCHER_SAYS_BYTES = 16 * 1024  # what a watcher says has no meaning, so it may not be long
 UNCONFIRMED_MS = 25_000  # a ping (progress/hub.py) and this are less than 60 s
 KEEP_ALIVE_OPTIONS = {
@@ -140,6 +145,7 @@ class BooklineServer(uvicorn.Server):
             gc.freeze()  # what is there stays: looking through all of it took 0.1 to 0.3 s a time
             gc.enable()
             gc.set_threshold(*COLLECT_AT)
+            sys.setswitchinterval(THREAD_TURN_SECONDS)
             for one in self.servers[0].sockets:
                 with socket.socket(fileno=os.dup(one.fileno())) as listener:
                     _limit_silence(listener)

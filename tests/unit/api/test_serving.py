@@ -3,28 +3,30 @@
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 import uvicorn
 
-from bookline.api.serving import COLLECT_AT, BooklineServer
+from bookline.api.serving import COLLECT_AT, THREAD_TURN_SECONDS, BooklineServer
 
 
 @pytest.fixture
 def collector() -> Iterator[None]:
     """As the command leaves it to the server: off."""
-    threshold = gc.get_threshold()
+    threshold, turn = gc.get_threshold(), sys.getswitchinterval()
     gc.disable()
     yield
+    sys.setswitchinterval(turn)
     gc.enable()
     gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
 @pytest.mark.usefixtures("collector")
-async def test_garbage_is_collected_from_when_the_server_is_up(
+async def test_a_server_that_is_up_collects_garbage_and_lets_threads_take_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def start(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
@@ -41,6 +43,7 @@ async def test_garbage_is_collected_from_when_the_server_is_up(
     assert server.is_ready.is_set()
     assert gc.isenabled()
     assert gc.get_threshold() == COLLECT_AT
+    assert sys.getswitchinterval() == pytest.approx(THREAD_TURN_SECONDS)
 
 
 @pytest.mark.usefixtures("collector")
