@@ -195,12 +195,15 @@ async def test_a_batch_tells_the_ends_of_one_write_one_by_one(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("lost", ["claim", "mark", "end"])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["refused", "answer lost"])
 async def test_a_store_that_is_away_loses_nothing_and_tells_nothing_twice(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, lost: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lost: str, is_kept: bool
 ) -> None:
-    """What is asked again after StoreDown is kept once."""
+    """What is asked again after StoreDown is kept once, also where it was kept and the connection
+    broke before the answer.
+    """
     real = bench.stores.journal.write_soon_and_tell
-    down = _away_once(real)
+    down = _away_once(real, is_kept=is_kept)
 
     async def again(ask: Callable[[], Any]) -> Any:
         try:
@@ -221,7 +224,8 @@ async def test_a_store_that_is_away_loses_nothing_and_tells_nothing_twice(
         == Attempt()
     )
     away("end")
-    assert await again(lambda: finish(bench.together, claim)) == COMPLETED
+    ended = await again(lambda: finish(bench.together, claim))
+    assert ended == (None if is_kept and lost == "end" else COMPLETED)  # None: it has ended already
 
     row = await bench.rows("job-0")
     assert [(seq, key) for seq, key, _ in row["events"]] == [
@@ -343,8 +347,8 @@ def _statements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def _away_once(real: Callable[..., Any]) -> Callable[..., Any]:
-    """The store does the work, loses it, and is back at the next write."""
+def _away_once(real: Callable[..., Any], *, is_kept: bool) -> Callable[..., Any]:
+    """The store does the work, loses it or only its answer, and is back at the next write."""
     left = ["once"]
 
     def write(work: Any, keys: Any, **more: Any) -> Any:
@@ -354,9 +358,16 @@ def _away_once(real: Callable[..., Any]) -> Callable[..., Any]:
 
         def lose(session: Any, told: list[Json]) -> None:
             work(session, told)
-            raise StoreDown("away")
+            if not is_kept:
+                raise StoreDown("away")
 
         done: Future[Any] = real(lose, keys)
-        return done
+        return _without_answer(done)
 
     return write
+
+
+def _without_answer(done: "Future[Any]") -> "Future[Any]":
+    lost: Future[Any] = Future()
+    done.add_done_callback(lambda _: lost.set_exception(StoreDown("away")))
+    return lost

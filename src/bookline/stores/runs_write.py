@@ -22,6 +22,8 @@ from bookline.stores.job_rows import MARK, SAVE, TELL, marking, read_row, saving
 from bookline.stores.records import keep_records
 
 _ROWS = "SELECT * FROM jobs WHERE job_id IN :ids"
+# Where the answer to a write was lost, its events are there; nobody else tells of a job of ours.
+_TELL = f"{TELL} ON CONFLICT (job_id, seq) DO NOTHING"
 _STAND = "SELECT job_id, run, epoch, status, cancel_requested FROM jobs WHERE job_id IN :ids"
 
 
@@ -74,7 +76,7 @@ def write_all(session: Session, told: Told, write: Write, now_ms: int) -> Writte
         [*(saving(row) for row, _ in claimed.values()), *(saving(change.row) for change in ended)],
     )
     news = [one for change in changes for one in change.events]
-    _many(session, TELL, [telling(event, key, at_ms) for event, key, at_ms in news])
+    _many(session, _TELL, [telling(event, key, at_ms) for event, key, at_ms in news])
     told += [event for event, _, _ in news]
     keep_records(session, [change.record for change in ended if change.record is not None])
     moved = [row.job for row, _ in claimed.values()] + [change.row.job for change in ended]
