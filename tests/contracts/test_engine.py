@@ -1120,6 +1120,29 @@ async def test_what_fails_in_a_batch_continues_where_it_was(on_dbos: DbosBench) 
     assert await on_dbos.told("workflow_resumed") == []
 
 
+async def test_a_journal_that_is_away_keeps_nobody_from_stopping(
+    on_dbos: DbosBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is asked to end ends; what it could not leave in good order continues."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreDown("full")
+
+    on_dbos.in_batch = True
+    on_dbos.steps.held = {METADATA}
+    await on_dbos.start()
+    await on_dbos.reached(METADATA)
+
+    with monkeypatch.context() as full:
+        full.setattr(on_dbos.runs, "leave", away)
+        async with asyncio.timeout(5):
+            await on_dbos.engine._straight.close()
+
+    on_dbos.steps.held.clear()
+    assert await sweep(on_dbos, "node = 'dead'") == 1
+    assert (await on_dbos.end()).status == COMPLETED
+
+
 # ------------------------------------------------------------------ the engine's database
 async def test_a_record_that_was_refused_once_is_made_and_is_no_failure(
     on_dbos: DbosBench, monkeypatch: pytest.MonkeyPatch

@@ -238,8 +238,12 @@ class JobRun:
             self._world.measures.saved_aside()
 
     async def leave(self, *, continues: bool) -> None:
-        """Keeps the outcomes so far: another execution ``continues``, now or after a restart."""
-        await until_it_is_back(partial(self._leave, continues))
+        """Keeps the outcomes so far: another execution ``continues``, now or after a restart.
+
+        Raises: StoreDown where none continues now: a process that stops waits for no store.
+        """
+        keep = partial(self._leave, continues)
+        await (until_it_is_back(keep) if continues else keep())
 
     async def _leave(self, continues: bool) -> None:
         with self._outbox.riding() as news:

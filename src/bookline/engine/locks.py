@@ -34,18 +34,20 @@ class Locks:
         """Another process → when its lock was last seen."""
 
     def open(self) -> None:
-        path = self._folder / self.node_id
-        while True:
+        path, before = self._folder / self.node_id, self._lock
+        while self._lock is before:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # the folder was removed just now
-                lock = path.open("a")
+            # FileNotFoundError: the folder was removed just now.
+            with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as unless_kept:
+                lock = unless_kept.enter_context(path.open("a"))
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if _is_there(path, lock):
-                    break
-                lock.close()  # it was taken for a dead one's before it was locked
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
+                if _is_there(path, lock):  # else it was taken for a dead one's before it was locked
+                    lock.write(str(os.getpid()))
+                    lock.flush()
+                    unless_kept.pop_all()
+                    self._lock = lock
+        if before is not None:
+            before.close()
 
     def close(self) -> None:
         if self._lock is not None:
@@ -77,7 +79,6 @@ class Locks:
     def _stay(self) -> None:
         """Puts the own file back where somebody has removed it."""
         if self._lock is not None and not _is_there(self._folder / self.node_id, self._lock):
-            self._lock.close()
             self.open()
 
     @contextlib.asynccontextmanager

@@ -111,8 +111,12 @@ class Queue:
             self._empty |= {source for source, room in sources.items() if taken[source] < room}
         for job in jobs:
             self._coming[job.job_id] = job.order.source
-        for job in jobs:
-            await self.hand_over(job)
+        try:
+            for job in jobs:
+                await self.hand_over(job)
+        finally:
+            for job in jobs:
+                self.release(job)
         return len(jobs)
 
     def _room(self) -> int:

@@ -26,6 +26,8 @@ from bookline.workflow import import_book
 
 log = logging.getLogger(__name__)
 
+END_SECONDS = 5.0  # our choice: what a store has not taken by then is found again all the same
+
 ContinueWith = Callable[[ImportInput, Slot], Awaitable[None]]
 """Starts the ordinary import, which has its place already.
 
@@ -67,9 +69,11 @@ class Straight:
 
     async def close(self) -> None:
         """Stops them in good order: they continue after the next start, without losing a try."""
-        for task in self._tasks.values():
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_SECONDS)
 
     def _over(self, of_job: str) -> None:
         del self._tasks[of_job], self._cancels[of_job]

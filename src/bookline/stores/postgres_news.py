@@ -39,15 +39,18 @@ class Messenger:
         self._waiting: dict[str, None] = {}
         self._hearers: dict[asyncio.Queue[_Told], asyncio.AbstractEventLoop] = {}
         self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
     def announce(self, names: Iterable[str]) -> None:
         with self._lock:
-            if not self._is_closed:
+            if self._is_closed:
+                return
+            if len(self._waiting) < WAITING_MOST:
                 self._waiting.update(dict.fromkeys(names))
-                self._start()
-                self._wake()
+            self._start()
+            self._wake()
 
     async def changes(self) -> AsyncGenerator[_Told, None]:
         told: asyncio.Queue[_Told] = asyncio.Queue()
@@ -78,7 +81,8 @@ class Messenger:
             self._thread.start()
 
     def _wake(self) -> None:
-        os.write(self._wake_write, b".")
+        with contextlib.suppress(BlockingIOError):  # full: it is awake, or has no connection
+            os.write(self._wake_write, b".")
 
     def _run(self) -> None:
         while not self._is_closed:

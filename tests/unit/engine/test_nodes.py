@@ -1,5 +1,6 @@
 """Which processes are alive: a lock says so, and it goes with its process."""
 
+import errno
 import fcntl
 import shutil
 import subprocess
@@ -106,6 +107,29 @@ async def test_a_folder_that_is_removed_makes_nobody_dead(tmp_path: Path) -> Non
     assert await Locks(folder).living() > both
     one.close()
     other.close()
+
+
+async def test_a_file_that_could_not_be_put_back_is_put_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder was removed, and the disk was full just then."""
+    folder = tmp_path / "nodes"
+    here, other = Locks(folder), Locks(folder)
+    here.open()
+    shutil.rmtree(folder)
+
+    with monkeypatch.context() as full:
+        full.setattr(fcntl, "flock", _no_space)
+        with pytest.raises(OSError, match="No space"):
+            await here.living()
+
+    assert await here.living() == {here.node_id}
+    assert await other.living() == {here.node_id, other.node_id}
+    here.close()
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 async def test_one_that_never_comes_back_is_dead_after_a_while(tmp_path: Path) -> None:

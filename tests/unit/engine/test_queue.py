@@ -19,11 +19,11 @@ class Importer:
 
     places: Places
     running: list[str] = field(default_factory=list)
-    is_down: bool = False
+    fault: Exception | None = None
 
     async def start(self, order: ImportInput, *, in_batch: bool = False) -> None:
-        if self.is_down:
-            raise StoreDown("full")
+        if self.fault is not None:
+            raise self.fault
         self.running.append(order.job_id)
         await self.places.take()
 
@@ -170,8 +170,21 @@ async def test_imports_that_wait_for_one_source_leave_room_for_the_others(
 
 async def test_an_engine_that_is_away_loses_no_room(bench: Bench) -> None:
     await bench.wait(1)
-    bench.importer.is_down = True
+    bench.importer.fault = StoreDown("full")
 
     await bench.queue.feed()
 
+    assert [bench.queue.reserve(bench.job(f"new-{number}")) for number in range(2)] == [True, True]
+
+
+async def test_nor_does_one_that_breaks(bench: Bench) -> None:
+    """What was taken with it is looked for like all that stands still; its room is free again."""
+    await bench.wait(2)
+    bench.importer.fault = RuntimeError("broken")
+
+    with pytest.raises(RuntimeError):
+        await bench.queue.feed()
+
+    bench.importer.fault = None
+    await bench.queue.feed()
     assert [bench.queue.reserve(bench.job(f"new-{number}")) for number in range(2)] == [True, True]
