@@ -213,6 +213,26 @@ async def test_any_text_is_kept_as_it_is(library: AnyLibrary, text: str) -> None
     assert await library.find(MOBY_DICK) == book
 
 
+@pytest.mark.parametrize("kind", [range(0x12000, 0x12399), range(0x3300, 0x3358)])
+async def test_a_book_of_the_longest_texts_is_kept_and_found(
+    library: AnyLibrary, kind: range
+) -> None:
+    """Cuneiform takes four bytes a character; a square of katakana stands for up to six. An index
+    of PostgreSQL takes 2,704 bytes.
+    """
+    dice = random.Random(1)
+    title, author = ("".join(chr(dice.choice(kind)) for _ in range(n)) for n in (500, 200))
+    book = a_book(title=title, authors=(author,))
+
+    await library.keep(book)
+
+    assert await library.find(MOBY_DICK) == book
+    for sort in ("title", "author", "year", "match"):
+        query = BookQuery(sort=sort, q=title if sort == "match" else "")
+        page = await library.list(query, limit=1, cursor=None)
+        assert [one.isbn for one in page.items] == [MOBY_DICK]
+
+
 async def test_half_a_character_is_replaced(library: AnyLibrary) -> None:
     kept = await library.keep(a_book(title="Whale \ud83d", authors=("\udc00",)))
 

@@ -15,6 +15,8 @@ from bookline.values import Json
 
 log = logging.getLogger(__name__)
 
+REFUSED_MOST = 3  # our choice: books in a row; then it is the library that is down
+
 _NUMBERS = frozenset({"pageCount", "width", "height", "dimensions"})
 _LISTS = frozenset({"authors", "categories"})
 
@@ -25,7 +27,7 @@ async def drain(fallback: KeyValue, library: Library, objects: ObjectStore | Non
     With ``objects``, a cover that another one has replaced is removed. Safe to run at any time, in
     several processes too: a book that is kept twice is kept once.
     """
-    drained = 0
+    drained = refused = 0
     try:
         for key in await fallback.keys(PREFIX):
             entry = await fallback.find(key)
@@ -36,6 +38,13 @@ async def drain(fallback: KeyValue, library: Library, objects: ObjectStore | Non
                 await _keep(book, library, objects)
             except Removed as error:
                 log.info("%s", error)
+            except StoreDown as error:
+                refused += 1
+                if refused == REFUSED_MOST:
+                    raise
+                log.info("%s stays in the fallback store for now: %s", key, error)
+                continue
+            refused = 0
             drained += await fallback.remove(key, if_value=entry)
     except StoreDown as error:
         log.info("the fallback store was not drained to its end: %s", error)

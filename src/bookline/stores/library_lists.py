@@ -22,8 +22,8 @@ from bookline.stores.catalogue import (
     SORTS,
     Sort,
     conditions,
-    fold,
     read_place,
+    sort_key,
     trigrams,
     write_place,
 )
@@ -79,7 +79,7 @@ def asked(
     indexed = [*(trigrams(values) if has_trigrams else ()), *terms]
     question = _Asked(terms, indexed, values, has_trigrams and "isbn" not in values)
     if query.sort == "match":
-        return partial(_best, question, fold(query.q), limit)
+        return partial(_best, question, sort_key(query.q), limit)
     place = None if cursor is None else read_place(query.sort, cursor)
     sort = SORTS[query.sort]
 
