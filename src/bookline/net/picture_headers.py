@@ -205,12 +205,14 @@ def _other_kind(body: bytes) -> str:
     if not body:
         return "empty"
     if body[4:8] == b"ftyp":
+        if b"avif" in body[16:64]:  # mif1 is the frame of both
+            return "an AVIF picture"
         return _BRANDS.get(body[8:12], "a video or a picture of another kind")
     for start, what in _STARTS:
         if body.startswith(start):
             return what
     text = body[:1_000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<svg", b"<?xml", b"<!--")) and b"<svg" in text:
+    if text.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text:
         return "an SVG picture"
     if text.startswith((b"<", b"{", b"[")):
         return "a web page or text"

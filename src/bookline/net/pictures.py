@@ -91,8 +91,8 @@ def _decode(kind: Kind, body: bytes) -> Picture:
         refuse_size(*webp_size(body))
     if kind is PNG:
         body = _critical_chunks(body)
-    if kind is JPEG and not body.rstrip(b"\0").endswith(_END_OF_JPEG):
-        body = _with_end(body)
+    if kind is JPEG:
+        body = _to_its_end(body)
     # The plug-ins are opened directly: no other format is tried, no global limit is consulted.
     with _openers()[kind](BytesIO(body)) as image:
         width, height = image.size
@@ -102,6 +102,8 @@ def _decode(kind: Kind, body: bytes) -> Picture:
         # A JPEG can be decoded at an eighth and in grey; it is read to its end all the same.
         image.draft("L", (_BLANK_TEST_SIDE, _BLANK_TEST_SIDE))
         image.load()
+        if kind is JPEG and _is_flat_below(image) and _goes_on(body, image):
+            raise CoverRefused("the cover is a broken jpg file: it stops half-way")
         _refuse_look(kind, image)
     return Picture(
         content_type=kind.content_type, extension=kind.extension, width=width, height=height
@@ -110,10 +112,21 @@ def _decode(kind: Kind, body: bytes) -> Picture:
 
 # ------------------------------------------------------------------ as lenient as viewers are
 _END_OF_JPEG = b"\xff\xd9"
+_SCAN_OF_JPEG = b"\xff\xda"
 _FILLING = b"\xa5\x3c\x96\x5a" * 64  # read as picture data where some is still missing
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
 _ON_ITS_SIDE = frozenset({5, 6, 7, 8})
+_TRANSPARENCY = {0: 2, 2: 6, 4: 0, 6: 0}  # bytes by colour type; a palette's differ (PNG 11.3.2)
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"})
+
+
+def _to_its_end(body: bytes) -> bytes:
+    """Without what stands behind the end marker of its last scan.
+
+    Raises: CoverRefused as ``_with_end``.
+    """
+    end = body.find(_END_OF_JPEG, max(body.rfind(_SCAN_OF_JPEG), 0))
+    return _with_end(body) if end < 0 else body[: end + 2]
 
 
 def _with_end(body: bytes) -> bytes:
@@ -127,6 +140,21 @@ def _with_end(body: bytes) -> bytes:
     if _pixels(ended) != _pixels(body + _FILLING + _END_OF_JPEG):
         raise CoverRefused("the cover is a broken jpg file: it stops half-way")
     return ended
+
+
+def _is_flat_below(image: Image) -> bool:
+    """As where a decoder has run out of data, or a cover ends in one colour."""
+    strip = image.crop((0, image.height - 1, image.width, image.height)).convert("L")
+    return _contrast(strip) == 0
+
+
+def _goes_on(body: bytes, image: Image) -> bool:
+    """Whether a JPEG with its end marker still waits for data before it."""
+    end = len(body) - len(_END_OF_JPEG)
+    with _openers()[JPEG](BytesIO(body[:end] + _FILLING + body[end:])) as filled:
+        filled.draft("L", (_BLANK_TEST_SIDE, _BLANK_TEST_SIDE))
+        filled.load()
+        return filled.tobytes() != image.tobytes()
 
 
 def _pixels(body: bytes) -> bytes:
@@ -147,6 +175,9 @@ def _critical_chunks(body: bytes) -> bytes:
         end = at + 12 + int.from_bytes(body[at : at + 4], "big")
         name, chunk = body[at + 4 : at + 8], body[at:end]
         is_note = name[:1].islower()
+        if name == b"tRNS" and _TRANSPARENCY.get(body[25], end - at - 12) != end - at - 12:
+            at = end  # of no length that its kind of picture can have
+            continue
         is_whole = not is_note or chunk[-4:] == zlib.crc32(chunk[4:-4]).to_bytes(4, "big")
         if (name in _CRITICAL and is_whole) or not name[:1].islower():
             kept.append(chunk)

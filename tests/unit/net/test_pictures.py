@@ -257,6 +257,26 @@ async def test_a_jpeg_that_stops_half_way_is_broken(options: Any, share: float) 
     assert "stops half-way" in await refusal(body[: int(len(body) * share)])
 
 
+@pytest.mark.parametrize("tail", [b"", b"\0\0", b"<html>"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+async def test_an_end_marker_makes_no_cut_jpeg_whole(share: float, tail: bytes) -> None:
+    body = saved(noisy(400, 600), "JPEG")
+    cut = body[: int(len(body) * share)].rstrip(b"\xff") + b"\xff\xd9"
+
+    assert "stops half-way" in await refusal(cut + tail)
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "grey", "red"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 30}])
+async def test_a_cover_that_ends_in_one_colour_is_whole(colour: str, options: Any) -> None:
+    cover = noisy(400, 600)
+    ImageDraw.Draw(cover).rectangle((0, 450, 400, 600), fill=colour)
+
+    picture = await read_picture(saved(cover, "JPEG", **options))
+
+    assert (picture.width, picture.height) == (400, 600)
+
+
 def noisy(width: int, height: int) -> Image.Image:
     """A picture whose every part differs, so that a missing part shows."""
     return Image.effect_noise((width, height), 80).convert("RGB")
@@ -265,7 +285,8 @@ def noisy(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize(
     ("name", "data"),
     [(b"tEXt", b"Title\0a book"), (b"zTXt", b"Note\0\0nonsense"), (b"gAMA", b"\0\0"),
-     (b"iCCP", b"x\0\0nonsense"), (b"pHYs", b""), (b"eXIf", b"nonsense"), (b"tIME", b"\0")],
+     (b"iCCP", b"x\0\0nonsense"), (b"pHYs", b""), (b"eXIf", b"nonsense"), (b"tIME", b"\0"),
+     (b"tRNS", b"\0")],
 )  # fmt: skip
 @pytest.mark.parametrize("crc", [None, 0])
 async def test_a_damaged_note_spoils_no_png(name: bytes, data: bytes, crc: int | None) -> None:
@@ -336,7 +357,9 @@ async def test_damaged_exif_data_turns_nothing(notes: bytes) -> None:
     ("body", "name"),
     [
         (b"\0\0\0\x1cftypavif" + b"\0" * 40, "AVIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf" + b"\0" * 40, "AVIF"),
         (b"\0\0\0\x1cftypheic" + b"\0" * 40, "HEIC"),
+        (b"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN'><svg/>", "SVG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"<?xml version='1.0'?><svg/>", "SVG"),
         (b"II*\0" + b"\0" * 40, "TIFF"),
