@@ -1332,6 +1332,21 @@ async def test_the_records_of_one_method_can_be_asked_for(journal: Journal, cloc
     assert [(one.method, one.finished_ms) for one in legacy] == [("legacy", NOW_MS + 2)]
 
 
+async def test_the_newest_endings_of_one_method_are_counted(journal: Journal, clock: Clock) -> None:
+    ends = [("workflow", FAILED), ("workflow", FAILED), ("workflow", COMPLETED), ("legacy", FAILED)]
+    for number, (method, status) in enumerate([*ends, *ends, ("workflow", COMPLETED)]):
+        clock.now_ms = NOW_MS + number // 4
+        await end_one(journal, f"job-{number}", method, status)
+
+    since = await journal.endings(NOW_MS + 1, 9, method="workflow")
+
+    assert since == {("ours", 1): 2, ("done", 1): 1, ("done", 2): 1}
+    all_of_them = await journal.endings(0, 9, method="workflow")
+    assert all_of_them == {("ours", 0): 2, ("done", 0): 1, **since}
+    assert await journal.endings(0, 1, method="workflow") == {("done", 2): 1}
+    assert await journal.endings(0, 1, method="legacy") == {("ours", 1): 1}
+
+
 async def test_records_outlive_their_jobs(journal: Journal, clock: Clock) -> None:
     await end_one(journal, "job-1", "workflow")
 

@@ -31,26 +31,30 @@ QUANTILES = (*range(5, 100, 5), 99)
 """Percents of the curve that plots draw."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One method's finished imports. ``durations`` are sorted, in milliseconds."""
+    """One method's finished imports."""
 
-    records: Sequence[ImportRecord]
+    count: int
+    """Cancelled ones aside."""
+    success: int
     durations: Sequence[int]
+    """Milliseconds, sorted, of those that ended with a book."""
 
     @classmethod
-    def of(cls, records: Iterable[ImportRecord], method: str) -> "Sample":
-        mine = [one for one in records if one.method == method and one.outcome != CANCELLED]
-        return cls(mine, sorted(one.duration_ms for one in mine if one.outcome in WITH_BOOK))
-
-    @property
-    def count(self) -> int:
-        """Finished imports, cancelled ones aside."""
-        return len(self.records)
-
-    @property
-    def success(self) -> int:
-        return sum(one.outcome in SUCCESSES for one in self.records)
+    def of(cls, endings: Mapping[tuple[str, int], int]) -> "Sample":
+        """Of how many imports ended so (their outcome) after so many milliseconds."""
+        outcomes: Counter[str] = Counter()
+        durations: list[int] = []
+        for (outcome, duration_ms), count in endings.items():
+            outcomes[outcome] += count
+            if outcome in WITH_BOOK:
+                durations += [duration_ms] * count
+        return cls(
+            count=outcomes.total() - outcomes[CANCELLED],
+            success=sum(outcomes[outcome] for outcome in SUCCESSES),
+            durations=sorted(durations),
+        )
 
 
 def percentile(durations: Sequence[int], percent: float) -> int | None:

@@ -214,11 +214,11 @@ class Rollouts:
         fresh_ms = rollout.since_ms
         # At 100 % legacy has no fresh ones: the workflow is still held against its last week.
         legacy_ms = self._clock() - WEEK_MS if rollout.percent == 100 else fresh_ms
-        ours = await self._records.records(fresh_ms, JUDGED_MOST, method=WORKFLOW)
-        theirs = await self._records.records(legacy_ms, JUDGED_MOST, method=LEGACY)
+        ours = await self._records.endings(fresh_ms, JUDGED_MOST, method=WORKFLOW)
+        theirs = await self._records.endings(legacy_ms, JUDGED_MOST, method=LEGACY)
         return judge(
-            Sample.of(ours, WORKFLOW),
-            Sample.of(theirs, LEGACY),
+            Sample.of(ours),
+            Sample.of(theirs),
             tallies,
             len(rollout.incidents),
             self.gates,

@@ -252,6 +252,12 @@ class Records(Protocol):
         """Those finished since then, oldest first; at most so many, the newest ones."""
         ...
 
+    async def endings(
+        self, since_ms: int, most: int, *, method: str
+    ) -> Mapping[tuple[str, int], int]:
+        """Outcome and duration (ms) → how many ended so, of the newest so many since then."""
+        ...
+
     async def figures(
         self, since_ms: int, outcomes: Collection[str], percents: Collection[int]
     ) -> Figures:

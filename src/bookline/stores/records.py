@@ -27,6 +27,11 @@ _RECORD = """INSERT INTO import_records (record_id, method, outcome, code, provi
 _LENGTHS = """SELECT outcome, provider, duration_ms, count(*) AS count, sum(tries) AS tries
               FROM import_records WHERE method = :method AND finished_ms >= :since
               GROUP BY outcome, provider, duration_ms"""
+_ENDINGS = """SELECT outcome, duration_ms, count(*) AS count FROM (
+                  SELECT outcome, duration_ms FROM import_records
+                  WHERE method = :method AND finished_ms >= :since
+                  ORDER BY finished_ms DESC, record_id DESC LIMIT :most) AS newest
+              GROUP BY outcome, duration_ms"""
 _OPEN = """SELECT method, count(*) AS open, count(*) FILTER (WHERE updated_ms <
                CASE status WHEN 'queued' THEN :queued ELSE :moved END) AS lost
            FROM jobs WHERE status IN ('queued', 'running') GROUP BY method"""
@@ -66,6 +71,17 @@ class SqlRecords:
                 {"since_ms": since_ms, "method": method, "most": most},
             )
             return [read_record(row) for row in reversed(rows)]
+
+        return await self.database.read(work)
+
+    async def endings(
+        self, since_ms: int, most: int, *, method: str
+    ) -> Mapping[tuple[str, int], int]:
+        values = {"method": method, "since": since_ms, "most": most}
+
+        def work(session: Session) -> Mapping[tuple[str, int], int]:
+            rows = session.execute(_ENDINGS, values)
+            return {(row["outcome"], row["duration_ms"]): row["count"] for row in rows}
 
         return await self.database.read(work)
 

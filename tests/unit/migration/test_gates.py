@@ -1,5 +1,7 @@
 """The gates: no advance on thin or bad numbers, a rollback only when it is sure."""
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -16,25 +18,15 @@ from bookline.migration.gates import (
 )
 from bookline.migration.metrics import Sample
 from bookline.progress.journal import Tally
-from bookline.progress.records import DONE, NO_SUCH_BOOK, OURS, ImportRecord
+from bookline.progress.records import DONE, NO_SUCH_BOOK, OURS
 
 Z95 = 1.645
 
 
-def sample(
-    method: str, good: int, bad: int = 0, *, ms: Sequence[int] = (100,), unknown: int = 0
-) -> Sample:
+def sample(good: int, bad: int = 0, *, ms: Sequence[int] = (100,), unknown: int = 0) -> Sample:
     outcomes = [DONE] * good + [OURS] * bad + [NO_SUCH_BOOK] * unknown
-    return Sample.of(
-        [
-            ImportRecord(
-                record_id=str(place), method=method, outcome=outcome, code=None,
-                provider="openlibrary", duration_ms=ms[place % len(ms)], tries=4, finished_ms=place,
-            )
-            for place, outcome in enumerate(outcomes)
-        ],
-        method,
-    )  # fmt: skip
+    lengths = itertools.cycle(ms)
+    return Sample.of(Counter(zip(outcomes, lengths, strict=False)))
 
 
 def judged(
@@ -56,70 +48,70 @@ def broken(gates: Mapping[str, Gate]) -> set[str]:
 
 
 def test_two_good_methods_pass_every_gate() -> None:
-    gates = judged(sample("workflow", 100), sample("legacy", 100))
+    gates = judged(sample(100), sample(100))
 
     assert list(gates) == ["sample", "success", "p95", "lost", "doubled", "incidents"]
     assert closed(gates) == broken(gates) == set()
 
 
 def test_nothing_passes_without_a_sample_and_nothing_breaks() -> None:
-    gates = judged(sample("workflow", 0), sample("legacy", 0))
+    gates = judged(sample(0), sample(0))
 
     assert closed(gates) == {"sample", "success", "p95"}
     assert broken(gates) == set()
 
 
 def test_the_sample_says_how_many_are_missing() -> None:
-    gates = judged(sample("workflow", 40), sample("legacy", 99))
+    gates = judged(sample(40), sample(99))
 
     assert gates["sample"].message == "still missing: 60 of workflow, 1 of legacy"
     assert (gates["sample"].value, gates["sample"].limit) == (40, 100)
 
 
 def test_a_few_good_imports_do_not_prove_a_success_rate() -> None:
-    assert "success" in closed(judged(sample("workflow", 20), sample("legacy", 1_000)))
+    assert "success" in closed(judged(sample(20), sample(1_000)))
 
 
 def test_one_failure_in_a_hundred_keeps_the_gate_closed_and_breaks_nothing() -> None:
-    gates = judged(sample("workflow", 99, 1), sample("legacy", 100))
+    gates = judged(sample(99, 1), sample(100))
 
     assert "success" in closed(gates)
     assert broken(gates) == set()
 
 
 def test_one_failure_in_many_is_let_pass() -> None:
-    assert closed(judged(sample("workflow", 499, 1), sample("legacy", 500))) == set()
+    assert closed(judged(sample(499, 1), sample(500))) == set()
 
 
 def test_a_workflow_that_surely_fails_more_breaks_the_gate() -> None:
-    gates = judged(sample("workflow", 60, 20), sample("legacy", 400))
+    gates = judged(sample(60, 20), sample(400))
 
     assert broken(gates) == {"success"}
     assert "-25.0 points" in gates["success"].message
 
 
 def test_a_handful_of_failures_breaks_nothing_yet() -> None:
-    assert broken(judged(sample("workflow", 0, 10), sample("legacy", 400))) == set()
+    assert broken(judged(sample(0, 10), sample(400))) == set()
 
 
 def test_an_outage_that_hits_both_alike_breaks_nothing() -> None:
-    assert broken(judged(sample("workflow", 50, 50), sample("legacy", 50, 50))) == set()
+    assert broken(judged(sample(50, 50), sample(50, 50))) == set()
 
 
 def test_unknown_books_are_no_failures() -> None:
-    gates = judged(sample("workflow", 100, unknown=300), sample("legacy", 300, unknown=100))
+    gates = judged(sample(100, unknown=300), sample(300, unknown=100))
 
     assert closed(gates) == set()
 
 
 def test_a_workflow_that_is_surely_slower_breaks_the_gate() -> None:
-    gates = judged(sample("workflow", 200, ms=range(150, 350)), sample("legacy", 200))
+    gates = judged(sample(200, ms=range(150, 350)), sample(200))
 
     assert closed(gates) == broken(gates) == {"p95"}
 
 
 def test_milliseconds_matter_to_nobody_whatever_the_ratio() -> None:
-    gates = judged(sample("workflow", 200, ms=(60,)), sample("legacy", 200, ms=(10,)))
+    gates = judged(sample(200, ms=(60,)), sample(200, ms=(10,)))
 
     assert closed(gates) == set()
     assert "x 6.00" in gates["p95"].message
@@ -128,14 +120,14 @@ def test_milliseconds_matter_to_nobody_whatever_the_ratio() -> None:
 def test_a_slow_tail_by_chance_does_not_close_the_gate() -> None:
     tail = [100] * 94 + [500] * 6
 
-    assert closed(judged(sample("workflow", 100, ms=tail), sample("legacy", 100))) == set()
+    assert closed(judged(sample(100, ms=tail), sample(100))) == set()
 
 
 @pytest.mark.parametrize("kind", ["lost", "doubled"])
 def test_one_lost_or_doubled_job_breaks_its_gate(kind: str) -> None:
     tallies = {"workflow": Tally(open=1, **{kind: 1})}
 
-    gates = judged(sample("workflow", 100), sample("legacy", 100), tallies)
+    gates = judged(sample(100), sample(100), tallies)
 
     assert closed(gates) == broken(gates) == {kind}
 
@@ -143,11 +135,11 @@ def test_one_lost_or_doubled_job_breaks_its_gate(kind: str) -> None:
 def test_what_legacy_loses_keeps_nobody_from_leaving_it() -> None:
     tallies = {"legacy": Tally(open=3, lost=3, doubled=1)}
 
-    assert closed(judged(sample("workflow", 100), sample("legacy", 100), tallies)) == set()
+    assert closed(judged(sample(100), sample(100), tallies)) == set()
 
 
 def test_an_open_incident_keeps_the_rollout_where_it_is() -> None:
-    gates = judged(sample("workflow", 100), sample("legacy", 100), incidents=1)
+    gates = judged(sample(100), sample(100), incidents=1)
 
     assert closed(gates) == {"incidents"}
     assert broken(gates) == set()

@@ -80,7 +80,16 @@ def test_a_percentile_is_the_nearest_rank(percent: float, value: int) -> None:
     assert percentile(range(1, 101), percent) == value
 
 
-def test_a_sample_is_of_one_method() -> None:
-    sample = Sample.of([record(1), record(2, "legacy"), record(3, outcome=CANCELLED)], "workflow")
+def test_a_sample_leaves_out_who_was_cancelled_and_times_who_got_a_book() -> None:
+    endings = {
+        (DONE, 300): 1,
+        (NO_SUCH_BOOK, 5): 2,
+        (DONE, 100): 2,
+        (CANCELLED, 1): 4,
+        (OURS, 9): 1,
+    }
 
-    assert (sample.count, sample.durations) == (1, [100])
+    sample = Sample.of(endings)
+
+    assert (sample.count, sample.success) == (6, 5)
+    assert sample.durations == [100, 100, 300]
