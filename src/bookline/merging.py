@@ -4,9 +4,11 @@ what the library has.
 | field           | two sources, one import  | a new import over the library             |
 |-----------------|--------------------------|-------------------------------------------|
 | title           | the first's; the other's | the new one; the old one where only that  |
-|                 | where only that is one   | is a title and no placeholder             |
-| subtitle        | the first's              | the new one where there is one            |
-| authors         | the first's              | the new ones where there are any          |
+|                 | where only that is one,  | is a title and no placeholder             |
+|                 | with what the first      |                                           |
+|                 | lacks of the next two    |                                           |
+| subtitle        | the first's; see title   | the new one where there is one            |
+| authors         | the first's; see title   | the new ones where there are any          |
 | publicationDate | the first that has it    | the new one; the old one if more exact    |
 | language        | the first that has it    | the new one; the old one if it is the     |
 |                 |                          | same more exactly (``pt-BR`` and ``pt``)  |
@@ -34,13 +36,17 @@ COMPLETED: Final = (
     "description", "cover", "pageCount", "publicationDate", "publisher", "language", "categories",
 )  # fmt: skip
 """What ``auto`` asks the next sources for, where the first one left it empty."""
+WITH_TITLE: Final = ("subtitle", "authors")
+"""What it asks for besides, where the title is a placeholder."""
 
 
 # ------------------------------------------------------------------ two sources, one import
 def missing(found: Metadata) -> frozenset[str]:
     """The fields that another source may fill."""
     lacks = {name for name in COMPLETED if not getattr(found, FIELDS[name])}
-    return frozenset(lacks | {"title"} if is_no_title(found.title) else lacks)
+    if is_no_title(found.title):  # a record that nobody has filled in yet
+        lacks |= {"title"} | {name for name in WITH_TITLE if not getattr(found, FIELDS[name])}
+    return frozenset(lacks)
 
 
 def completed(found: Metadata, other: Metadata) -> Metadata:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bookline.book import FIELDS, Book, Cover, Metadata, Provenance
 from bookline.merging import COMPLETED, combined, completed, laid_over, missing
+from bookline.placeholders import is_no_title
 
 ISBN = "9780142437247"
 texts = st.none() | st.sampled_from(["a", "b", "Untitled"])
@@ -192,9 +193,9 @@ def test_completing_fills_and_never_changes(found: Metadata, other: Metadata) ->
     for attribute in set(FIELDS.values()) - {"title"}:
         before = getattr(found, attribute)
         assert before is None or before == () or getattr(full, attribute) == before
-    assert (full.subtitle, full.authors, full.source) == (
-        found.subtitle, found.authors, found.source,
-    )  # fmt: skip
+    assert full.source == found.source
+    if not is_no_title(found.title):
+        assert (full.subtitle, full.authors) == (found.subtitle, found.authors)
     assert completed(full, other) == full
     assert completed(full, found) == full
 
@@ -203,7 +204,11 @@ def test_completing_fills_and_never_changes(found: Metadata, other: Metadata) ->
 @given(metadata, metadata)
 def test_what_was_filled_names_its_source(found: Metadata, other: Metadata) -> None:
     full = completed(found, other)
-    gained = missing(found) - missing(full)
+    gained = {
+        name
+        for name in missing(found)
+        if getattr(full, FIELDS[name]) != getattr(found, FIELDS[name])
+    }
 
     assert set(full.fields) == gained
     assert all(source == other.source for source in full.fields.values())
@@ -218,3 +223,15 @@ def test_a_placeholder_title_is_asked_for_elsewhere_and_stands_where_nobody_know
     assert completed(untitled, titled).fields == {"title": "isbndb"}
     assert completed(untitled, replace(titled, title="????")).title == "Untitled"
     assert missing(titled) == set(COMPLETED)
+
+
+def test_a_record_that_nobody_has_filled_in_gets_its_authors_with_its_title() -> None:
+    untitled = Metadata(isbn=ISBN, title="Untitled", source="openlibrary")
+    written = Metadata(isbn=ISBN, title="Moby-Dick", authors=("Melville",), source="isbndb")
+
+    full = completed(untitled, written)
+
+    assert (full.title, full.authors) == ("Moby-Dick", ("Melville",))
+    assert full.fields == {"title": "isbndb", "authors": "isbndb"}
+    named = replace(untitled, authors=("Herman Melville",))
+    assert completed(named, written).authors == ("Herman Melville",)
