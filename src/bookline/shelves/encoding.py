@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from bookline.errors import Refused
 
+_LOOKED_AT_CHARS = 1 << 20  # our choice
+_FEW = 3  # our choice
 PIECE_BYTES = 1 << 20  # our choice
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8", "utf-8"),
@@ -87,12 +89,26 @@ def _without_mark(data: bytes) -> Encoding:
         raise unreadable("The file contains NUL bytes, so it is not a text file.")
     if _decodes(data, "utf-8", 0):
         return Encoding(name="utf-8", codec="utf-8")
+    if line := _damage(data):
+        raise unreadable(f"The file is UTF-8 text that is damaged in line {line}.")
     kept = data.translate(None, _C1)
     if len(kept) == len(data):
         return Encoding(name="iso-8859-1", codec="iso-8859-1")
     if len(data.translate(None, _UNDEFINED)) == len(data):
         return Encoding(name="windows-1252", codec="windows-1252")
     raise unreadable("The file is neither UTF-8, UTF-16, Windows-1252 nor ISO-8859-1 text.")
+
+
+def _damage(data: bytes) -> int | None:
+    """The first line that is no UTF-8 where nearly all else is, as in a file that was cut within a
+    character; None for text in an 8-bit encoding, whose letters hardly ever look like UTF-8.
+    """
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    right = sum(1 for char in text[:_LOOKED_AT_CHARS] if char > "\x7f" and char != "\ufffd")
+    if right < _FEW or right <= _FEW * broken:
+        return None
+    return text.count("\n", 0, text.index("\ufffd")) + 1
 
 
 def _is_text(data: bytes, codec: str) -> bool:

@@ -102,6 +102,7 @@ def read_or_refused(data: bytes) -> tuple[list[Row], Refused | None]:
         (b"isbn".ljust(60, b"\0"), "UNREADABLE_FILE", "NUL bytes"),
         (b"<!DOCTYPE html><p>", "UNSUPPORTED_FORMAT", "web page"),
         (b"isbn\n\0\1\2", "UNREADABLE_FILE", "NUL bytes"),
+        ("title,isbn\nÉté à Zoé,\nNoël ä".encode()[:-1], "UNREADABLE_FILE", "damaged in line 3"),
         (b"isbn\n\x81\x9d\n", "UNREADABLE_FILE", "neither UTF-8"),
         (b"\xef\xbb\xbfisbn\n\xff\n", "UNREADABLE_FILE", "UTF-8"),
         (b"Dear diary,\nnothing here.\n", "UNREADABLE_FILE", "Dear diary"),

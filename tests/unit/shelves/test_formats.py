@@ -343,3 +343,10 @@ def test_storygraphs_times_survive_a_spreadsheet(
     [row] = rows(f"{header}\r\n{line}\r\n")
 
     assert row.reading.dates_read == times
+
+
+def test_text_in_an_8_bit_encoding_is_no_damaged_utf_8() -> None:
+    """Two of its letters may look like one of UTF-8."""
+    [row] = rows("title;isbn\n\u00c3\u00a9t\u00e9 \u00e0 Zo\u00e9;9780451524935\n", "windows-1252")
+
+    assert row.title == "\u00c3\u00a9t\u00e9 \u00e0 Zo\u00e9"
