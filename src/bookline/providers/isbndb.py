@@ -14,6 +14,7 @@ from typing import Final
 from bookline.book import Metadata
 from bookline.errors import BooklineError, BookNotFound, MetadataIncomplete, ProviderDown, SlowDown
 from bookline.isbn import Isbn
+from bookline.placeholders import is_no_title
 from bookline.ports import Answer, Http
 from bookline.providers.answers import check, read_json, read_retry_after
 from bookline.providers.dates import read_date
@@ -26,6 +27,7 @@ from bookline.providers.reading import (
     read_description,
     read_language,
     read_publisher,
+    read_subtitle,
     read_title,
     read_url,
     with_https,
@@ -189,10 +191,12 @@ def _read_titles(book: Json) -> tuple[str | None, str | None]:
     title, long = read_title(book.get("title")), read_title(book.get("title_long"))
     if title is None or long is None:
         return title or long, None
-    rest = long[len(title) :]
-    if not long.startswith(title) or not rest.startswith(":"):
+    if is_no_title(title):
+        return title if is_no_title(long) else long, None
+    rest = long[len(title) :].lstrip()
+    if not long.casefold().startswith(title.casefold()) or not rest.startswith(":"):
         return title, None
-    return title, _SERIES.sub("", rest[1:]).strip() or None
+    return title, read_subtitle(_SERIES.sub("", rest[1:]))
 
 
 _MARK: Final = re.compile(r"~[a-z_ -]{1,30}~", re.IGNORECASE)  # "~autofilled~", seen at authors

@@ -81,6 +81,10 @@ async def test_the_description_has_three_names(name: str) -> None:
         ("Moby", "Moby: A Whale", ("Moby", "A Whale")),
         ("Moby", "Mobydick: A Whale", ("Moby", None)),
         ("Moby", "白鯨", ("Moby", None)),
+        ("Moby", "MOBY : A Whale", ("Moby", "A Whale")),
+        ("Moby", "Moby: N/A", ("Moby", None)),
+        ("Untitled", "Moby: A Whale", ("Moby: A Whale", None)),
+        ("Untitled", "????", ("Untitled", None)),
         (None, "Moby: A Whale", ("Moby: A Whale", None)),
     ],
 )
