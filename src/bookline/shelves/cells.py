@@ -5,6 +5,7 @@ Rule 1:  a value that cannot be read is None; it never costs the row.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from bookline.reading import LONGEST_SHELF_CHARS, LONGEST_TEXT_CHARS, MOST_PARTS, is_date
@@ -32,12 +33,13 @@ def column(name: str) -> str:
 
 
 def columns(header: Sequence[str]) -> dict[str, int]:
-    """Each named column's place; the first of equal names."""
+    """Each named column's place; the second "isbn" is "isbn 2"."""
     places: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     for place, name in enumerate(header):
-        key = column(name)
-        if key:
-            places.setdefault(key, place)
+        if key := column(name):
+            seen[key] += 1
+            places.setdefault(key if seen[key] == 1 else f"{key} {seen[key]}", place)
     return places
 
 

@@ -350,3 +350,25 @@ def test_text_in_an_8_bit_encoding_is_no_damaged_utf_8() -> None:
     [row] = rows("title;isbn\n\u00c3\u00a9t\u00e9 \u00e0 Zo\u00e9;9780451524935\n", "windows-1252")
 
     assert row.title == "\u00c3\u00a9t\u00e9 \u00e0 Zo\u00e9"
+
+
+@pytest.mark.parametrize(
+    ("written", "authors"),
+    [
+        ("Orwell, George", ("George Orwell",)),
+        ("George Orwell, Erich Fromm", ("George Orwell", "Erich Fromm")),
+        ("Orwell, George; Fromm, Erich", ("George Orwell", "Erich Fromm")),
+        ("Tolkien, J. R. R.", ("J. R. R. Tolkien",)),
+        ("Plato", ("Plato",)),
+        ("Saki, Ann Author, Bo Writer", ("Saki", "Ann Author", "Bo Writer")),
+        ("", ()),
+    ],
+)
+def test_a_turned_name_is_one_author(written: str, authors: tuple[str, ...]) -> None:
+    [row] = rows(f'title,author\n1984,"{written}"\n')
+
+    assert row.authors == authors
+
+
+def test_a_second_column_of_the_same_name_may_hold_the_isbn() -> None:
+    assert [str(row.isbn) for row in rows("ISBN,ISBN,Title\n,9780451524935,1984\n")] == [ORWELL]

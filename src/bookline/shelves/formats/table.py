@@ -9,6 +9,7 @@ from collections.abc import Collection
 from bookline.reading import STATUSES, Reading
 from bookline.shelves.cells import Cells, column, count, day, days, names, prose, stars
 from bookline.shelves.formats.format import Format
+from bookline.shelves.formats.librarything import first_last
 from bookline.shelves.row import Entry
 
 ISBNS = (
@@ -97,6 +98,7 @@ _AUTHOR_STEMS = tuple(
         ),
     )
 )
+_GIVEN_NAMES = 3  # our choice: more words behind a comma are further authors
 _NUMBER = 9  # digits of the shortest ISBN: a cell with as many is none that names a column
 STATUS_OF = {one: one for one in STATUSES} | {
     "currently-reading": "reading",
@@ -134,7 +136,7 @@ def read(cells: Cells) -> Entry:
     return Entry(
         isbns=tuple(cells[name] for name in (*_known(cells.names), *_others(cells.names))),
         title=cells.first(*_named(cells.names, TITLES, _TITLE_STEMS)),
-        authors=names(authors, ";" if ";" in authors else ","),
+        authors=_authors(authors),
         reading=Reading(
             status=STATUS_OF.get(
                 cells.first("status", "read status", "exclusive shelf", "shelf").lower()
@@ -158,6 +160,17 @@ def _named(header: Collection[str], names: Collection[str], stems: tuple[str, ..
     return [one for one in names if one in header] or [
         one for one in header if one.startswith(stems)
     ]
+
+
+def _authors(text: str) -> tuple[str, ...]:
+    """ "Doe, Jane" is one name, turned; "Jane Doe, Max Roe" are two."""
+    if ";" in text:
+        return tuple(map(first_last, names(text, ";")))
+    family, _, given = text.partition(",")
+    is_turned = (
+        " " not in family.strip() and "," not in given and len(given.split()) <= _GIVEN_NAMES
+    )
+    return (first_last(text),) if is_turned else names(text)
 
 
 def _known(header: Collection[str]) -> list[str]:
