@@ -34,7 +34,7 @@ _BORN: Final = (
 )
 _DATES: Final = (
     rf"(?:{_YEAR}{_ERA}(?:\s+or\s+{_YEAR})?\s*[-‐-―]\s*(?:(?:d\.?\s*)?(?:{_YEAR}|[0-9]{{2}}\??){_ERA})?"
-    rf"|{_BORN}\s*{_YEAR}{_ERA}"
+    rf"|{_BORN}\s*{_YEAR}{_ERA}(?:\s*[-‐-―]\s*{_YEAR})?"
     r"|[-‐-―]\s*[0-9]{3,4}"
     r"|(?:(?:active|fl|flourished)\b\.?\s*)?[0-9]{1,2}(?:st|nd|rd|th)\s+cent(?:ury|\.)?(?:\s*B\.?C\.?)?)"
 )
@@ -61,8 +61,8 @@ _ROLE: Final = (
     r"colaboradora?|collaboratore|collaborator|compiler|compiled by|compilation|comp|compiladora?|"
     r"photographer|photographs?|photographs by|photography|photographe|fotograf(?:in)?|fotos|"
     r"fotógraf[oa]|artist|cover artist|cover design|designer|design|adapter|adapted by|adaptor|"
-    r"adaptation|bearbeiter(?:in)?|autor(?:in|a|es|en)?|auteure?|autrice|autore|автор|"
-    r"verfasser(?:in)?|schrijver|författare|forfatter|directeur|director|dir|coord|coordinador|"
+    r"adaptation|bearbeiter(?:in)?|autor(?:in|a|es|en)?|auteure?(?: du texte)?|autrice|autore|"
+    r"автор|verfasser(?:in)?|schrijver|författare|forfatter|directeur|director|dir|coord|coordinador|"
     r"coordinateur|curatore|curatrice|cur|a cura di|редактор|ред|сост|составитель|redaktor|"
     r"redakcja|opracowanie|oprac|"
     r"creator|penciller|penciler|inker|letterer|colou?rist|scenario|scénariste|dessinateur|"
@@ -74,7 +74,10 @@ _ROLE: Final = (
 _ROLES: Final = rf"{_ROLE}(?:\s*(?:,|;|/|&|\+|and|und|et|y|e|och|og|en|и)\s*{_ROLE}){{0,4}}"
 # Only after a comma, a bracket or a full stop: "Class of 1984" and "Group 47" are names.
 _LIFE: Final = re.compile(
-    rf"\s*[,;.(\[]\s*{_DATES}\s*[)\]]?\s*[.,;]?\s*(?:{_ROLES}\s*\Z)?(?=\Z|[,;(\[])", re.IGNORECASE
+    rf"\s*(?:[,;(\[]|(?<=\w\w)\.)\s*{_DATES}\s*"
+    r"(?:[;,]\s*[^\W\d][^()\[\]]*[)\]]|[)\]])?"  # (1802-1885 ; écrivain)
+    rf"\s*[.,;]?\s*(?:{_ROLES}\s*\Z)?(?=\Z|[,;(\[])",
+    re.IGNORECASE,
 )
 LEAST_YEARS, MOST_YEARS = 15, 110  # of an author's life
 _BARE_LIFE: Final = re.compile(r"(?<=[^\W\d_][\s\].])\s*\*?\s*([0-9]{4})\s*[-‐-―]\s*([0-9]{4})?\Z")
