@@ -101,12 +101,15 @@ DEFAULT_RATES: dict[str, Rate | None] = {
 _QUOTE = "'"
 _LIST_HINT = "without it `bookline config` lists all"
 _PLAIN = {
+    "bool_parsing": "must be true or false",
     "int_parsing": "must be a whole number",
     "float_parsing": "must be a number",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
+    "missing": "is required",
+    "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must be two capital letters, as US",  # the one that has a pattern
 }
 """Pydantic's kinds of faults, as people say them."""
@@ -123,7 +126,12 @@ def fault_in_words(fault: Mapping[str, Any], names: Iterable[str]) -> str:
         near = difflib.get_close_matches(field, names, 1)
         hint = f"did you mean {PREFIX}{near[0].upper()}?" if near else _LIST_HINT
         return f"{name} is not a setting; {hint}"
+    return f"{name}: {reason_of(fault)}"
+
+
+def reason_of(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a value, as people say it."""
     plain = _PLAIN.get(str(fault["type"]))
     if plain is None:
-        return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}"
-    return f"{name}: {plain.format(**fault.get('ctx', {})).replace(_QUOTE, '')}"
+        return str(fault["msg"]).removeprefix("Value error, ")
+    return plain.format(**fault.get("ctx", {})).replace(_QUOTE, "")

@@ -113,3 +113,23 @@ def test_ctrl_c_says_what_is_kept_and_how_to_watch_it_again(
     assert f"all 2 items of {batch_id} are kept" in err
     assert f"bookline batch {batch_id} watch" in err
     assert watched.returncode == 0, watched.stderr
+
+
+def test_a_batch_that_was_left_running_is_cancelled_without_a_server(
+    sandbox: dict[str, str],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    order(sandbox, kind="delay", route="openlibrary", isbn=ORWELL, ms=60_000, times=1)
+    (tmp_path / "list.txt").write_text(f"{ORWELL}\n")
+    env = environment(sandbox, tmp_path)
+    command = ["import", "--file", "list.txt", "--source", "openlibrary"]
+    with process(command, env, tmp_path) as importing:
+        batch_id = batch_id_of(importing.until("batch-"))
+        looks = (run_in(env, tmp_path)("batch", batch_id, "--json").stdout for _ in range(30))
+        assert any('"running": 1' in look for look in looks)
+        importing.end(signal.SIGINT)
+
+    done = run_in(env, tmp_path)("batch", batch_id[:25], "cancel")
+
+    assert "1 cancelled" in done.stdout, done.stderr
+    assert "status    cancelled" in done.stdout

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from bookline import errors, workflow
 from bookline.api.envelope import RETRYABLE, STATUS
+from bookline.cli import doctor
 from bookline.cli.main import app
 from bookline.job import CANCELLED, FAILED, JOB_STATUSES, METHODS
 from bookline.live import session
@@ -25,6 +26,7 @@ from bookline.page import __path__ as page_path
 from bookline.progress import batches
 from bookline.progress.batches import BATCH_EVENT_TYPES
 from bookline.progress.events import EVENT_TYPES, PROGRESS, WORKFLOW_PROGRESS
+from bookline.rates import READ_RATE, START_RATE, read_rate
 from bookline.setting_values import PREFIX
 from bookline.settings import Settings, read_settings
 
@@ -354,6 +356,14 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
 
 
+@pytest.mark.parametrize("name", ["client-guide.md", "operating.md"])
+def test_a_long_page_begins_with_a_link_to_each_of_its_sections(name: str) -> None:
+    contents, first, rest = read(name).partition("\n## ")
+    heads = re.findall(r"^## (.+)$", without_code(f"{first}{rest}"), re.MULTILINE)
+
+    assert re.findall(r"\[([^\]]+)\]\(#", contents) == heads
+
+
 KEPT = {"nodes/", "objects/"}  # below DATA_DIR
 FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.py|\.js|\.jsonl|\.toml))`")
 
@@ -373,6 +383,20 @@ def test_each_folder_stands_in_readme() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
 
     assert {name for name in folders if f"`{name}/`" not in text} == set()
+
+
+def test_the_guide_tells_the_limits_that_hold() -> None:
+    limits = [read_rate(text) for text in (START_RATE, READ_RATE)]
+    starts, reads = (limit.count for limit in limits if limit and limit.seconds == 60)
+
+    assert f"{starts} starts and {reads} other requests a minute" in read("client-guide.md")
+
+
+def test_what_doctor_is_said_to_print_is_what_it_prints() -> None:
+    shown = section(read("operating.md"), "Doctor")
+    printed = map(doctor.line, doctor._limits(read_settings({}, None)))
+
+    assert [line for line in printed if line not in shown] == []
 
 
 def test_client_js_is_where_the_guide_says() -> None:

@@ -35,7 +35,7 @@ from bookline.clocks import now_ms
 from bookline.errors import BooklineError, Refused
 from bookline.logs import set_up_logs
 from bookline.methods import legacy_room
-from bookline.setting_values import is_loopback
+from bookline.setting_values import is_loopback, reason_of
 from bookline.settings import Role, Settings, read_settings
 from bookline.threads import in_thread
 
@@ -145,7 +145,7 @@ async def _on_unforeseen(request: Request, error: Exception) -> Response:
 
 
 async def _on_parameters(request: Request, error: Any) -> Response:
-    faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
+    faults = [f"{fault['loc'][-1]}: {reason_of(fault)}" for fault in error.errors()]
     return failure(request.scope, "INVALID_REQUEST", "; ".join(faults)[:500])
 
 

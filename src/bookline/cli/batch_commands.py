@@ -9,12 +9,13 @@ import typer
 
 from bookline.cli.asked import DONE, FAILED, Asked, JsonOption, ServerOption, asked_of
 from bookline.cli.batch_view import BatchView, is_good, sentence
-from bookline.cli.import_commands import LimitOption, read_pages, with_client
+from bookline.cli.import_commands import LimitOption, read_pages, until_over, with_client
 from bookline.cli.job_ids import find_batch
 from bookline.cli.stdin import Lines
 from bookline.cli.views import json_line, result, say
 from bookline.cli.words import clean, count
 from bookline.errors import Refused
+from bookline.job import CANCELLED, COMPLETED
 from bookline.progress.batches import ITEM_STATES
 from bookline.values import Json
 
@@ -120,7 +121,8 @@ def batch(
             case "items":
                 return await _items(asked, client, whole_id, state, limit)
             case "cancel":
-                shown = await client.cancel_batch(whole_id)
+                await client.cancel_batch(whole_id)
+                shown = await until_over(lambda: client.batch(whole_id), {COMPLETED, CANCELLED})
             case "retry":
                 shown = await client.retry_batch(whole_id)
             case "failed":

@@ -1,7 +1,8 @@
 """One bar for a whole batch: total, rate, time left, failures so far.
 
 Way:      batch_commands.py follows a batch → here → stderr, JSON lines → stdout
-Rule 1:   not a terminal: a line for each item that did not arrive, and the counts now and then.
+Rule 1:   a line for each item that failed or waits for a review; not a terminal: the counts now
+          and then.
 """
 
 import json
@@ -15,7 +16,8 @@ from bookline.cli.views import result, say
 from bookline.cli.words import clean, count
 from bookline.values import Json
 
-BAD = ("failed", "cancelled", "review")
+TOLD = {"failed": "failed", "review": "to review", "cancelled": "cancelled"}
+"""What is counted beside the bar, with its word; of what was cancelled no more is said."""
 LINE_SECONDS = 10.0  # between two lines of counts where there is no bar
 
 
@@ -62,7 +64,7 @@ class BatchView:
         if self._counts["queued"] + self._counts["running"] > 0:
             self._counts["running" if self._counts["running"] else "queued"] -= 1
             self._counts[data["state"]] += 1
-        if data["state"] in BAD:
+        if data["state"] in {"failed", "review"}:
             name = clean(data["title"] or data["isbn"] or f"item {data['index']}")
             self._print(_line_of(name, data))
 
@@ -73,10 +75,9 @@ class BatchView:
         parts = [f"{ended / passed:.1f}/s"] if ended else []
         if self._eta is not None:
             parts.append(f"{self._eta // 60}:{self._eta % 60:02} left")
-        if self._counts["failed"]:
-            parts.append(f"{self._counts['failed']:,} failed")
-        if self._counts["review"]:
-            parts.append(f"{self._counts['review']:,} to review")
+        parts += [
+            f"{self._counts[one]:,} {word}" for one, word in TOLD.items() if self._counts[one]
+        ]
         return ", ".join(parts)
 
     def _print(self, text: str) -> None:
@@ -106,9 +107,7 @@ def _line_of(name: str, data: Json) -> str:
     if data["state"] == "review":
         return f"? {name}  which book is meant?"
     error = data["error"]
-    return (
-        f"✗ {name}  {error['code']}: {clean(error['message'])}" if error else f"✗ {name}  cancelled"
-    )
+    return f"✗ {name}  {error['code']}: {clean(error['message'])}"
 
 
 class _Bar:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -248,7 +248,7 @@ def cancel(
     async def work(client: "BooklineClient") -> int:
         job_id = (await find_job(client, job))["jobId"]
         await client.cancel(job_id)
-        after = await _until_over(client, job_id)
+        after = await until_over(lambda: client.status(job_id), TERMINAL)
         is_over = after["status"] in TERMINAL
         ends = f"is {after['status']}" if is_over else "ends at its next step's edge"
         asked.print(after, lambda: result(f"{job_id} {ends}"))
@@ -257,14 +257,14 @@ def cancel(
     with_client(asked, work)
 
 
-async def _until_over(client: "BooklineClient", job_id: str) -> Json:
-    """The job, at its end if that comes soon."""
+async def until_over(read: Callable[[], Awaitable[Json]], ends: Container[str]) -> Json:
+    """The job or batch that is read, at its end if that comes soon."""
     for _ in range(int(CANCEL_SECONDS / 0.25)):
-        job = await client.status(job_id)
-        if job["status"] in TERMINAL:
+        shown = await read()
+        if shown["status"] in ends:
             break
         await asyncio.sleep(0.25)
-    return job
+    return shown
 
 
 def jobs(

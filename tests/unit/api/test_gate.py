@@ -1,5 +1,6 @@
 """What every request passes, without a server: addresses, buckets, tokens, broken routes."""
 
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -243,3 +244,26 @@ async def test_the_document_is_made_beside_the_event_loop(path: str, tmp_path: P
     assert (start["status"], b"startImport" in body["body"]) == (200, path == "/openapi.json")
     assert threads
     assert threading.main_thread() not in threads
+
+
+# ------------------------------------------------------------------ parameters
+@pytest.mark.parametrize(
+    ("path", "query", "says"),
+    [
+        ("/v2/books", b"limit=0", "limit: must be at least 1"),
+        ("/v2/books", b"limit=201", "limit: must be at most 200"),
+        ("/v2/books", b"limit=many", "limit: must be a whole number"),
+        ("/v2/books/search", b"q=" + b"x" * 501, "q: must have at most 500 characters"),
+    ],
+)
+async def test_a_bad_parameter_is_refused_in_plain_words(
+    path: str, query: bytes, says: str, tmp_path: Path
+) -> None:
+    settings = read_settings({"BOOKLINE_DATA_DIR": str(tmp_path)}, None)
+    app = create_server(settings)
+    app._app.state.bookline = None  # type: ignore[attr-defined]
+
+    sent = await ask(app, {**scope_of(query), "path": path})
+
+    assert sent[0]["status"] == 400
+    assert json.loads(sent[1]["body"])["error"]["message"] == says

@@ -89,10 +89,11 @@ def item(state: str, error: dict[str, str] | None = None, at: str = LATER) -> di
 def test_what_did_not_arrive_is_told_at_once_and_what_did_is_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with BatchView(batch(queued=3, failed=1), as_json=False) as view:
+    with BatchView(batch(queued=4, failed=1), as_json=False) as view:
         view.hear(item("completed"))
         view.hear(item("failed", {"code": "BOOK_NOT_FOUND", "message": "no\x1b[31m"}))
         view.hear(item("review"))
+        view.hear(item("cancelled", {"code": "CANCELLED", "message": "as asked"}))  # counted only
         view.hear(item("failed", at=EARLIER))  # of an earlier watch
         words = view.words()
 
@@ -101,7 +102,7 @@ def test_what_did_not_arrive_is_told_at_once_and_what_did_is_counted(
     assert said.err.splitlines() == [
         "✗ 9780451524935  BOOK_NOT_FOUND: no [31m", "? 9780451524935  which book is meant?",
     ]  # fmt: skip
-    assert words.endswith("/s, 1:05 left, 2 failed, 1 to review")
+    assert words.endswith("/s, 1:05 left, 2 failed, 1 to review, 1 cancelled")
 
 
 def test_no_rate_is_told_before_something_has_ended() -> None:
