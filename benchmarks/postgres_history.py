@@ -43,6 +43,8 @@ READS = {
     "metrics of a week": "/v2/metrics/imports?window=7d",
     "rollout with its gates": "/v2/rollout",
 }
+GOALS_MS = {"a search": 50.0}
+"""For all others: a fifth or 5 ms more than with an empty database."""
 _SCANS = """SELECT schemaname || '.' || relname, seq_scan, seq_tup_read / seq_scan
             FROM pg_stat_user_tables WHERE seq_scan > 0 AND seq_tup_read / seq_scan > 1000
             ORDER BY seq_tup_read DESC"""
@@ -60,14 +62,14 @@ async def measure(
     for name, path in {"status": f"/v2/import/status/{job_id}", **READS}.items():
         times = [await timed(client, server.url + path) for _ in range(ASKED)]
         figures[name] = p50, p95 = percentile(times, 0.5), percentile(times, 0.95)
-        beside = f"; {_verdict(p50, empty[name][0])}" if empty else ""
+        beside = f"; {_verdict(name, p50, empty[name][0])}" if empty else ""
         show(f"{name}, P50 / P95", f"{p50:.1f} / {p95:.1f} ms", f"first {times[0]:.0f} ms{beside}")
     return figures
 
 
-def _verdict(filled: float, empty: float) -> str:
-    much = filled > max(empty * 1.2, empty + 5)
-    return f"empty {empty:.1f} ms{', MISSED' if much else ''}"
+def _verdict(name: str, filled: float, empty: float) -> str:
+    most = GOALS_MS.get(name) or max(empty * 1.2, empty + 5)
+    return f"empty {empty:.1f} ms{', MISSED' if filled > most else ''}"
 
 
 async def make_templates(sandbox: str, server: Server, client: aiohttp.ClientSession) -> None:
