@@ -362,6 +362,22 @@ def test_nothing_goes_round_in_the_core() -> None:
                 assert not {one for one in ours(names) if one in later}, name
 
 
+def test_the_order_of_the_steps_knows_neither_clock_nor_chance() -> None:
+    """A replay must take the same way: all else is a step's, whose outcome is recorded."""
+    tree = ast.parse((ROOT / "workflow.py").read_text())
+    standard = {name.split(".")[0] for name in imported(tree)} - {"bookline"}
+    of_asyncio = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "asyncio"
+    }
+
+    assert standard == {"asyncio", "collections", "dataclasses", "functools"}
+    assert of_asyncio == {"Event", "FIRST_EXCEPTION", "ensure_future", "gather", "wait"}
+
+
 def test_nobody_takes_the_engines_threads() -> None:
     """DBOS makes its one thread the loop's default: what waits there holds up every import."""
     source = Path(bookline.__file__).parent

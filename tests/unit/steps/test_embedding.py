@@ -39,6 +39,16 @@ async def test_without_an_embedder_there_is_no_vector() -> None:
     assert await GenerateEmbedding(None)(BOOK) is None
 
 
+async def test_a_description_goes_in_whole_as_far_as_models_read() -> None:
+    """About 8,192 tokens."""
+    embedder = Embedder(Embedding.of("m", [1.0]))
+    book = Metadata(isbn=BOOK.isbn, title="T", description="A whale. " * 850 + "The end.")
+
+    await GenerateEmbedding(embedder)(book)
+
+    assert embedder.texts[0].endswith("The end.")
+
+
 async def test_a_long_description_is_cut_between_characters() -> None:
     embedder = Embedder(Embedding.of("m", [1.0]))
     book = Metadata(isbn=BOOK.isbn, title="T", description="\U0001f40b" * 20_000)
