@@ -866,6 +866,23 @@ async def test_a_subscriber_hears_in_order_what_is_kept_already(journal: Journal
     end()
 
 
+async def test_what_was_not_kept_is_heard_by_nobody(journal: SqlJournal) -> None:
+    await journal.open(a_job())
+    heard: list[Event] = []
+    journal.subscribe(heard.extend)
+
+    def refused(session: Any, told: list[Event]) -> None:
+        told.append(Event("job-1", 1, "{}", is_terminal=False))
+        raise StoreDown("full")
+
+    with pytest.raises(StoreDown):
+        await journal.write_and_tell(refused, "job-1")
+    await asyncio.wrap_future(journal.tell("job-1", milestone("started", {})))
+
+    assert [event.seq for event in heard] == [1]
+    assert json.loads(heard[0].message)["status"] == "started"
+
+
 async def test_who_has_left_hears_no_more(journal: Journal) -> None:
     await journal.open(a_job())
     heard: list[Event] = []

@@ -1,11 +1,13 @@
 """What every library promises: one book per ISBN that only grows, lists, and search by meaning."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
 import random
 from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from bookline.book import Book, Cover, Embedding, Metadata, Provenance
 from bookline.catalogue import BookQuery
 from bookline.errors import EmbeddingRefused, Refused, Removed
-from bookline.merging import laid_over
+from bookline.merging import combined, laid_over
 from bookline.reading import Reading, ReadingOf
 from bookline.stores import library_lists, vector_index
 from bookline.stores.catalogue import conditions, trigrams
@@ -801,6 +803,31 @@ async def test_changes_at_once_all_count(library: AnyLibrary) -> None:
     book = await library.find(MOBY_DICK)
     assert book is not None
     assert book.metadata.page_count == 20
+
+
+async def test_what_another_node_keeps_meanwhile_is_not_lost(
+    open_library: OpenLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes between the reading of the book and its writing, as close as it can."""
+    here, there = open_library(), open_library()
+    await here.keep(a_book(at=1_000))
+    between: list[Future[Book]] = []
+
+    def slowly(book: Book, older: Book) -> Book:
+        if not between:
+            theirs = there.keep(a_book(at=2_000, publisher="Penguin"))
+            between.append(elsewhere.submit(asyncio.run, theirs))
+            with contextlib.suppress(TimeoutError):
+                between[0].result(0.3)  # right is that it waits for us
+        return combined(book, older)
+
+    monkeypatch.setattr("bookline.stores.library.combined", slowly)
+    with ThreadPoolExecutor(1) as elsewhere:
+        await here.keep(a_book(at=3_000, page_count=7))
+
+    book = await here.find(MOBY_DICK)
+    assert book is not None
+    assert (book.metadata.page_count, book.metadata.publisher) == (7, "Penguin")
 
 
 async def test_a_removed_book_leaves_nothing(library: AnyLibrary) -> None:

@@ -10,9 +10,15 @@ import pytest
 from test_docs import rows, section
 from typer.main import get_command
 
+from bookline import aside, patience, webhooks
+from bookline.api import bodies, keys, protocols
 from bookline.api.envelope import STATUS
 from bookline.api.server import create_server
+from bookline.batches import items, there
 from bookline.cli.main import app
+from bookline.engine import tries, upkeep
+from bookline.net import cover_rules, picture_headers
+from bookline.progress import batches, events, hub
 from bookline.progress.batches import BATCH_EVENT_TYPES
 from bookline.progress.events import EVENT_TYPES, PROGRESS
 from bookline.settings import Settings, read_settings
@@ -26,6 +32,27 @@ PAPERS = re.compile(
     r"|\bPLAN(?:\.md|'s| says|,? phase)"
 )
 """Names of papers that do not lie in the project."""
+
+
+DAY_SECONDS = 86_400
+NUMBERS = [
+    ("honoured up to 60 s", tries.MOST_RETRY_AFTER_SECONDS, 60),
+    ("A store that is away** for up to 60 s", patience.STORE_SECONDS, 60),
+    ("for 30 days, the result says", aside.TTL_SECONDS, 30 * DAY_SECONDS),
+    ("Bodies have at most 16 KB", bodies.USUAL_BODY_BYTES, 16 << 10),
+    ("a cover 10 MB", cover_rules.MOST_BYTES, 10 << 20),
+    ("at least 50 × 50", picture_headers.SMALLEST_SIDE, 50),
+    ("at most 40 megapixels", picture_headers.MOST_PIXELS, 40_000_000),
+    ("up to 10,000: 202", items.ITEMS_MOST, 10_000),
+    ("asked in the last 30 days", there.ASKED_MS, 30 * DAY_SECONDS * 1000),
+    ("job for 2 hours", keys.TOKEN_SECONDS, 2 * 3_600),
+    ("head has at most 64 KB", protocols.HEAD_BYTES, 64 << 10),
+    ("arrives within 10 s", protocols.HEAD_SECONDS, 10),
+    ("posted again for 24 hours", webhooks.GIVE_UP_MS, DAY_SECONDS * 1000),
+    ("kept for 7 days", upkeep.RECORD_MS, 7 * DAY_SECONDS * 1000),
+    ("once a second", batches.PROGRESS_MS, 1_000),
+]
+"""Words of the contract, the code's number, and what the words say."""
 
 
 def names(title: str) -> set[str]:
@@ -101,3 +128,18 @@ def test_nothing_points_to_a_paper_that_is_not_in_the_project() -> None:
 )
 def test_such_a_reference_would_be_found(line: str) -> None:
     assert PAPERS.search(line)
+
+
+@pytest.mark.parametrize(("words", "found", "promised"), NUMBERS)
+def test_each_number_of_the_contract_is_the_codes(
+    words: str, found: float, promised: float
+) -> None:
+    assert words in CONTRACT
+    assert found == promised
+
+
+def test_what_the_contract_bounds_lies_within() -> None:
+    assert "A message is below 32 KB" in CONTRACT
+    assert events.MESSAGE_BYTES < 32 << 10
+    assert "A ping comes every 30 s" in CONTRACT
+    assert hub.PING_SECONDS < 30
