@@ -21,7 +21,7 @@ from bookline.api.protocols import GuardedHttp
 from bookline.job import ImportInput, Job
 from bookline.live import sse
 from bookline.progress.events import News, completed
-from bookline.progress.hub import Hub
+from bookline.progress.hub import QUEUE_MOST, Hub
 from bookline.settings import read_settings
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import stores_in_memory
@@ -178,6 +178,29 @@ async def test_what_cannot_be_written_at_once_comes_later_and_in_order(
 
     assert held == 3
     assert watcher.seqs == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_stream_that_is_not_taken_holds_a_bounded_part_and_ends_and_nobody_else_waits(
+    watcher: Watcher, hub: Hub, journal: SqlJournal
+) -> None:
+    other = Watcher(hub)
+    await other.wrote(3)
+    await asyncio.sleep(0.01)
+    watcher.http.pause_writing()
+
+    for number in range(QUEUE_MOST + 50):
+        journal.tell("job", some(f"live {number}"))
+        await asyncio.sleep(0)
+        assert other.wire.writes[-1].count(b"id: ") == 1  # it has heard this one already
+    watcher.http.resume_writing()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while hub.watchers > 1:
+            await asyncio.sleep(0)
+    await watcher.wrote(5)
+
+    assert other.seqs == list(range(1, QUEUE_MOST + 53))
+    assert watcher.seqs == [1, 2, 3]  # the browser comes back with Last-Event-ID
+    assert watcher.wire.writes[-1] == b"0\r\n\r\n"
 
 
 async def test_a_request_that_waits_behind_a_stream_stops_nothing(
