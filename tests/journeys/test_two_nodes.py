@@ -67,6 +67,26 @@ async def test_what_one_node_imports_every_node_shows(nodes: tuple[Server, Serve
     assert [item["book"]["isbn"] for item in answer["data"]["items"]] == [ISBN]
 
 
+async def test_a_node_makes_the_index_of_a_large_library_when_it_starts(
+    env: dict[str, str], postgres_url: str, tmp_path: Path
+) -> None:
+    large = "from bookline.stores import vector_index\nvector_index.LARGE = 1"
+    made = "SELECT 1 FROM pg_index WHERE indisvalid AND indexrelid = to_regclass(%s)"
+    async with server(env, tmp_path / "one", headers=HEADERS) as node:
+        await node.finished(ISBN)
+    async with (
+        server(env, tmp_path / "other", headers=HEADERS, before=large) as node,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            while not connection.execute(made, ("bookline.vectors_near_256",)).fetchall():
+                await asyncio.sleep(0.1)
+        _, answer, _ = await node.get("/v2/books/search", params={"q": "a novel by george orwell"})
+
+    [found] = answer["data"]["items"]
+    assert (found["book"]["isbn"], found["match"]) == (ISBN, "meaning")
+
+
 async def test_a_token_of_one_node_opens_a_story_at_the_other(nodes: tuple[Server, Server]) -> None:
     one, other = nodes
     started = await one.begin(ISBN)

@@ -61,17 +61,13 @@ class VectorIndex:
         """
         for dimensions in await self._database.read(_missing):
             try:
-                async with await self._connection() as connection:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, **connection_defaults(self._url)
+                ) as connection:
+                    await connection.execute(_SETTINGS, (self._schema,))
                     await _make(connection, dimensions)
             except psycopg.Error as error:
                 raise down(error) from error
-
-    async def _connection(self) -> "psycopg.AsyncConnection[Any]":
-        connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, **connection_defaults(self._url)
-        )
-        await connection.execute(_SETTINGS, (self._schema,))
-        return connection
 
 
 def _missing(session: Session) -> Sequence[int]:
