@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bookline.errors import GiveUp, Refused, TryLater
+from bookline.job import Job
 from bookline.values import Json, iso
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,22 @@ def failure_of(error: BaseException, where: str, request_id: str | None) -> Fail
         return Failure(code="UNAVAILABLE", message="what this stands on refuses us; the log has it")
     log.error("request %s, %s, broke", request_id, where, exc_info=error)
     return Failure(code="INTERNAL_ERROR", message="something broke here; the log has it")
+
+
+def started_json(job: Job, base: str, token: str) -> Json:
+    """A new job with its addresses below ``base``, ours; ``statusUrl`` is its Location, too."""
+    return {
+        "jobId": job.job_id,
+        "workflowId": job.job_id,
+        "isbn": job.order.isbn,
+        "inputIsbn": job.order.input_isbn,
+        "method": job.method,
+        "status": "started",
+        "statusUrl": f"{base}/v2/import/status/{job.job_id}",
+        "eventsUrl": f"{base}/v2/import/events/{job.job_id}",
+        "wsUrl": f"ws{base.removeprefix('http')}/ws/progress?jobId={job.job_id}",
+        "token": token,
+    }
 
 
 def readiness_json(states: Mapping[str, Json]) -> Json:

@@ -15,7 +15,7 @@ from bookline.api.files import FILE_BODY, read_file
 from bookline.api.keys import Tokens
 from bookline.api.openapi import PICTURES, binary, event_stream, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit, Token
-from bookline.batches.failed import failed_pieces, is_table
+from bookline.batches.failed import failed_headers, failed_pieces
 from bookline.batches.files import order_of_file, preview_of
 from bookline.batches.items import items_of_json
 from bookline.batches.service import BatchOrder, Opened, opened_json
@@ -24,7 +24,6 @@ from bookline.live import session, sse
 from bookline.shelves.file import open_library_file
 from bookline.threads import in_thread
 
-JSON_TYPE = "application/json"
 CANDIDATE_COVER_CACHE = "private, max-age=86400"  # our choice: one look at a review, not more
 BatchId = Annotated[str, Path(alias="batchId", description="as the start answered", max_length=100)]
 Index = Annotated[int, Path(description="the item's place in the list, from 0")]
@@ -102,17 +101,9 @@ async def start_file(
 
 def _opened(request: Request, opened: Opened) -> Response:
     base = str(request.base_url).rstrip("/")
-    batch_id = opened.batch.batch_id
-    status_url = f"{base}/v2/import/batch/{batch_id}"
     tokens: Tokens = request.app.state.tokens
-    data = {
-        **opened_json(opened),
-        "statusUrl": status_url,
-        "eventsUrl": f"{status_url}/events",
-        "wsUrl": f"ws{base.removeprefix('http')}/ws/progress?batchId={batch_id}",
-        "token": tokens.issue(batch_id, now_ms()),
-    }
-    return success(request, data, status=202, headers={"Location": status_url})
+    data = opened_json(opened, base, tokens.issue(opened.batch.batch_id, now_ms()))
+    return success(request, data, status=202, headers={"Location": data["statusUrl"]})
 
 
 @router.get(
@@ -270,7 +261,4 @@ async def candidate_cover(
 async def failed(here: Here, batch_id: BatchId) -> Response:
     """Failed, refused, cancelled and open reviews; not what was skipped."""
     found = await here.batches.find(batch_id)
-    kind, ending = ("text/csv; charset=utf-8", "csv") if is_table(found) else (JSON_TYPE, "json")
-    name = f'attachment; filename="{batch_id}-failed.{ending}"'
-    pieces = failed_pieces(here.batches, found)
-    return StreamingResponse(pieces, media_type=kind, headers={"Content-Disposition": name})
+    return StreamingResponse(failed_pieces(here.batches, found), headers=failed_headers(found))

@@ -3,7 +3,6 @@
 Way:      gate.py → here → shelf.py
 """
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from bookline.api import bodies, schemas
 from bookline.api.envelope import success
-from bookline.api.etags import has_tag, tag_of
+from bookline.api.etags import cover_headers, has_tag, tag_of
 from bookline.api.openapi import PICTURES, binary, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit
 from bookline.catalogue import BookQuery
@@ -189,13 +188,7 @@ async def cover(
 ) -> Response:
     """The stored bytes with their true type."""
     stored = await here.shelf.find_cover(isbn)
-    # Of the bytes, not of the row: another import may just be laying a new picture there.
-    sha256 = hashlib.sha256(stored.body).hexdigest()
-    is_pinned = v is not None and len(v) >= 16 and sha256.startswith(v)
-    headers = {
-        "ETag": f'"{sha256}"',
-        "Cache-Control": "public, max-age=31536000, immutable" if is_pinned else "no-cache",
-    }
+    headers = cover_headers(stored.body, v)
     if has_tag(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(stored.body, media_type=stored.content_type, headers=headers)

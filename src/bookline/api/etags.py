@@ -17,6 +17,17 @@ def tag_of(data: Mapping[str, Any]) -> str:
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
+def cover_headers(body: bytes, pinned: str | None) -> dict[str, str]:
+    """ETag and Cache-Control of a cover; ``pinned`` is the hash by which it was asked for.
+
+    Of the bytes, not of the row: another import may just be laying a new picture there.
+    """
+    sha256 = hashlib.sha256(body).hexdigest()
+    is_pinned = pinned is not None and len(pinned) >= 16 and sha256.startswith(pinned)
+    cache = "public, max-age=31536000, immutable" if is_pinned else "no-cache"
+    return {"ETag": f'"{sha256}"', "Cache-Control": cache}
+
+
 def has_tag(header: str | None, tag: str) -> bool:
     """Whether If-None-Match names it."""
     tags = [one.strip().removeprefix("W/") for one in (header or "").split(",")]

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 import bookline
 from bookline.api import bodies, schemas
-from bookline.api.answers import readiness_json
+from bookline.api.answers import readiness_json, started_json
 from bookline.api.envelope import success
 from bookline.api.keys import Tokens
 from bookline.api.openapi import event_stream, failures, json_body
@@ -75,21 +75,9 @@ async def _start(request: Request, here: App, body: dict[str, Any], method: str 
     order = bodies.read_order(body, request.headers, request.scope["state"]["caller"])
     job, _is_new = await here.imports.start(order, method)
     base = str(request.base_url).rstrip("/")
-    status_url = f"{base}/v2/import/status/{job.job_id}"
     tokens: Tokens = request.app.state.tokens
-    data = {
-        "jobId": job.job_id,
-        "workflowId": job.job_id,
-        "isbn": job.order.isbn,
-        "inputIsbn": job.order.input_isbn,
-        "method": job.method,
-        "status": "started",
-        "statusUrl": status_url,
-        "eventsUrl": f"{base}/v2/import/events/{job.job_id}",
-        "wsUrl": f"ws{base.removeprefix('http')}/ws/progress?jobId={job.job_id}",
-        "token": tokens.issue(job.job_id, now_ms()),
-    }
-    return success(request, data, status=202, headers={"Location": status_url})
+    data = started_json(job, base, tokens.issue(job.job_id, now_ms()))
+    return success(request, data, status=202, headers={"Location": data["statusUrl"]})
 
 
 @router.get(

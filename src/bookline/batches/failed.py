@@ -20,6 +20,15 @@ def is_table(batch: Batch) -> bool:
     return bool(batch.header) or batch.format == "list"
 
 
+def failed_headers(batch: Batch) -> dict[str, str]:
+    """What the answer says of the text."""
+    kind, ending = "application/json", "json"
+    if is_table(batch):
+        kind, ending = "text/csv; charset=utf-8", "csv"
+    name = f"{batch.batch_id}-failed.{ending}"
+    return {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{name}"'}
+
+
 def failed_pieces(batches: Batches, batch: Batch) -> AsyncIterator[str]:
     """The text, piece by piece."""
     return _failed_table(batches, batch) if is_table(batch) else _failed_json(batches, batch)

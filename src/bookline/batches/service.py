@@ -248,8 +248,12 @@ def check_name(name: str | None) -> str | None:
     return None if name is None else plain(name)
 
 
-def opened_json(opened: Opened) -> Json:
-    """A new batch in the API's shape, without its addresses."""
+def opened_json(opened: Opened, base: str, token: str) -> Json:
+    """A new batch in the API's shape, with its addresses below ``base``, ours; ``statusUrl`` is its
+    Location, too.
+    """
+    batch_id = opened.batch.batch_id
+    status_url = f"{base}/v2/import/batch/{batch_id}"
     return {
         **opened.batch.to_json(),
         "refused": [
@@ -258,4 +262,8 @@ def opened_json(opened: Opened) -> Json:
         ],
         "refusedCount": opened.refused_count,
         "duplicates": opened.duplicates,
+        "statusUrl": status_url,
+        "eventsUrl": f"{status_url}/events",
+        "wsUrl": f"ws{base.removeprefix('http')}/ws/progress?batchId={batch_id}",
+        "token": token,
     }

@@ -9,7 +9,7 @@ from typing import Any
 from workers import Response
 
 from bookline.api import bodies
-from bookline.batches.failed import failed_pieces, is_table
+from bookline.batches.failed import failed_headers, failed_pieces
 from bookline.batches.files import order_of_file, preview_of
 from bookline.batches.items import items_of_json
 from bookline.batches.service import BatchOrder, Opened, opened_json
@@ -79,16 +79,9 @@ async def _file(asked: Asked) -> bytes:
 
 
 def _opened(asked: Asked, opened: Opened) -> Sent:
-    batch_id = opened.batch.batch_id
-    status_url = f"{asked.base}/v2/import/batch/{batch_id}"
-    data = {
-        **opened_json(opened),
-        "statusUrl": status_url,
-        "eventsUrl": f"{status_url}/events",
-        "wsUrl": f"ws{asked.base.removeprefix('http')}/ws/progress?batchId={batch_id}",
-        "token": asked.cloud.tokens.issue(batch_id, now_ms()),
-    }
-    return Sent(data=data, status=202, headers={"location": status_url})
+    token = asked.cloud.tokens.issue(opened.batch.batch_id, now_ms())
+    data = opened_json(opened, asked.base, token)
+    return Sent(data=data, status=202, headers={"location": data["statusUrl"]})
 
 
 async def batches(asked: Asked) -> Sent:
@@ -141,12 +134,8 @@ async def candidate_cover(asked: Asked, batch_id: str, index: str, isbn: str) ->
 
 async def failed(asked: Asked, batch_id: str) -> Sent:
     found = await asked.cloud.batches.find(batch_id)
-    kind, ending = (
-        ("text/csv; charset=utf-8", "csv") if is_table(found) else ("application/json", "json")
-    )
     text = "".join([piece async for piece in failed_pieces(asked.cloud.batches, found)])
-    name = f'attachment; filename="{batch_id}-failed.{ending}"'
-    return Sent(body=text.encode(), headers={"content-type": kind, "content-disposition": name})
+    return Sent(body=text.encode(), headers=failed_headers(found))
 
 
 def _route(method: str, path: str, handler: Any, **more: Any) -> Route:

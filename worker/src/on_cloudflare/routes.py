@@ -3,7 +3,6 @@
 Way:      http.py → here → imports.py, the library, the rollout
 """
 
-import hashlib
 from collections.abc import Awaitable
 from typing import Any
 
@@ -11,7 +10,7 @@ from workers import Response
 
 import bookline
 from bookline.api import answers, bodies
-from bookline.api.etags import has_tag, tag_of
+from bookline.api.etags import cover_headers, has_tag, tag_of
 from bookline.catalogue import BookQuery
 from bookline.edits import read_edit
 from bookline.errors import Refused, StoreDown
@@ -40,20 +39,8 @@ async def start_import(asked: Asked) -> Sent:
 async def _start(asked: Asked, body: dict[str, Any], method: str | None) -> Sent:
     order = bodies.read_order(body, asked.headers, asked.caller)
     job, _is_new = await asked.cloud.imports.start(order, method)
-    status_url = f"{asked.base}/v2/import/status/{job.job_id}"
-    data = {
-        "jobId": job.job_id,
-        "workflowId": job.job_id,
-        "isbn": job.order.isbn,
-        "inputIsbn": job.order.input_isbn,
-        "method": job.method,
-        "status": "started",
-        "statusUrl": status_url,
-        "eventsUrl": f"{asked.base}/v2/import/events/{job.job_id}",
-        "wsUrl": f"ws{asked.base.removeprefix('http')}/ws/progress?jobId={job.job_id}",
-        "token": asked.cloud.tokens.issue(job.job_id, now_ms()),
-    }
-    return Sent(data=data, status=202, headers={"location": status_url})
+    data = answers.started_json(job, asked.base, asked.cloud.tokens.issue(job.job_id, now_ms()))
+    return Sent(data=data, status=202, headers={"location": data["statusUrl"]})
 
 
 async def status(asked: Asked, job_id: str) -> Sent:
@@ -167,14 +154,8 @@ async def delete_book(asked: Asked, isbn: str) -> Sent:
 
 async def cover(asked: Asked, isbn: str) -> Sent:
     stored = await asked.cloud.shelf.find_cover(isbn)
-    sha256, pinned = hashlib.sha256(stored.body).hexdigest(), asked.get("v") or ""
-    is_pinned = len(pinned) >= 16 and sha256.startswith(pinned)
-    headers = {
-        "etag": f'"{sha256}"',
-        "cache-control": "public, max-age=31536000, immutable" if is_pinned else "no-cache",
-        "content-type": stored.content_type,
-    }
-    if has_tag(asked.headers.get("if-none-match"), headers["etag"]):
+    headers = {**cover_headers(stored.body, asked.get("v")), "Content-Type": stored.content_type}
+    if has_tag(asked.headers.get("if-none-match"), headers["ETag"]):
         return Sent(status=304, headers=headers)
     return Sent(body=stored.body, headers=headers)
 
