@@ -8,8 +8,7 @@ Source:   MARC 260 $c (``1998, c1997``, ``[1949]``, ``1998 [i.e. 1999]``), ISO 8
 
 import re
 import unicodedata
-from calendar import monthrange
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 EARLIEST_YEAR: Final = 1400  # before it no book was printed
@@ -145,9 +144,9 @@ def _year(text: str, latest: int) -> str | None:
     for year in printed or _YEAR.findall(_COPYRIGHT.sub(" ", text)):
         bracketed = _BRACKETED.search(text)  # 5758 [1998], 1403 [2024]
         ours = _date(latest, bracketed[1] or bracketed[2]) if bracketed else None
-        date = _date(latest, year)
-        if date and not (ours and date < LAST_OTHER_YEAR < ours):
-            return date
+        read = _date(latest, year)
+        if read and not (ours and read < LAST_OTHER_YEAR < ours):
+            return read
         if bracketed:
             return ours
     return None
@@ -162,6 +161,7 @@ def _date(latest: int, year: str, month: str | None = None, day: str | None = No
         return None
     if month is None or not 1 <= int(month) <= 12:
         return year
-    if day is None or not 1 <= int(day) <= monthrange(int(year), int(month))[1]:
+    try:
+        return date(int(year), int(month), int(day or 0)).isoformat()
+    except ValueError:  # there is no such day
         return f"{year}-{int(month):02}"
-    return f"{year}-{int(month):02}-{int(day):02}"
