@@ -4,11 +4,12 @@ Way:      build.py → here
 Rule 1:   each line stays where it was, so that an error in the Worker's log leads to ours.
 Rule 2:   what goes: docstrings, comments, types, what is in protocols, and imports that nothing but
           types needed; functions, classes and methods that nothing names. So a module that types
-          alone needed does not go along at all.
+          alone needed does not go along at all. Variables within functions get names of one letter.
 """
 
 import ast
 import io
+import string
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 
 def slim(source: str) -> str:
     """The module; it does the same."""
-    return without_spaces(without_unused_imports(without_words(without_types(source))))
+    kept = without_unused_imports(without_words(without_types(source)))
+    return without_spaces(without_indents(with_short_names(kept)))
 
 
 def without_words(source: str) -> str:
@@ -64,6 +66,70 @@ def without_spaces(source: str) -> str:
     if ast.dump(ast.parse(source)) != ast.dump(ast.parse(text)):
         raise ValueError("a space meant something")
     return text
+
+
+def without_indents(source: str) -> str:
+    """The module with one space for each level, and none within brackets. Raises: ValueError if it
+    were another one by that.
+    """
+    lines, begun, level, is_new = source.splitlines(), {0}, 0, True
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        level += (token.type == tokenize.INDENT) - (token.type == tokenize.DEDENT)
+        is_new = is_new or token.type == tokenize.NEWLINE
+        first, last = token.start[0], token.end[0]
+        if not token.string.strip():
+            continue
+        if first not in begun:
+            lines[first - 1] = " " * (level if is_new else 0) + lines[first - 1].lstrip()
+        is_new = False
+        begun.update(range(first, last + 1))  # a text's further lines stay as they are
+    text = "\n".join(lines) + "\n"
+    if ast.dump(ast.parse(source)) != ast.dump(ast.parse(text)):
+        raise ValueError("an indent meant something")
+    return text
+
+
+def with_short_names(source: str) -> str:
+    """The module with one letter for each variable that a function has for itself."""
+    lines, spans = [line.encode() for line in source.splitlines()], set()
+    for function in _outermost(ast.parse(source)):
+        short = _short_names(function)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and node.id in short:
+                at = (node.lineno - 1, node.col_offset, node.end_col_offset or 0)
+                spans.add((*at, short[node.id].encode()))
+    for line, start, end, name in sorted(spans, reverse=True):
+        lines[line] = lines[line][:start] + name + lines[line][end:]
+    return b"\n".join(lines).decode() + "\n"
+
+
+def _outermost(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, DEFINITIONS):
+            yield child
+        else:
+            yield from _outermost(child)
+
+
+def _short_names(function: ast.AST) -> Mapping[str, str]:
+    """Variable → letter. Names that others may use stay, and those in f-strings, whose place older
+    Pythons do not tell.
+    """
+    every = list(ast.walk(function))
+    names = [node for node in every if isinstance(node, ast.Name)]
+    stay = {node.arg for node in every if isinstance(node, ast.arg)}
+    for node in every:
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            stay.update(node.names)
+        elif isinstance(node, ast.alias):
+            stay.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.JoinedStr | ast.ClassDef):
+            stay.update(one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+        elif isinstance(node, (*DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+            stay.add(node.name or "")
+    free = (sign for sign in string.ascii_letters if sign not in {node.id for node in names} | stay)
+    own = dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store))
+    return dict(zip((name for name in own if name not in stay), free, strict=False))
 
 
 def _is_word(sign: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from benching import WORKER
+from benching import READY_SECONDS, WORKER
 from worlds import OVER, Upstream, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -35,8 +35,8 @@ async def set_going(here: World, job_ids: Iterable[str]) -> None:
             await here.bench.order("wake", job_id)
 
 
-async def back(here: World, seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
+async def back(here: World) -> None:
+    async with asyncio.timeout(READY_SECONDS):
         while True:
             try:
                 if (await here.ask("GET", "/healthz"))[0] == 200:
@@ -70,7 +70,7 @@ async def start_batch(here: World, isbns: list[str]) -> str:
 
 
 async def reached(here: World, job_id: str, **wanted: object) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             job = await here.job(job_id)
             if all(job[name] == value for name, value in wanted.items()):
@@ -219,7 +219,7 @@ async def hold(here: World, what: str, path: str, body: object = None) -> None:
 
 
 async def only_job(here: World, isbn: str) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             _, answer = await here.ask("GET", f"/v2/import/jobs?isbn={isbn}")
             if answer["data"]["items"]:

@@ -87,7 +87,11 @@ class Kept:
 
 def first(kept: Kept, other: Mapping[str, int] | None = None) -> str | None:  # why
     """And more."""
-    return f"{kept.names[0] :>3}" if kept.names else None
+    shown = kept.names[0] if kept.names else ""
+    longest = max(
+        len(name) for name in kept.names
+    )
+    return f"{shown :>3}" if longest else None
 '''
 
     slimmed = slim(source)
@@ -97,7 +101,8 @@ def first(kept: Kept, other: Mapping[str, int] | None = None) -> str | None:  # 
         7: "from dataclasses import dataclass", 10: "@dataclass", 11: "class Kept:",
         14: "names:0=()",
         18: "def first(kept,other=None):",
-        20: 'return f"{kept.names[0] :>3}" if kept.names else None',
+        20: 'shown=kept.names[0]if kept.names else ""', 21: "a=max(",
+        22: "len(b)for b in kept.names", 23: ")", 24: 'return f"{shown :>3}" if a else None',
     }  # fmt: skip
     scope: dict[str, Any] = {}
     exec(slimmed, scope)
