@@ -169,17 +169,26 @@ def _place(sort: Sort, row: Row) -> Place:
 def _best(question: _Asked, whole: str, limit: int, session: Session) -> Page[Book]:
     """One page, and no more: the title itself, then what begins with it, then the others."""
     by_title = SORTS["title"]
-    found = _walked(session, by_title, _beginning(question, whole), None, limit)
-    if len(found) < limit:
-        most = limit + len(found)
-        others = _at_hand(session, by_title, question, None, most)
-        if others is None and question.terms:
-            others = _few(session, by_title, question)
-        if others is None:
-            others = _walked(session, by_title, question, None, most)
-        found += [place for place in others if not place[0].startswith(whole)]
+    is_read_through = question.terms and not question.has_indexes
+    found = _few(session, by_title, question) if is_read_through else None
+    if found is not None:
+        found.sort(key=lambda place: not place[0].startswith(whole))
+    else:
+        found = _walked(session, by_title, _beginning(question, whole), None, limit)
+        if len(found) < limit:
+            others = _others(session, question, limit + len(found))
+            found += [place for place in others if not place[0].startswith(whole)]
     books = _in_order(session, [place[-1] for place in found[:limit]])
     return Page(items=books, next_cursor=None)
+
+
+def _others(session: Session, question: _Asked, limit: int) -> list[Place]:
+    """The first so many by title, or all where they are few."""
+    by_title = SORTS["title"]
+    found = _at_hand(session, by_title, question, None, limit)
+    if found is None and question.has_indexes:
+        found = _few(session, by_title, question)
+    return _walked(session, by_title, question, None, limit) if found is None else found
 
 
 def _beginning(question: _Asked, whole: str) -> _Asked:
