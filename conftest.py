@@ -1,6 +1,7 @@
 """For all tests: what a machine's load must not decide, and a browser for those of the page."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from selectors import SelectorKey
 from typing import Any, cast
@@ -16,6 +17,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("bookline")
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What nobody refers to goes at once, or not at all: cycles stay."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

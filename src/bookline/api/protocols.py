@@ -50,6 +50,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._status = 400
         self._leave: Callable[[], None] | None = None
+        self._extensions: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ the connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,6 +73,7 @@ class GuardedHttp(HttpToolsProtocol):
             self._place.leave()
         if self._leave is not None:
             self._leave()
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -84,6 +86,7 @@ class GuardedHttp(HttpToolsProtocol):
             if self._should_upgrade():
                 self._stop(self._timer)
                 self.handle_websocket_upgrade()
+                self._let_go()
                 return
         except httptools.HttpParserError:
             self._refuse()
@@ -97,6 +100,14 @@ class GuardedHttp(HttpToolsProtocol):
             self._refuse(414 if self._part == "head" and not self.headers and self.url else 431)
             return
         self._limit_time()
+
+    def _let_go(self) -> None:
+        """Nothing comes any more. What points back here would keep all of it until the next full
+        collection of garbage, which is rare.
+        """
+        self.parser = cast(Any, None)
+        self._leave = None
+        self._extensions.pop(LINE, None)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -133,7 +144,7 @@ class GuardedHttp(HttpToolsProtocol):
     # ------------------------------------------------------------------ what the parser calls
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {PEER: {"place": self._place}}
+        self.scope["extensions"] = self._extensions = {PEER: {"place": self._place}}
         self._messages += 1
         self._part = "head"
         if len(self.pipeline) >= PIPELINED_MOST:
@@ -152,7 +163,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._part = "body"
         super().on_headers_complete()
         if self.scope["method"] == "GET":  # the application's task begins after this
-            self.scope["extensions"][LINE] = {"line": self}
+            self._extensions[LINE] = {"line": self}
 
     def on_body(self, body: bytes) -> None:
         self._is_understood = True

@@ -6,7 +6,7 @@ Source:   RFC 6455 §5.4 and §5.5 for continuation and control frames.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
@@ -34,6 +34,7 @@ class WatchedSocket(WebSocketsSansIOProtocol):
         super().__init__(*args, **options)
         self._place = place
         self._leave: Callable[[], None] | None = None
+        self._extensions: dict[str, Any] = {}
         self._owes_pong = False
         self._said_bytes = 0
         self._said_frames = 0
@@ -75,8 +76,8 @@ class WatchedSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:  # the application's task is made, and begins after this
-            self.scope["extensions"][LINE] = {"line": self}
-            self.scope["extensions"][PEER] = {"place": self._place}
+            self._extensions = cast(dict[str, Any], self.scope["extensions"])
+            self._extensions |= {LINE: {"line": self}, PEER: {"place": self._place}}
 
     def handle_cont(self, event: Frame) -> None:
         self._count_frame()
@@ -101,6 +102,8 @@ class WatchedSocket(WebSocketsSansIOProtocol):
             self._place.leave()
         if self._leave is not None:
             self._leave()
+        self._leave = None
+        self._extensions.pop(LINE, None)  # it points back here: see GuardedHttp
 
     # ------------------------------------------------------------------ bounds
     def _count_frame(self) -> bool:

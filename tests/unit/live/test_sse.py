@@ -6,6 +6,7 @@ Not here: ids, headers and all else that shows outside: tests/journeys/test_live
 
 import asyncio
 import json
+import weakref
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -246,6 +247,24 @@ async def test_a_watcher_that_goes_is_forgotten(watcher: Watcher, hub: Hub) -> N
     await until_nobody_watches(hub)
 
     assert len(watcher.wire.writes) == 3
+
+
+async def test_a_watcher_that_has_gone_leaves_nothing_for_the_collector_of_garbage(
+    hub: Hub, journal: SqlJournal, no_collector: None
+) -> None:
+    watcher = Watcher(hub)
+    await watcher.wrote(2)
+    journal.tell("job", some("live"))
+    await watcher.wrote(3)
+    http = weakref.ref(watcher.http)
+
+    watcher.wire.close()
+    watcher.http.connection_lost(None)
+    await until_nobody_watches(hub)
+    await asyncio.sleep(0.01)
+    del watcher
+
+    assert http() is None
 
 
 async def test_a_line_that_breaks_under_a_write_is_no_ones_trouble_but_its_own(

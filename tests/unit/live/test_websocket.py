@@ -6,6 +6,7 @@ Not here: closing codes, tokens and all else that shows outside: tests/journeys/
 
 import asyncio
 import json
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,11 +20,14 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
+from bookline.api.peers import Peers
+from bookline.api.protocols import GuardedHttp
 from bookline.api.sockets import WatchedSocket
 from bookline.job import ImportInput, Job
 from bookline.live import websocket
 from bookline.progress.events import News
 from bookline.progress.hub import Hub
+from bookline.settings import read_settings
 from bookline.stores.journal import SqlJournal
 from bookline.stores.opening import stores_in_memory
 
@@ -51,6 +55,9 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.is_aborted = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
 
     def pause_reading(self) -> None:
         raise AssertionError("what a watcher says must never stop the reading of its pongs")
@@ -261,6 +268,48 @@ async def test_what_a_watcher_says_stops_nothing(
 
     assert seqs(watcher.heard()) == [6]
     assert hub.watchers == 1
+
+
+# ------------------------------------------------------------------ the end
+async def test_a_watcher_that_has_gone_leaves_nothing_for_the_collector_of_garbage(
+    hub: Hub, journal: SqlJournal, no_collector: None
+) -> None:
+    watcher = Watcher(hub, journal)
+    await watcher.wrote(1)
+    await asyncio.sleep(0.01)
+    journal.tell("job", some("live"))
+    socket = weakref.ref(watcher.socket)
+
+    watcher.wire.close()
+    watcher.socket.connection_lost(None)
+    await asyncio.sleep(0.01)
+    del watcher
+
+    assert hub.watchers == 0
+    assert socket() is None
+
+
+async def test_a_connection_that_becomes_a_socket_keeps_nothing_of_its_http(
+    no_collector: None,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await WebSocket(scope, receive, send).accept()
+        await asyncio.sleep(0.01)
+
+    config = uvicorn.Config(app, log_config=None, ws=WatchedSocket, ws_per_message_deflate=False)
+    wire = Wire()
+    made = GuardedHttp(config, ServerState(), {}, peers=Peers(read_settings({}, None)))
+    http = weakref.ref(made)
+    made.connection_made(wire)
+    client = ClientProtocol(parse_uri("ws://127.0.0.1/ws/progress?jobId=job"))
+    client.send_request(client.connect())
+
+    made.data_received(b"".join(client.data_to_send()))
+    await asyncio.sleep(0.02)
+    del made
+
+    assert wire.writes[0].startswith(b"HTTP/1.1 101")
+    assert http() is None
 
 
 # ------------------------------------------------------------------ other servers
