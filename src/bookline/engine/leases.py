@@ -32,9 +32,11 @@ _BEAT = f"""INSERT INTO nodes (node, seen_ms) VALUES (:node, {NOW_MS})
 _LEAVE = "DELETE FROM nodes WHERE node = :node"
 _LOOK = "SELECT node, seen_ms FROM nodes"
 _BURY = "DELETE FROM nodes WHERE node = :node AND seen_ms = :seen_ms"
+# One that lies further ahead than any is put was taken before the server's clock was set back.
 _TAKE = f"""INSERT INTO moments (name, at_ms) VALUES (:name, {NOW_MS} + {_CHORE_MS})
             ON CONFLICT (name) DO UPDATE SET at_ms = excluded.at_ms
-            WHERE moments.at_ms <= {NOW_MS} RETURNING at_ms"""
+            WHERE moments.at_ms <= {NOW_MS} OR moments.at_ms > {NOW_MS} + {_CHORE_MS}
+            RETURNING at_ms"""
 _HOLD = f"""UPDATE moments SET at_ms = {NOW_MS} + {_CHORE_MS}
             WHERE name = :name AND at_ms = :at_ms RETURNING at_ms"""
 _GIVE = "DELETE FROM moments WHERE name = :name AND at_ms = :at_ms"

@@ -117,3 +117,17 @@ async def test_a_chore_is_lost_no_later_than_its_node_is_dead(database: Database
         )
 
     assert 0 < row["left_ms"] <= DEAD_SECONDS * 1000
+
+
+async def test_a_servers_clock_that_is_set_back_keeps_no_chore_from_the_others(
+    database: Database,
+) -> None:
+    """The node died in the chore, and the standby that took over is hours behind."""
+    hours_ahead = """INSERT INTO moments (name, at_ms) VALUES ('chore sweep',
+        CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + 7200000)"""
+    await database.write(lambda session: session.execute(hours_ahead), "sweep")
+
+    async with Leases(database, SharedClock()).only_one("sweep") as is_ours:
+        assert is_ours
+        async with Leases(database, SharedClock()).only_one("sweep") as is_theirs:
+            assert not is_theirs
