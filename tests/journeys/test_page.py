@@ -206,6 +206,27 @@ def test_a_limit_is_waited_out_in_sight(guarded: Stack, open_page: Open) -> None
     expect(page.locator("#queue")).to_be_hidden()
 
 
+def test_a_server_that_takes_nothing_for_now_says_why_and_is_asked_again(
+    stack: Stack, open_page: Open
+) -> None:
+    page = open_page(stack.url)
+    error = {"code": "UNAVAILABLE", "message": "journal.db: disk is full", "retryable": True}
+    full = {"success": False, "data": None, "error": error, "metadata": {}}
+    page.route(
+        "**/v2/import/workflow",
+        lambda route: route.fulfill(status=503, json=full, headers={"Retry-After": "1"}),
+        times=1,
+    )
+
+    begin(page, "9780141439518")
+
+    expect(page.locator("#queue")).to_contain_text(
+        re.compile(r"1 import waiting: journal\.db: disk is full; retrying in \d s")
+    )
+    expect(card_of(page, "9780141439518")).to_be_visible()
+    expect(page.locator("#queue")).to_be_hidden()
+
+
 # ------------------------------------------------------------------ the key
 def test_a_guarded_server_is_opened_with_a_key(guarded: Stack, open_page: Open) -> None:
     isbn = "9780307347978"

@@ -302,3 +302,16 @@ async def test_a_refused_advance_brings_its_gates() -> None:
             await client.advance_rollout()
 
     assert refused.value.details == {"gates": gates}
+
+
+async def test_a_server_that_says_no_for_now_is_not_said_to_be_silent() -> None:
+    answers = iter([failure(503, "FULL", Retry_After="1"), success({"jobId": JOB})])
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return next(answers)
+
+    async with served(answer) as (client, notices):
+        await client.status(JOB)
+
+    assert "cannot take this now (full); trying again for 60 s" in notices[0]
+    assert "is back" in notices[1]

@@ -213,7 +213,9 @@ async def _running(settings: Settings) -> AsyncGenerator[Finding, None]:
             counts = await app.journal.counts()
             waiting = counts.get(QUEUED, 0) + counts.get(RUNNING, 0)
             yield Finding(name="imports", state=OK, detail=f"{waiting} not finished")
-    except (BooklineError, OSError) as error:
+    except OSError as error:
+        yield Finding(name="bookline", state=FAULT, detail=error.strerror or str(error))
+    except BooklineError as error:
         yield Finding(name="bookline", state=FAULT, detail=str(error))
 
 

@@ -214,15 +214,16 @@ class Connection:
     async def _wait(self, error: Exception) -> None:
         """A pause before the next try. Raises: Unreachable when there were enough."""
         now = asyncio.get_running_loop().time()
+        is_answer = isinstance(error, TryLater)
+        says = f"{self.url} {'cannot take this now' if is_answer else 'does not answer'}"
         if self._down_since is None:
             self._down_since = now
             self._notice(
-                f"{self.url} does not answer ({_reason(error)}); "
-                f"trying again for {self._patience_seconds:g} s"
+                f"{says} ({_reason(error)}); trying again for {self._patience_seconds:g} s"
             )
         down_seconds = now - self._down_since
         if down_seconds > self._patience_seconds:
-            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+            raise Unreachable(f"{says}: {_reason(error)}") from error
         await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS + down_seconds / 4))
 
     def _is_back(self) -> None:

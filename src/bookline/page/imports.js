@@ -176,7 +176,7 @@ export function createImports({ client, watching, askForKey }) {
     if (!pause) setText(queueText, `${many} to start…`);
     else if (pause.code === "RATE_LIMIT_EXCEEDED") setText(queueText, `${many}: rate limit reached, next in ${left}`);
     else if (pause.code === "UNAUTHORIZED") setText(queueText, `${many} for an API key`);
-    else setText(queueText, `${many}: the server cannot be reached, retrying in ${left}`);
+    else setText(queueText, `${many}: ${pause.message}; retrying in ${left}`);
   }
 
   function cardOf(story) {

@@ -12,7 +12,7 @@ const PAUSE_MS = { UNREACHABLE: 2_000, UNAVAILABLE: 3_000, RATE_LIMIT_EXCEEDED: 
 /** `onStarted(answer, entry)`, `onRefused(entry, error)`, `onChange(queue)`, `onKey()`. */
 export function createQueue(client, { onStarted, onRefused, onChange, onKey }) {
   let waiting = restore();
-  let pause = null; // {until, code}
+  let pause = null; // {until, code, message}
   let isRunning = false;
   let wakeUp = () => {};
 
@@ -52,9 +52,9 @@ export function createQueue(client, { onStarted, onRefused, onChange, onKey }) {
   async function meet(error, entry) {
     if (error.code === "UNAUTHORIZED") {
       onKey();
-      await stay(3_600_000, error.code);
+      await stay(3_600_000, error);
     } else if (PAUSE_MS[error.code]) {
-      await stay(error.retryAfterMs ?? PAUSE_MS[error.code], error.code);
+      await stay(error.retryAfterMs ?? PAUSE_MS[error.code], error);
     } else {
       drop(entry);
       onRefused(entry, error);
@@ -66,8 +66,8 @@ export function createQueue(client, { onStarted, onRefused, onChange, onKey }) {
     keep();
   }
 
-  function stay(ms, code) {
-    pause = { until: Date.now() + ms, code };
+  function stay(ms, { code, message }) {
+    pause = { until: Date.now() + ms, code, message };
     onChange(state());
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
