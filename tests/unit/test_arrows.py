@@ -130,6 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.passing_on",
         "engine.places",
         "engine.straight",
+        "engine.dbos_known",
         "engine.dbos_statements",
         "engine.dbos_database",
         "engine.dbos_at_once",
@@ -140,7 +141,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"workflow", "engine.job_run", "engine.places", "engine.tries", "engine.world", "logs"},
     "engine.dbos_database": {"errors", "stores.postgres_session"},
     "engine.leases": CORE | {"clocks", "stores.database", "stores.postgres_session"},
-    "engine.dbos_statements": set(),
+    "engine.dbos_known": set(),
+    "engine.dbos_statements": {"engine.dbos_known"},
     "engine.dbos_records": {"engine.dbos_at_once", "errors", "patience", "values"},
     "engine.dbos_together": {"stores.postgres_lanes", "threads"},
     "engine.dbos_at_once": {
@@ -198,6 +200,7 @@ MAY_USE: dict[str, set[str]] = {
     "dbos": {
         "engine.dbos",
         "engine.dbos_at_once",
+        "engine.dbos_known",
         "engine.dbos_records",
         "engine.dbos_statements",
         "engine.dbos_together",

@@ -99,9 +99,9 @@ def _sqlite() -> Finding:
 
 def _engine() -> Finding:
     """DBOS, and whether its statements are prepared once."""
-    from bookline.engine import dbos_statements
+    from bookline.engine import dbos_known
 
-    reason = dbos_statements.why_not()
+    reason = dbos_known.why_not()
     if reason is None:
         return Finding(name="dbos", state=OK, detail="with prepared statements")
     todo = "nothing fails; for less CPU an import, install the versions in constraints.txt"

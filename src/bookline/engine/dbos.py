@@ -24,7 +24,7 @@ from dbos._core import WorkflowHandleAsyncTask
 from dbos._error import DBOSException
 
 from bookline import workflow
-from bookline.engine import dbos_statements
+from bookline.engine import dbos_known, dbos_statements
 from bookline.engine.dbos_at_once import AtOnce, Begun, begun, expect_end
 from bookline.engine.dbos_database import AWAY, open_engine_database
 from bookline.engine.dbos_records import DbosRecords, JsonRecords, Keeper
@@ -128,7 +128,7 @@ class DbosEngine:
         if dbos_statements.prepare(dbos._sys_db):
             self._keeper = AtOnce(where, dbos) if isinstance(where, Path) else Together(where, dbos)
         else:
-            log.warning("imports take more CPU: %s", dbos_statements.why_not())
+            log.warning("imports take more CPU: %s", dbos_known.why_not())
 
     async def close(self) -> None:
         """Stops all imports in good order; they go on after the next start."""

@@ -9,7 +9,7 @@ import pytest
 from dbos._error import DBOSBaseException
 from dbos._sys_db import SystemDatabase
 
-from bookline.engine import dbos_statements
+from bookline.engine import dbos_known, dbos_statements
 from bookline.engine.dbos_records import JsonRecords
 
 OWNER, OTHER = "execution-1", "execution-2"
@@ -17,33 +17,33 @@ OWNER, OTHER = "execution-1", "execution-2"
 
 def test_the_installed_dbos_is_the_one_that_the_statements_were_written_for() -> None:
     """Fails after an update of DBOS: read its new source, adapt, then write the new hash down."""
-    assert dbos_statements.fingerprint() == dbos_statements.READ
-    assert dbos_statements.files_fingerprint() == dbos_statements.READ_FILES
-    assert dbos_statements.why_not() is None
+    assert dbos_known.fingerprint() == dbos_known.READ
+    assert dbos_known.files_fingerprint() == dbos_known.READ_FILES
+    assert dbos_known.why_not() is None
 
 
 def test_of_known_files_no_source_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes 6 MB and a twentieth of a start."""
-    monkeypatch.setattr(dbos_statements, "fingerprint", lambda: pytest.fail("it was"))
+    monkeypatch.setattr(dbos_known, "fingerprint", lambda: pytest.fail("it was"))
 
-    assert dbos_statements.why_not() is None
+    assert dbos_known.why_not() is None
 
 
 def test_other_files_with_the_same_parts_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dbos_statements, "READ_FILES", "another")
+    monkeypatch.setattr(dbos_known, "READ_FILES", "another")
 
-    assert dbos_statements.why_not() is None
+    assert dbos_known.why_not() is None
 
 
 def test_another_dbos_is_left_its_own_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(dbos_statements, "READ_FILES", "another")
-    monkeypatch.setattr(dbos_statements, "READ", "another")
+    monkeypatch.setattr(dbos_known, "READ_FILES", "another")
+    monkeypatch.setattr(dbos_known, "READ", "another")
     database = handle(tmp_path / "engine.db")
 
     assert not dbos_statements.prepare(database)
 
-    assert "not the one" in (dbos_statements.why_not() or "")
-    assert not set(dbos_statements.REPLACED) & set(vars(database))
+    assert "not the one" in (dbos_known.why_not() or "")
+    assert not set(dbos_known.REPLACED) & set(vars(database))
     database.destroy()
 
 
@@ -52,9 +52,9 @@ def test_one_handle_is_prepared_and_no_class(tmp_path: Path) -> None:
 
     assert dbos_statements.prepare(database)
 
-    assert set(dbos_statements.REPLACED) <= set(vars(database))
+    assert set(dbos_known.REPLACED) <= set(vars(database))
     database.destroy()
-    assert dbos_statements.fingerprint() == dbos_statements.READ
+    assert dbos_known.fingerprint() == dbos_known.READ
 
 
 def test_a_statement_is_built_once(tmp_path: Path) -> None:
