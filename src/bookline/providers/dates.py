@@ -27,16 +27,16 @@ january jan januar jänner janvier janv enero ene gennaio gen janeiro januari
     янв января январь;
 february feb februar février févr fév febrero febbraio fevereiro fev februari
     фев февраля февраль;
-march mar märz mrz mars marzo março maart mrt marts marca marzec март марта;
-april apr avril avr abril abr aprile kwietnia апр апреля апрель;
+march mar märz mrz mars marzo março maart mrt marts март марта;
+april apr avril avr abril abr aprile апр апреля апрель;
 may mai mayo maggio mag maio mei maj maja май мая;
-june jun juni juin junio giugno giu junho czerwca июнь июня;
-july jul juli juillet juil julio luglio lug julho lipca июль июля;
-august aug août agosto ago augustus augusti sierpnia авг августа август;
-september sep sept septembre septiembre settembre set setembro września сент сентября сентябрь;
-october oct oktober okt octobre octubre ottobre ott outubro out października окт октября октябрь;
-november nov novembre noviembre novembro listopada нояб ноября ноябрь;
-december dec dezember dez décembre déc diciembre dic dicembre dezembro desember grudnia
+june jun juni juin junio giugno giu junho июнь июня;
+july jul juli juillet juil julio luglio lug julho июль июля;
+august aug août agosto ago augustus augusti авг августа август;
+september sep sept septembre septiembre settembre set setembro сент сентября сентябрь;
+october oct oktober okt octobre octubre ottobre ott outubro out окт октября октябрь;
+november nov novembre noviembre novembro нояб ноября ноябрь;
+december dec dezember dez décembre déc diciembre dic dicembre dezembro desember
     дек декабря декабрь
 """
 """From January on, in the languages of most books; in Russian both cases."""

@@ -26,77 +26,20 @@ AUTHORS = (
     *("autore", "autori", "auteur s", "autor en", "author text", "author full name", "writer"),
     *("writers", "by", "author l f", "forfatter", "forfattare", "tekija", "kirjailija", "szerzo"),
 )
-# How a column of titles or authors begins in other languages: "Autor(es)", "Titre du livre".
-_TITLE_STEMS = tuple(
-    map(
-        column,
-        (
-            *(
-                "title",
-                "titel",
-                "titre",
-                "titulo",
-                "titol",
-                "titlu",
-                "tittel",
-                "tytu",
-                "nazev",
-                "nazov",
-            ),
-            *(
-                "naslov",
-                "nimi",
-                "nimeke",
-                "kitap ad",
-                "basl",
-                "naam",
-                "nombre del libro",
-                "назва",
-                "загла",
-            ),
-            *(
-                "наименование",
-                "τιτλος",
-                "書名",
-                "书名",
-                "題名",
-                "タイトル",
-                "제목",
-                "도서명",
-                "כותר",
-                "العنوان",
-            ),
-        ),
-    )
+
+
+def _stems(text: str) -> tuple[str, ...]:
+    return tuple(map(column, text.split("|")))
+
+
+# How a column of titles or authors begins in other languages: "Titre du livre", "Autor(es)".
+_TITLE_STEMS = _stems(
+    "tit|tytu|nazev|nazov|naslov|nimi|nimeke|kitap ad|basl|naam|назва|загла|τιτλος|書名|书名|"
+    "タイトル|제목|כותר|العنوان"
 )
-_AUTHOR_STEMS = tuple(
-    map(
-        column,
-        (
-            *(
-                "author",
-                "autor",
-                "auteur",
-                "autric",
-                "verfasser",
-                "schriftsteller",
-                "forfatt",
-                "skribent",
-            ),
-            *(
-                "schrijver",
-                "escritor",
-                "scrittor",
-                "ecrivain",
-                "tekij",
-                "kirjail",
-                "szerz",
-                "yazar",
-                "avtor",
-            ),
-            *("written by", "автор", "συγγραφ", "著者", "作者", "저자", "지은이", "מחבר", "المؤلف"),
-        ),
-    )
+_AUTHOR_STEMS = _stems(
+    "aut|verfasser|forfatt|schrijver|escritor|scrittor|tekij|kirjail|szerz|yazar|avtor|written by|"
+    "автор|συγγραφ|著者|作者|저자|מחבר|المؤلف"
 )
 _GIVEN_NAMES = 3  # our choice: more words behind a comma are further authors
 _NUMBER = 9  # digits of the shortest ISBN: a cell with as many is none that names a column
