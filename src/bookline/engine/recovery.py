@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 
 from bookline.engine.dbos import ENDED_FOR_THE_JOURNAL, RUNNING_STATES, DbosEngine
 from bookline.engine.nodes import Nodes
+from bookline.errors import StoreDown
 from bookline.job import COMPLETED, FAILED, Job
 from bookline.progress.events import completed, ending
 from bookline.progress.journal import Journal
@@ -43,6 +44,8 @@ class Recovery:
         """Who was alive when the engine's book was looked through."""
         self._room = room
         self._resumed: dict[str, float] = {}
+        self._broken: set[str] = set()
+        """Jobs that could not be taken up: the others go first."""
         self.is_behind = True
         """Whether there is more than there was room for; so it is before the first sweep."""
 
@@ -84,7 +87,7 @@ class Recovery:
         ]
         room = max(0, min(self._room() - self.coming, LEFT_MOST))
         self.is_behind = len(left) > room
-        left = left[:room]
+        left = sorted(left, key=lambda job: job.job_id in self._broken)[:room]
         if not left:
             return 0
         known = await self._engine.look_up([job.job_id for job in left])
@@ -93,16 +96,32 @@ class Recovery:
         for job in left:
             if job.job_id in running:
                 continue
-            state, executor, output = known.get(job.job_id, (None, None, None))
-            if state is None:
-                await self._engine.start(job.order)
-            elif state == "PENDING" and (executor not in alive or job.node == own == executor):
-                again.append(job.job_id)
-            elif state not in RUNNING_STATES:
-                await self._close(job, state, output)
+            try:
+                if await self._is_to_be_resumed(job, known.get(job.job_id), alive):
+                    again.append(job.job_id)
+                self._broken.discard(job.job_id)
+            except StoreDown:
+                raise
+            except Exception:
+                log.exception("%s cannot be taken up now; the others go first", job.job_id)
+                self._broken.add(job.job_id)
         await self._engine.resume(again)
         self._resumed.update(dict.fromkeys(again, time.monotonic()))
         return len(left)
+
+    async def _is_to_be_resumed(
+        self, job: Job, known: tuple[str, str | None, object] | None, alive: Collection[str]
+    ) -> bool:
+        """What the engine has no more of than a record of its end, or nothing, is seen to here."""
+        if known is None:
+            await self._engine.start(job.order)
+            return False
+        state, executor, output = known
+        if state == "PENDING":
+            return executor not in alive or job.node == self._node.node_id == executor
+        if state not in RUNNING_STATES:
+            await self._close(job, state, output)
+        return False
 
     async def _close_the_engines_book(self, alive: Collection[str]) -> None:
         """What the journal has ended, and the engine did not hear of."""

@@ -35,12 +35,16 @@ class Engine:
     asked: list[int] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    broken: str = ""
+    """A job at which it stumbles."""
 
     async def look_up(self, job_ids: Sequence[str]) -> dict[str, tuple[str, str | None, Any]]:
         self.asked.append(len(job_ids))
         return {job_id: self.known[job_id] for job_id in job_ids if job_id in self.known}
 
     async def start(self, order: ImportInput) -> None:
+        if order.job_id == self.broken:
+            raise RuntimeError("broken")
         self.running.append(order.job_id)
 
     async def resume(self, job_ids: Sequence[str]) -> None:
@@ -115,6 +119,16 @@ async def test_what_the_engine_never_heard_of_is_started(bench: Bench) -> None:
     await bench.recovery.sweep()
 
     assert bench.engine.running == ["job-0"]
+
+
+async def test_one_that_cannot_be_taken_up_holds_up_no_other(bench: Bench) -> None:
+    await bench.left(3, known=False)
+    bench.engine.broken, bench.room = "job-0", 1
+
+    for _ in range(3):
+        await bench.recovery.sweep()
+
+    assert bench.engine.running == ["job-1", "job-2"]
 
 
 async def test_what_the_journal_has_ended_is_closed_in_the_engines_book(bench: Bench) -> None:
