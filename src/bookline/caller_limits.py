@@ -28,6 +28,9 @@ class CallerLimits:
         self._free_at: dict[str, float] = {}
         self._owed: defaultdict[str, float] = defaultdict(float)
         self._is_owing = asyncio.Event()
+        self._paying: dict[str, float] = {}
+        """What is being written of it."""
+        self._paid = asyncio.Event()
         self._fault: str | None = None
         self._writing_since: float | None = None
 
@@ -36,19 +39,21 @@ class CallerLimits:
         while True:
             await self._is_owing.wait()
             self._is_owing.clear()
-            owed, self._owed = self._owed, defaultdict(float)
+            self._paying, self._owed = self._owed, defaultdict(float)
             self._writing_since = self._now()
             try:
-                await asyncio.gather(*(self._shared.spend(*one) for one in owed.items()))
+                await asyncio.gather(*(self._shared.spend(*one) for one in self._paying.items()))
                 self._fault = None
             except StoreDown as error:
                 self._fault = str(error)
-            self._writing_since = None
+            self._writing_since, self._paying = None, {}
+            self._paid.set()
 
     async def take(self, key: str, count: int, seconds: float) -> Turn:
         """One of ``count`` in ``seconds``, over all processes: for what writes anyway."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._settle(key)
                 turn = await self._shared.take(key, count, seconds)
         except (StoreDown, TimeoutError) as error:
             self._fault = str(error) or "it cannot be written"
@@ -94,6 +99,14 @@ class CallerLimits:
         self._forget(now)
         self._free_at[key] = now + ahead + each
         return Turn(True, int(spare / each + 1e-6), 0.0, ahead + each)
+
+    async def _settle(self, key: str) -> None:
+        """What was given back is written before the next is taken."""
+        while key in self._paying:
+            self._paid.clear()
+            await self._paid.wait()
+        if key in self._owed:
+            await self._shared.spend(key, self._owed.pop(key))
 
     def _owe(self, key: str, seconds: float) -> None:
         self._owed[key] += seconds

@@ -1,6 +1,6 @@
 """When a provider that does not answer is left alone, and when it is asked again: the rule alone.
 
-Way:      net/pace.py and net/circuits.py → here
+Way:      net/pace.py and net/rests.py → here
 Rule 1:   what one book's questions come to says nothing of the provider: only different questions,
           all without an answer and none with one in between, open its circuit.
 Rule 2:   an answer closes it, whatever it says: not found, a wrong key and "slower" are answers.

@@ -16,6 +16,7 @@ class Shared:
         self.spent: dict[str, float] = {}
         self.is_down = False
         self.hangs = False
+        self.is_slow = False
 
     async def _come(self) -> None:
         if self.hangs:
@@ -25,6 +26,8 @@ class Shared:
 
     async def spend(self, key: str, seconds: float) -> None:
         await self._come()
+        if self.is_slow:
+            await asyncio.sleep(0.01)
         self.spent[key] = self.spent.get(key, 0.0) + seconds
 
     async def ahead(self, key: str) -> float:
@@ -132,6 +135,19 @@ async def test_what_is_given_back_did_not_count(bench: Bench) -> None:
         await bench.written()
 
     assert bench.shared.spent == {"me": 0.0}
+
+
+@pytest.mark.parametrize("is_writing", [False, True], ids=["unwritten", "being written"])
+async def test_what_is_given_back_is_there_for_the_next(bench: Bench, is_writing: bool) -> None:
+    writer = asyncio.create_task(bench.limits.run())
+    await bench.limits.take("me", 1, 60)
+    bench.limits.give_back("me", 1, 60)
+    if is_writing:
+        bench.shared.is_slow = True
+        await asyncio.sleep(0)
+
+    assert (await bench.limits.take("me", 1, 60)).is_allowed
+    writer.cancel()
 
 
 async def test_callers_of_long_ago_are_forgotten(
