@@ -73,12 +73,14 @@ _OF_DESCRIPTION: Final = _words("""
 """)
 _SHORT_PUBLISHER: Final = _words("sn sl slsn snsl ov overl zn bn np se би бм мби")
 """sine nomine, sine loco, ohne Verlag, zonder naam, без издательства: only brackets, or full stops
-behind small letters, tell them from a firm's initials."""
-_SINE_NOMINE: Final = re.compile(r"[\[(<\s]*s\.?\s*[nl]\.?\s*[\])>]\W*|\W*s\.\s?n\.?\W*", re.I)
+and a small letter, tell them from a firm's initials."""
+_SINE_NOMINE: Final = re.compile(r"[\[(<\s]*s\.?\s*[nl]\.?\s*[\])>]\W*|\W*s\.\s?[nl]\.?\W*", re.I)
 _BRACKETED: Final = re.compile(r"[\[(<]\s*s\.?\s*[nl]\.?\s*[\])>]\W*", re.I)
 _NO_NAMES: Final = frozenset({"noname", "unnamed", "n.n", "n. n", "author name", "佚名著"})
 _NO_PUBLISHERS: Final = frozenset({"sine nomine", "sans nom", "sine loco"})
-_NO_TITLES: Final = frozenset({"new book", "s.t", "s. t", "o.t", "o. t", "無題", "无题", "无标题"})
+_NO_TITLES: Final = frozenset(
+    {"book title", "new book", "s.t", "s. t", "o.t", "o. t", "無題", "无题", "无标题"}
+)
 _UNTITLED: Final = re.compile(
     r"untitled(?: (?:book|novel|work|document|untitled))?(?:\W{0,3}[0-9]{1,4})?"
 )
@@ -123,7 +125,7 @@ def _is_short(text: str) -> bool:
     if _SINE_NOMINE.fullmatch(text.strip()):
         return True
     letters = "".join(filter(str.isalpha, text)).casefold()
-    is_marked = text.lstrip()[:1] in "[(<" or ("." in text and text.strip()[:1].islower())
+    is_marked = text.lstrip()[:1] in "[(<" or ("." in text and not text.isupper())
     return len(text) < 24 and is_marked and letters in _SHORT_PUBLISHER
 
 

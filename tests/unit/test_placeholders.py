@@ -39,7 +39,7 @@ def test_a_name_stays_a_name(text: str) -> None:
      "[Place of publication not identified] : [publisher not identified]", "[o. V.]", "z.n.",
      "[editore non identificato]", "[förlag okänt]", "出版社不明", "not stated", "[n.p.]",
      "[no place, no publisher]", "[б.и.]", "No publisher", "[S.l.] : [s.n.]", "[sans nom]",
-     "publisher not given"],
+     "publisher not given", "S.l. : s.n.", "S.l.", "S. l. s. n.", "Б.и.", "B.n."],
 )  # fmt: skip
 def test_no_publisher_is_known(text: str) -> None:
     assert is_no_publisher(text)
@@ -59,6 +59,7 @@ def test_a_publisher_stays_a_publisher(text: str) -> None:
     "text",
     ["Untitled", "[Untitled]", "UNTITLED", "????", "No title", "TBD", "Title not available",
      "No title available", "[s.t.]", "Uten tittel", "Bez tytułu", "Без названия", "无标题",
+     "Book Title",
      "Untitled 1", "Untitled (2)", "Untitled Untitled", "Ohne Titel", "Sans titre", "無題", "..."],
 )  # fmt: skip
 def test_no_title_is_known(text: str) -> None:

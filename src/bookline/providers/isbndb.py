@@ -191,11 +191,9 @@ def _read_titles(book: Json) -> tuple[str | None, str | None]:
     title, long = read_title(book.get("title")), read_title(book.get("title_long"))
     if title is None or long is None:
         return title or long, None
-    if is_no_title(title):
-        return title if is_no_title(long) else long, None
     rest = long[len(title) :].lstrip()
     if not long.casefold().startswith(title.casefold()) or not rest.startswith(":"):
-        return title, None
+        return long if is_no_title(title) and not is_no_title(long) else title, None
     return title, read_subtitle(_SERIES.sub("", rest[1:]))
 
 

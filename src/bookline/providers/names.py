@@ -75,8 +75,11 @@ _TRAILING_ROLE: Final = re.compile(rf"(?:\s*[,;:/]|\s+[-‐-―])\s*{_ROLES}\s*\
 _EAST_ASIAN_ROLE: Final = re.compile(
     r"(?<=\w)\s+(?:著|訳|編|編著|監修|絵|文|译|主编|编|编著|著者|編者|訳者|译者|畫|繪|지음|옮김|저|역)\Z"
 )
-_FAMILY_AND_GIVEN: Final = re.compile(r"[\w'’-]+,\s*(?!Hrsg|Hg)[A-Z][a-z]{1,4}\.?")
-"""Not a role: "Asner, Ed", "Buchwald, Art"."""
+_FAMILY_AND_GIVEN: Final = re.compile(
+    r"(?:(?:Ma?c|St\.?|San|Ó|[Vv][ao]n|[Dd][aeiou][lnrs]?|[Ll][aeo]s?|[Tt]e[nr])\s+){0,3}"
+    r"[\w'’-]+,\s*(?!Hrsg|Hg)[A-Z][a-z]{1,4}\.?"
+)
+"""Not a role: "Asner, Ed", "Van Halen, Ed", "Buchwald, Art"."""
 _LEADING_ROLE: Final = re.compile(
     r"\A(?:(?:written|edited|translated|illustrated|compiled|narrated|read|adapted|introduced|"
     r"foreword|introduction|photographs|selected)(?:\s+and\s+\w+)?\s+by|by|author:|editor:|"
@@ -85,7 +88,7 @@ _LEADING_ROLE: Final = re.compile(
     re.IGNORECASE,
 )
 _KEEPS_STOP: Final = re.compile(
-    r"(?:\.\s?[^\W\d_]{1,4}\.|\b(?:[^\W\d_]|anon|aavv|vv|jr|sr|dr|mr|mrs|ms|st|inc|ltd|llc|co|corp|bros|esq|ph\.?d|m\.?d|b\.?a|m\.?a|"
+    r"(?:\.[^\W\d_]{1,4}\.|\b(?:[^\W\d_]|anon|aavv|aa|vv|jr|sr|dr|mr|mrs|ms|st|inc|ltd|llc|co|corp|bros|esq|ph\.?d|m\.?d|b\.?a|m\.?a|"
     r"etc|al|prof|rev|hon|dept|univ|assn|pty|gmbh|s\.?a|nv|bv|u\.?s|u\.?k|ii|iii|iv|pub|pubs|publ|"
     r"verl|intl|int|ed|eds)\.)\Z",
     re.IGNORECASE,

@@ -42,7 +42,8 @@ _VOLUMES: Final = re.compile(
     r"|\b(?:v|vol|volume|bd|band|t|tome|tomo|no|nr)\b\.?\s?[0-9]+",
     re.IGNORECASE,
 )
-_COUNT: Final = re.compile(rf"(?<![0-9.,])(?:{_NUMBER})(?![0-9])")
+_COUNT: Final = re.compile(rf"(?<![0-9.,])(?:{_NUMBER})(?![0-9]|\s*[^\W\d_]{{2,20}}\.?\s*,)")
+"""Not "300 illus., 97": a word of its own and a comma behind it."""
 _BRACKETED: Final = re.compile(r"\[[^\]]{0,20}\]")
 _SPAN: Final = re.compile(r"[0-9]\s*[-‐-―]\s*[0-9]+\s*\Z")
 

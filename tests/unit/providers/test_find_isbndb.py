@@ -85,6 +85,7 @@ async def test_the_description_has_three_names(name: str) -> None:
         ("Moby", "Moby: N/A", ("Moby", None)),
         ("Untitled", "Moby: A Whale", ("Moby: A Whale", None)),
         ("Untitled", "????", ("Untitled", None)),
+        ("Unknown", "Unknown: A Novel", ("Unknown", "A Novel")),
         (None, "Moby: A Whale", ("Moby: A Whale", None)),
     ],
 )

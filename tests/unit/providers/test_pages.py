@@ -22,7 +22,8 @@ from bookline.providers.pages import read_pages
         ("xii, 345", 345), ("viii p., 345 p.", 345), ("xv, 1 leaf, 345 p.", 345), ("345.0", 345),
         ("1 p. l., 345 p.", 345), ("[4] leaves, 345 pages", 345), ("２３４頁", 234),
         ("345 Bl.", 345),
-        ("vol. 2, 345 p.", 345), ("xx, 1234 p. in 3 v.", 1234),
+        ("vol. 2, 345 p.", 345), ("400 illus., 345 p.", 345), ("345 unnumbered pages", 345),
+        ("xx, 1234 p. in 3 v.", 1234),
         # something else is counted, or nothing
         ("2 v.", None), ("1 v. (various pagings)", None), ("3 volumes", None), ("22 cm", None),
         ("1 CD (60 min.)", None), ("8 p. of plates", None), ("p. 345-380", None),

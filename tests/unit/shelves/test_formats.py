@@ -360,6 +360,7 @@ def test_text_in_an_8_bit_encoding_is_no_damaged_utf_8() -> None:
         ("Orwell, George; Fromm, Erich", ("George Orwell", "Erich Fromm")),
         ("Tolkien, J. R. R.", ("J. R. R. Tolkien",)),
         ("Plato", ("Plato",)),
+        ("Various, ", ("Various",)),
         ("Saki, Ann Author, Bo Writer", ("Saki", "Ann Author", "Bo Writer")),
         ("", ()),
     ],
@@ -372,3 +373,9 @@ def test_a_turned_name_is_one_author(written: str, authors: tuple[str, ...]) -> 
 
 def test_a_second_column_of_the_same_name_may_hold_the_isbn() -> None:
     assert [str(row.isbn) for row in rows("ISBN,ISBN,Title\n,9780451524935,1984\n")] == [ORWELL]
+
+
+def test_a_first_row_that_begins_as_a_header_might_is_a_row_all_the_same() -> None:
+    found = rows("Titan,Autor X,9780451524935\nDune,Frank Herbert,9780441172719\n")
+
+    assert [str(row.isbn) for row in found] == [ORWELL, "9780441172719"]

@@ -6,6 +6,7 @@ Rule 1:  columns go by the names that people give them, in a few languages; Book
 
 from collections.abc import Collection
 
+from bookline.isbn import find_isbn
 from bookline.reading import STATUSES, Reading
 from bookline.shelves.cells import Cells, column, count, day, days, names, prose, stars
 from bookline.shelves.formats.format import Format
@@ -67,7 +68,9 @@ OWNED = {"yes": True, "true": True, "1": True, "y": True, "x": True, "no": False
 
 
 def known_by(header: Collection[str]) -> bool:
-    """True for a table of books."""
+    """True for a table of books; not for one without a header, whose first row holds an ISBN."""
+    if any(map(find_isbn, header)):
+        return False
     has_title = bool(_named(header, TITLES, _TITLE_STEMS))
     has_both = has_title and bool(_named(header, AUTHORS, _AUTHOR_STEMS))
     return has_both or any(one in ISBNS for one in header) or bool(_others(header))
@@ -111,7 +114,7 @@ def _authors(text: str) -> tuple[str, ...]:
         return tuple(map(first_last, names(text, ";")))
     family, _, given = text.partition(",")
     is_turned = (
-        " " not in family.strip() and "," not in given and len(given.split()) <= _GIVEN_NAMES
+        " " not in family.strip() and "," not in given and 0 < len(given.split()) <= _GIVEN_NAMES
     )
     return (first_last(text),) if is_turned else names(text)
 
