@@ -10,6 +10,7 @@ Rule 2:   what goes: docstrings, comments, types, what is in protocols, and impo
 import ast
 import io
 import string
+import symtable
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from pathlib import Path
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
+_BY_NAME = {"locals", "vars", "dir", "eval", "exec"}
+"""What finds variables by their names."""
 
 
 def slim(source: str) -> str:
@@ -112,15 +115,19 @@ def _outermost(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _short_names(function: ast.AST) -> Mapping[str, str]:
-    """Variable → letter. Names that others may use stay, and those in f-strings, whose place older
-    Pythons do not tell.
+    """Variable → letter. Names that others may use stay, those that are a module's anywhere in the
+    function, and those in f-strings, whose place older Pythons do not tell.
     """
     every = list(ast.walk(function))
     names = [node for node in every if isinstance(node, ast.Name)]
-    stay = {node.arg for node in every if isinstance(node, ast.arg)}
+    if _BY_NAME & {node.id for node in names}:
+        return {}
+    stay = {node.arg for node in every if isinstance(node, ast.arg)} | _of_module(function)
     for node in every:
-        if isinstance(node, ast.Global | ast.Nonlocal):
+        if isinstance(node, ast.Nonlocal):
             stay.update(node.names)
+        elif isinstance(node, ast.MatchMapping):
+            stay.add(node.rest or "")
         elif isinstance(node, ast.alias):
             stay.add((node.asname or node.name).split(".")[0])
         elif isinstance(node, ast.JoinedStr | ast.ClassDef):
@@ -130,6 +137,14 @@ def _short_names(function: ast.AST) -> Mapping[str, str]:
     free = (sign for sign in string.ascii_letters if sign not in {node.id for node in names} | stay)
     own = dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store))
     return dict(zip((name for name in own if name not in stay), free, strict=False))
+
+
+def _of_module(function: ast.AST) -> set[str]:
+    """Names that mean the module's or Python's own in some part of the function."""
+    tables = [symtable.symtable(ast.unparse(function), "", "exec")]
+    for table in tables:
+        tables += table.get_children()
+    return {one.get_name() for table in tables for one in table.get_symbols() if one.is_global()}
 
 
 def _is_word(sign: str) -> bool:

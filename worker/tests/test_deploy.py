@@ -109,6 +109,34 @@ def first(kept: Kept, other: Mapping[str, int] | None = None) -> str | None:  # 
     assert scope["first"](scope["Kept"](["a"])) == "  a"
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        "def it():\n found = [name for name in rows]\n return found, name",
+        "def it():\n def other():\n  name = 2\n  return name\n return other(), name",
+        "def it(given=name):\n name = 2\n return given, name",
+        "@kept\ndef it():\n kept = 2\n return kept",
+        "def it():\n found = [id for id in rows]\n return found, id(rows) == id(found)",
+        "class Own:\n def it(self, given=name):\n  name = 2\n  return given\nit = Own().it",
+        "def it():\n name = 2\n return locals()",
+        "def it():\n name = 2\n match {1: 2}:\n  case {**name}:\n   return name",
+        "def it():\n name = 2\n def other():\n  nonlocal name\n  name += 1\n other()\n return name",
+        "def it():\n if any((last := row) > 1 for row in rows):\n  return last",
+        "def it():\n name = 2\n return f'{name=}', dict(name=name)",
+    ],
+)
+def test_a_name_that_means_two_things_stays(function: str) -> None:
+    """The module's or Python's own in one part of a function, a variable in another."""
+    source = f"name = 1\nrows = [1, 2]\nkept = lambda one: one\n{function}\n"
+
+    whole: dict[str, Any] = {}
+    slimmed: dict[str, Any] = {}
+    exec(source, whole)
+    exec(slim(source), slimmed)
+
+    assert slimmed["it"]() == whole["it"]()
+
+
 def test_nothing_is_copied() -> None:
     """``worker/`` holds adapters: no module of it has the text of one of ours."""
     ours = {path.read_text() for path in (WORKER.parent / "src").rglob("*.py")} - {""}
