@@ -25,6 +25,7 @@ def _words(text: str) -> frozenset[str]:
 
 _PHRASES: Final = re.compile(
     r"to be (?:announced|determined|decided|confirmed|advised|added)|to come|coming soon|no data|"
+    r"not set|"
     r"not available \(na|ohne angaben?|keine angaben?|k\. ?a|o\. ?a|לא ידוע|غير معروف|알 수 없음"
 )
 """Each says "unknown" in several words."""
@@ -37,12 +38,14 @@ _UNKNOWN: Final = _words("""
     ismeretlen bilinmiyor bilinmeyen неизвестен неизвестно неизвестный неизвестное невідомий
     άγνωστος άγνωστο مجهول 不明 不详 不詳 未知 未詳 미상
 """)
+_NAMES_TOO: Final = _words("na nan nil")
+"""Beside another word: "Nie Na"."""
 _NEGATIONS: Final = _words("""
     no not without nicht ohne kein keine keinen non sans pas aucun aucune sin não sem senza nessun
     nessuna niet geen zonder utan ej ikke uten uden ei nie brak bez не нет без
 """)
 _PARTICIPLES: Final = _words("""
-    available known stated given identified specified provided listed supplied found set assigned
+    available known stated given identified specified provided listed supplied found assigned
     credited applicable named yet verfügbar bekannt ermittelbar angegeben vorhanden disponible
     identifié identifiée précisé spécifié identificado identificada especificado disponibile
     identificato specificato indicato disponível beschikbaar vastgesteld identifierad tillgänglig
@@ -141,17 +144,17 @@ def _says(text: str, nouns: frozenset[str], beside: frozenset[str] = frozenset()
     words = [bare for word in words if (bare := word.strip(f"{_EDGES}.").replace(".", ""))]
     if len(words) == 1:
         return words[0] in _UNKNOWN or words[0] in nouns or _is_compound(words[0], nouns)
-    negated = stated = False
+    unknown = negated = stated = False
     for word in words:
-        if word in _UNKNOWN:
-            negated = stated = True
+        if word in _UNKNOWN and word not in _NAMES_TOO:
+            unknown = True
         elif word in _NEGATIONS:
             negated = True
-        elif word in nouns or word in beside or word in _PARTICIPLES:
+        elif word in nouns or word in _PARTICIPLES:
             stated = True
-        else:
+        elif word not in beside:
             return False
-    return negated and stated
+    return stated if negated else unknown
 
 
 def _is_compound(word: str, nouns: frozenset[str]) -> bool:

@@ -24,7 +24,7 @@ def test_no_name_is_known(text: str) -> None:
     "text",
     ["Anonymous", "Various", "Various Authors", "Nemo", "Unknown Worlds Collective", "A", "X", "O.",
      "Anon.", "T. B. Davis", "S. N.", "N. N. Taleb", "Name, Ann", "The Unknown Comic",
-     "Nie, Jing-Bao", "Duran Duran", "Na Li", "Noname Smith", "中山", "Q?"],
+     "Nie, Jing-Bao", "Nie Na", "Na Nan", "Duran Duran", "Na Li", "Noname Smith", "中山", "Q?"],
 )  # fmt: skip
 def test_a_name_stays_a_name(text: str) -> None:
     assert not is_no_name(text)
@@ -49,7 +49,7 @@ def test_no_publisher_is_known(text: str) -> None:
     "text",
     ["Penguin", "SN Books", "S.N. Verlag", "Independently published", "Unknown Press", "Nil Books",
      "CreateSpace", "Author's Republic", "None Such Press", "O.T. Books", "O.V.", "SN", "Local",
-     "Place"],
+     "Place", "Non Lieu", "No Place"],
 )  # fmt: skip
 def test_a_publisher_stays_a_publisher(text: str) -> None:
     assert not is_no_publisher(text)
@@ -71,7 +71,7 @@ def test_no_title_is_known(text: str) -> None:
     ["Unknown Pleasures", "Nil by Mouth", "Untitled: A Memoir", "It", "1984", "V.", "S.",
      "Title Deeds",
      "Missing", "Forthcoming", "Book of the Unknown", "Test", "Untitled Grace Jones",
-     "The Unknown", "No Title Fight"],
+     "The Unknown", "No Title Fight", "Empty Set", "Not Empty", "No Test"],
 )  # fmt: skip
 def test_a_title_stays_a_title(text: str) -> None:
     assert not is_no_title(text)

@@ -28,7 +28,7 @@ _FOOTNOTE: Final = re.compile(r"[ \t]?\[([^\[\]\n]{1,40})\](?!\()")
 _FENCE: Final = re.compile(r"^[ ]{0,3}(?:```|~~~)[^\n`]{0,40}$\n?", re.M)
 _AUTOLINK: Final = re.compile(r"<(https?://[^<>\s]{1,500})>")
 _QUOTE: Final = re.compile(r"^[ ]{0,3}(?:>[ \t]?)+", re.M)
-_HEADING: Final = re.compile(r"^[ ]{0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.M)
+_HEADING: Final = re.compile(r"^[ ]{0,3}(?!#[ \t]+[0-9])#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.M)
 _RULE: Final = re.compile(r"^[ ]{0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.M)
 _UNDERLINE: Final = re.compile(r"^[ ]{0,3}=+[ \t]*$", re.M)
 _DUNDERS: Final = "(?:init|main|name|new|str|repr|call|dict|doc|file|all|del|iter|len|class|slots)"
@@ -48,7 +48,7 @@ _EMPHASIS: Final = (
     re.compile(r"(?<![\w*\\])\*(?=[^\s*])((?:[^\n*]|\n(?!\n)){1,500}?)(?<=[^\s*\\])\*(?![\w*])"),
     re.compile(r"(?<![\w_\\])_(?=[^\s_])((?:[^\n_]|\n(?!\n)){1,500}?)(?<=[^\s_\\])_(?![\w_])"),
 )
-_CODE: Final = re.compile(r"(?<!`)`([^`\n]{1,200})`(?!`)")
+_CODE: Final = re.compile(r"(?<![`\w])`([^`\n]{1,200})`(?![`\w])")
 _ESCAPED: Final = re.compile(r"\\([\\`*_{}\[\]()#+\-.!>~|])")
 _HARD_BREAK: Final = re.compile(r"(?:\\|(?<! )[ ]{2,})$", re.M)
 

@@ -199,7 +199,7 @@ _FAKES: Final = frozenset(
     }
 )  # fmt: skip
 _THESAURUS: Final = re.compile(
-    r"(?<=[.)\w])\s+(?:(?:lcsh|gsafd|lcgft|bisacsh|sears|rvmgf|gnd|aat|homoit)|fast\s*(?=\())(?:\s*\(.*)?\Z"
+    r"(?<=[.)\w])\s+(?:(?:lcsh|gsafd|lcgft|bisacsh|sears|rvmgf|gnd|aat|homoit)|fast\s*(?=\(OCoLC))(?:\s*\(.*)?\Z"
 )
 """Whose heading it is: ``Biographies. lcgft``, ``Wizards. fast (OCoLC)fst01176417``."""
 _HEADING_END: Final = re.compile(r"(?<=[^\W\d_]{3})\.\Z")

@@ -178,6 +178,7 @@ def test_a_code_is_no_subject(code: str) -> None:
         ("Murder -- Fiction. lcsh", "Murder -- Fiction"),
         ("Wizards. fast (OCoLC)fst01176417", "Wizards"),
         ("Running fast", "Running fast"),
+        ("Running fast (Sports)", "Running fast (Sports)"),
         ("Murder;", "Murder"),
         ("Ages", "Ages"),
         ("Young adult fiction", "Young adult fiction"),

@@ -124,7 +124,7 @@ def test_markdown_becomes_plain_text(text: str, plain: str) -> None:
      "f**k, s**t",
      "*starred", "**", "A (bracket) here", "Winner of the * award", "#1 bestseller", "C# in depth",
      "Mr_X and Mrs_Y", "http://x.example/a_b_c", "x[0][1]", "* one\n* two", "1. one\n2. two",
-     "~ 5 ~", "The __init__ method",
+     "~ 5 ~", "The __init__ method", "don`t and can`t", "# 1 bestseller",
      "a ** b ** c", "\\o/"],
 )  # fmt: skip
 def test_what_is_no_markdown_stays(text: str) -> None:
