@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from bookline.api import bodies, schemas
-from bookline.api.envelope import success
+from bookline.api.envelope import packed, success
 from bookline.api.etags import cover_headers, has_tag, tag_of
 from bookline.api.openapi import PICTURES, binary, failures, json_body
 from bookline.api.routes import Cursor, Here, Limit
@@ -133,7 +133,7 @@ async def book(request: Request, here: Here, isbn: AnyIsbn, user_id: UserId = No
     data = (await here.shelf.find(isbn, user_id)).to_json()
     headers = {"ETag": tag_of(data), "Cache-Control": "no-cache"}
     if has_tag(request.headers.get("if-none-match"), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
+        return packed(request, Response(status_code=304, headers=headers))
     return success(request, data, headers=headers)
 
 

@@ -83,6 +83,9 @@ class GuardedHttp(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
+            if self._should_upgrade() and self._is_answering:
+                self._refuse()  # whoever writes that answer would never hear of its end
+                return
             if self._should_upgrade():
                 self._stop(self._timer)
                 self.handle_websocket_upgrade()
@@ -201,12 +204,16 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _refuse(self, status: int | None = None) -> None:
         """Answers what is no request of ours, unless an answer is under way; then the end."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering:
             self.transport.abort()
             return
         self.transport.write(_refusal(status or self._status))
         self.transport.close()
         self._timer = self.loop.call_later(SHOW_KEY_SECONDS, self.transport.abort)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     @staticmethod
     def _stop(timer: asyncio.TimerHandle | None) -> None:

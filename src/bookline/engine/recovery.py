@@ -45,7 +45,7 @@ class Recovery:
         self._room = room
         self._resumed: dict[str, float] = {}
         self._broken: set[str] = set()
-        """Jobs that could not be taken up: the others go first."""
+        """Jobs that could not be taken up: the others go first, and what is new does not wait."""
         self.is_behind = True
         """Whether there is more than there was room for; so it is before the first sweep."""
 
@@ -86,8 +86,10 @@ class Recovery:
             if job.job_id not in self._engine.running and (job.node == own or job.node not in alive)
         ]
         room = max(0, min(self._room() - self.coming, LEFT_MOST))
-        self.is_behind = len(left) > room
-        left = sorted(left, key=lambda job: job.job_id in self._broken)[:room]
+        left.sort(key=lambda job: job.job_id in self._broken)
+        whole = sum(job.job_id not in self._broken for job in left)
+        self.is_behind = whole > room
+        left = left[:room]
         if not left:
             return 0
         known = await self._engine.look_up([job.job_id for job in left])

@@ -65,8 +65,7 @@ class Stream(Response):
                         await send(_body(_text(events, self._job_id)))
         finally:
             listen_no_more()
-        if not watch.has_left:
-            await send(_body(b"", more_body=False))
+        await send(_body(b"", more_body=False))  # to nobody, where the watcher has left
 
 
 def _body(text: bytes, *, more_body: bool = True) -> dict[str, object]:

@@ -131,6 +131,17 @@ async def test_one_that_cannot_be_taken_up_holds_up_no_other(bench: Bench) -> No
     assert bench.engine.running == ["job-1", "job-2"]
 
 
+async def test_one_that_cannot_be_taken_up_holds_up_nothing_that_is_new(bench: Bench) -> None:
+    await bench.left(1, known=False)
+    bench.engine.broken = "job-0"
+    await bench.recovery.sweep()
+
+    bench.room = 0
+    await bench.recovery.sweep()
+
+    assert not bench.recovery.is_behind
+
+
 async def test_what_the_journal_has_ended_is_closed_in_the_engines_book(bench: Bench) -> None:
     await bench.left(2)
     await bench.journal.request_cancel("job-0")

@@ -32,6 +32,10 @@ pytestmark = pytest.mark.usefixtures("quick_time")
 PATIENCE_SECONDS = 120.0
 RESULT = {"isbn": "9780142437247", "saved": True, "storedIn": "database"}
 ASK = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+UPGRADE = (
+    b"GET /ws/progress HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 class Wire(asyncio.Transport):
@@ -41,12 +45,16 @@ class Wire(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
         self.writes: list[bytes] = []
         self.is_closed = False
+        self.protocol: Any = None
 
     def write(self, data: Any) -> None:
         self.writes.append(bytes(data))
 
     def is_closing(self) -> bool:
         return self.is_closed
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def abort(self) -> None:
         self.is_closed = True
@@ -265,6 +273,32 @@ async def test_a_watcher_that_has_gone_leaves_nothing_for_the_collector_of_garba
     del watcher
 
     assert http() is None
+
+
+async def test_a_watcher_that_goes_with_a_request_behind_its_stream_is_no_error(
+    watcher: Watcher, hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    watcher.http.data_received(ASK)
+
+    watcher.wire.close()
+    watcher.http.connection_lost(None)
+    await until_nobody_watches(hub)
+    await asyncio.sleep(0.01)
+
+    assert caplog.records == []
+
+
+async def test_a_websocket_that_is_asked_for_behind_a_stream_ends_the_connection(
+    watcher: Watcher, hub: Hub
+) -> None:
+    watcher.http.data_received(UPGRADE)
+    was_closed = watcher.wire.is_closed
+
+    (watcher.wire.protocol or watcher.http).connection_lost(None)
+    await asyncio.sleep(0.01)
+
+    assert was_closed
+    assert hub.watchers == 0
 
 
 async def test_a_line_that_breaks_under_a_write_is_no_ones_trouble_but_its_own(
