@@ -15,6 +15,7 @@ from functools import lru_cache
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from bookline.errors import StoreDown
 from bookline.live.line import Line, leave_when_lost, line_of
 from bookline.live.session import ping
 from bookline.progress.events import Event
@@ -51,7 +52,7 @@ class Stream(Response):
         scope["state"][STREAM] = self
 
     async def tell(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it. Raises: StoreDown."""
+        """Sends it, or as much of it as can be had now."""
         line = line_of(scope)
         watch = Watch(self._job_id, self._after, _short_cut(line, self._job_id))
         listen_no_more = leave_when_lost(watch, line, receive)
@@ -59,7 +60,7 @@ class Stream(Response):
         try:
             await send(start)
             await send(_body(f"retry: {RETRY_MS}\n\n".encode()))
-            with suppress(TooSlow):  # the browser comes back with Last-Event-ID
+            with suppress(TooSlow, StoreDown):  # the browser comes back with Last-Event-ID
                 async with aclosing(self._hub.serve(watch)) as story:
                     async for events in story:
                         await send(_body(_text(events, self._job_id)))

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from bookline.api.peers import Peers
 from bookline.api.protocols import GuardedHttp
+from bookline.errors import StoreDown
 from bookline.job import ImportInput, Job
 from bookline.live import sse
 from bookline.progress.events import News, completed
@@ -286,6 +287,22 @@ async def test_a_watcher_that_goes_with_a_request_behind_its_stream_is_no_error(
     await asyncio.sleep(0.01)
 
     assert caplog.records == []
+
+
+async def test_a_stream_whose_journal_cannot_be_read_ends_and_is_no_error(
+    watcher: Watcher, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def down(*_: object) -> None:
+        raise StoreDown("the journal does not answer")
+
+    monkeypatch.setattr(hub._log, "read", down)
+    for watch in hub._all():
+        watch.miss()
+    await until_nobody_watches(hub)
+    await asyncio.sleep(0.01)
+
+    assert caplog.records == []
+    assert watcher.wire.writes[-1] == b"0\r\n\r\n"  # the browser comes back
 
 
 async def test_a_websocket_that_is_asked_for_behind_a_stream_ends_the_connection(
