@@ -97,9 +97,9 @@ def _without_tags(text: str, signs: re.Pattern[str]) -> str:
         return text
     if not (_CLOSING.search(text) or signs.search(text) or _has_attribute(text)):
         return text
-    if "]]>" in text:
-        text = _CDATA.sub(r"\1", text)
     # Each search ends at the last closing: beyond it, every opening would cost a search to the end.
+    if (last := text.rfind("]]>")) >= 0:
+        text = _CDATA.sub(r"\1", text[: last + 3]) + text[last + 3 :]
     for whole, closing in _WITH_CONTENT:
         ends = [found.end() for found in closing.finditer(text)]
         if ends:
