@@ -48,7 +48,8 @@ _NUMERIC: Final = re.compile(
     r"([0-9]{4})(?:[-/.]\s?([0-9]{1,2})(?:[-/.]\s?([0-9]{1,2})\.?(?:[T ].*)?)?)?", re.DOTALL
 )
 _COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T.*|[0-9]{6})?")
-_COMPACT_MONTH: Final = re.compile(r"((?:1[5-9]|20)[0-9]{2})(0[1-9]|1[0-2])")
+_COMPACT_MONTH: Final = re.compile(r"(19[2-9][0-9]|20[0-9]{2})(0[1-9]|1[0-2])")
+"""Not 160101, which is a day of 2016 as likely."""
 _MONTH_YEAR: Final = re.compile(r"(0?[1-9]|1[0-2])[-/.]([0-9]{4})")
 _EAST_ASIAN: Final = re.compile(
     r"([0-9]{4})\s*[年년]\s*(?:([0-9]{1,2})\s*[月월]\s*(?:([0-9]{1,2})\s*[日일号號])?)?.{0,20}"
