@@ -18,7 +18,7 @@ PHRASES = re.compile(
       | could\ not\ be\ asked | cannot\ be\ asked | wants\ fewer | wants\ to\ know
       | (?:do|does)\ not\ go\ with | (?:goes|go|going|went)\ (?:on|by|out) | goes\ with
       | retry\ [0-9]+\ of\ [a-z]+-[a-z]+ | none\ that\ is\ ours | another\ than
-      | some\ (?:[0-9]|ten|twenty|thirty|forty|fifty|sixty|hundred) | in\ good\ order
+      | some\ (?:[0-9]+|ten|twenty|thirty|forty|fifty|sixty|hundred) | in\ good\ order
       | la(?:ys?|id)\ (?:it\ )?aside | (?:for|of)\ whoever | stands?\ (?:in|behind)
       | lies?\ (?:in|below)\ (?:a|that|the|your|it)\b | the\ rooms | obeys? | is\ not\ right)\b""",
     re.IGNORECASE | re.VERBOSE,

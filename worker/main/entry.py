@@ -1,4 +1,4 @@
-"""What Cloudflare starts: the door, the workflow, and the two Durable Objects of the plan.
+"""What Cloudflare starts: the door, the workflow, and the Durable Objects.
 
 Way:     wrangler.jsonc names these classes → here → on_cloudflare/
 Source:  docs/plan-checklist.md for their names; docs/cloudflare.md for how they are deployed.

@@ -7,7 +7,7 @@
 
 import { isOver, readStory } from "./story.js";
 
-const MOST_SOCKETS = 24; // our choice; browsers bear some 200
+const MOST_SOCKETS = 24; // our choice; browsers bear about 200
 const MOST_STREAMS = 2; // HTTP/1.1 has six connections, and the page needs some itself
 
 export function createWatching(client) {
